@@ -1,0 +1,89 @@
+//! What the pages ask of the server: one method a use case.
+//!
+//! Server functions cannot be generic, so the server puts its implementation into Leptos' context as
+//! `Arc<dyn Backend>`. In exchange no database crate ever meets WebAssembly.
+
+use crate::domain::account::{AccountId, Email, Password};
+use crate::domain::api_key::{KeyId, KeyList};
+use crate::domain::description::Description;
+use crate::domain::expiry::Period;
+use crate::domain::key_name::KeyName;
+use crate::error::ConsoleError;
+use http::request::Parts;
+use leptos::prelude::use_context;
+use std::sync::Arc;
+
+/// The result of a use case.
+pub type Result<T> = std::result::Result<T, ConsoleError>;
+
+/// Who is signed in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedIn {
+    /// The account.
+    pub account: AccountId,
+    /// The address it signs in with.
+    pub email: String,
+}
+
+/// The server's use cases, as the pages see them.
+#[async_trait::async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// The account whose session this request belongs to; `None` if there is none.
+    async fn signed_in(&self, request: &Parts) -> Result<Option<SignedIn>>;
+    /// Whether a stranger may make an account now.
+    async fn is_sign_up_open(&self) -> Result<bool>;
+    /// The address by which the reader of this request reaches the console: `https://keys.example.com`.
+    fn origin(&self, request: &Parts) -> String;
+    /// Whether what this console sends travels unencrypted over a network.
+    fn is_unencrypted(&self, request: &Parts) -> bool;
+    /// Makes an account and signs it in.
+    async fn sign_up(&self, request: &Parts, email: Email, password: Password) -> Result<()>;
+    /// Begins a session.
+    async fn sign_in(&self, request: &Parts, email: Email, password: Password) -> Result<()>;
+    /// Ends the session of this request, whatever else is in flight.
+    async fn sign_out(&self, request: &Parts) -> Result<()>;
+
+    /// All keys of the account.
+    async fn keys(&self, account: &AccountId) -> Result<KeyList>;
+    /// Makes a key. The list is read in the same transaction: a secret is never lost to a later error.
+    async fn create_key(
+        &self,
+        account: &AccountId,
+        name: KeyName,
+        period: Period,
+        description: Description,
+    ) -> Result<KeyList>;
+    /// Gives a key another name.
+    async fn rename_key(&self, account: &AccountId, key: &KeyId, name: KeyName) -> Result<KeyList>;
+    /// Moves the expiry of a key later, counted from now.
+    async fn refresh_key(&self, account: &AccountId, key: &KeyId, period: Period) -> Result<KeyList>;
+    /// Switches a key on or off.
+    async fn set_key_active(&self, account: &AccountId, key: &KeyId, active: bool) -> Result<KeyList>;
+    /// Deletes a key, if `confirm_name` is its name.
+    async fn delete_key(&self, account: &AccountId, key: &KeyId, confirm_name: &str) -> Result<KeyList>;
+}
+
+/// The server behind this request.
+///
+/// # Errors
+/// [`ConsoleError::Internal`] outside a request.
+pub fn backend() -> Result<Arc<dyn Backend>> {
+    use_context().ok_or(ConsoleError::Internal)
+}
+
+/// The request being answered.
+///
+/// # Errors
+/// [`ConsoleError::Internal`] outside a request.
+pub fn request() -> Result<Parts> {
+    use_context().ok_or(ConsoleError::Internal)
+}
+
+/// The account whose session this request belongs to: the first line of whatever needs one.
+///
+/// # Errors
+/// [`ConsoleError::SignedOut`] if there is no session.
+pub async fn require_account() -> Result<SignedIn> {
+    let request = request()?;
+    backend()?.signed_in(&request).await?.ok_or(ConsoleError::SignedOut)
+}

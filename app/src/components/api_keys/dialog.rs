@@ -1,0 +1,139 @@
+//! The dialog: a form, which for a new key becomes the reveal of its secret.
+
+use super::fields::field_row;
+use super::form::Form;
+use super::reveal::reveal;
+use super::state::{Entry, Open, State};
+use crate::components::browser;
+use crate::components::icon::Icon;
+use crate::components::toast::Toasts;
+use crate::domain::key_name::KeyName;
+use crate::error::Field;
+use crate::navigation::HOME;
+use crate::server_fns::keys::SetKeyActive;
+use crate::text::{self, keys};
+use leptos::either::Either;
+use leptos::html;
+use leptos::prelude::*;
+use leptos::server_fn::ServerFn;
+
+/// The form that leads out of the dialog where no script does.
+const WAY_OUT: &str = "way-out";
+
+/// A native, modal dialog. It is in the document only while it is open.
+///
+/// The server renders it open, so that it works without a script: there, the page behind is inert by
+/// attribute, and the buttons that close are those of a form that leads to the page itself.
+#[component]
+pub(super) fn Dialog(state: State, open: Open) -> impl IntoView {
+    let element = NodeRef::<html::Dialog>::new();
+    Effect::new(move |_| {
+        if let Some(dialog) = element.get() {
+            browser::show_modal(&dialog);
+            // What was typed before the page was live.
+            let typed = browser::fields(&dialog);
+            state.entry.update(|entry| {
+                entry.typed.0 = typed;
+                entry.is_live = true;
+            });
+        }
+    });
+    let title = match &open {
+        Open::Form(form) => form.title,
+        Open::Reveal { .. } => keys::GENERATED_TITLE,
+    };
+    view! {
+        <dialog
+            node_ref=element
+            open=cfg!(feature = "ssr")
+            class="dialog"
+            aria-labelledby="dialog-title"
+            on:keydown=move |event| {
+                // Stopped here, it cannot close the dialog unasked, as a repeated Escape otherwise may.
+                if event.key() == "Escape" {
+                    state.close(&event);
+                }
+            }
+            on:cancel=move |event| state.close(&event)
+            on:close=move |_| state.on_closed()
+        >
+            <h2 id="dialog-title" tabindex="-1">
+                {title}
+            </h2>
+            {move || {
+                state
+                    .entry
+                    .with(|entry| match &open {
+                        Open::Form(form) => Either::Left(form_view(state, form, entry)),
+                        Open::Reveal { key, secret } => Either::Right(reveal(state, key, secret, entry)),
+                    })
+            }}
+            <form id=WAY_OUT action=HOME></form>
+            <Toasts toaster=state.toaster />
+        </dialog>
+    }
+}
+
+/// A button that closes the dialog it stands in.
+#[component]
+pub(super) fn CloseButton(state: State, label: &'static str) -> impl IntoView {
+    view! {
+        <button class="button quiet" form=WAY_OUT on:click=move |event| state.close(&event)>
+            {label}
+        </button>
+    }
+}
+
+fn form_view(state: State, form: &Form, entry: &Entry) -> impl IntoView + use<> {
+    // Without a script nothing could enable the button; there, the server compares the names.
+    let is_unconfirmed = entry.is_live
+        && form
+            .name_to_reenter()
+            .is_some_and(|name| !KeyName::is_reentered(name, entry.typed.field(Field::ConfirmName)));
+    let done = form.done;
+    let warning = form.warning.clone().map(|(title, text)| {
+        view! {
+            <div class="notice danger">
+                <Icon name="alert" />
+                <div>
+                    <p>
+                        <strong>{title}</strong>
+                    </p>
+                    <p>{text}</p>
+                </div>
+            </div>
+        }
+    });
+    let is_switch = form.action == SetKeyActive::PATH;
+    let about = form.key.as_ref().map(|key| {
+        view! {
+            <p class="summary">
+                <strong>{key.name.clone()}</strong>
+                <span>{text::expires_on(key.expires_at)}</span>
+            </p>
+            <input type="hidden" name="key_id" value=key.id.as_str().to_owned() />
+            <input type="hidden" name="active" value="false" disabled=!is_switch />
+        }
+    });
+    view! {
+        <form method="post" action=form.action novalidate on:submit=move |event| state.submit(&event, done)>
+            {warning}
+            {about}
+            <p class="lead" hidden=form.lead.is_empty()>
+                {form.lead}
+            </p>
+            {form.fields.iter().map(|field| field_row(state, *field, form, entry)).collect_view()}
+            <div class="dialog-act">
+                <CloseButton state label=text::CANCEL />
+                <button
+                    class="button primary"
+                    data-danger=form.warning.is_some()
+                    disabled=is_unconfirmed
+                    aria-busy=if entry.is_waiting { "true" } else { "false" }
+                >
+                    {form.submit}
+                </button>
+            </div>
+        </form>
+    }
+}

@@ -1,0 +1,132 @@
+//! The fields of the dialogs, with their labels, hints and errors.
+
+use super::form::Form;
+use super::state::{Entry, State};
+use crate::components::icon::Icon;
+use crate::domain::description::Description;
+use crate::domain::expiry::Period;
+use crate::domain::key_name::KeyName;
+use crate::domain::timestamp::Timestamp;
+use crate::error::{Field, Problem};
+use crate::text::{self, keys};
+use leptos::either::EitherOf3;
+use leptos::prelude::*;
+use web_sys::HtmlInputElement;
+
+/// A label, the control, a hint that follows what is typed, and the place for an error.
+pub(super) fn field_row(state: State, field: Field, form: &Form, entry: &Entry) -> impl IntoView + use<> {
+    let id = field.name();
+    let now = state.list.with_untracked(|list| list.now);
+    let initial = form.initial.field(field).to_owned();
+    let problem = entry.refusal.of(field).map(ToOwned::to_owned);
+    let is_invalid = if problem.is_some() { "true" } else { "false" };
+    let described_by = format!("{id}-hint {id}-error");
+    let (label, control) = match field {
+        Field::ExpireIn => (
+            keys::EXPIRE_IN,
+            EitherOf3::A(view! {
+                <select id=id name=id aria-describedby=described_by aria-invalid=is_invalid>
+                    {options(&initial, form.later_than(), now)}
+                </select>
+            }),
+        ),
+        Field::Description => (
+            keys::DESCRIPTION,
+            EitherOf3::B(view! {
+                <textarea
+                    id=id
+                    name=id
+                    rows="3"
+                    aria-describedby=described_by
+                    aria-invalid=is_invalid
+                    inner_html=escaped(&initial)
+                ></textarea>
+            }),
+        ),
+        _ => (
+            if field == Field::Name { keys::NAME } else { keys::REENTER },
+            EitherOf3::C(view! {
+                <input
+                    id=id
+                    name=id
+                    value=initial.clone()
+                    autocomplete="off"
+                    autocapitalize="off"
+                    spellcheck="false"
+                    autofocus
+                    required
+                    aria-describedby=described_by
+                    aria-invalid=is_invalid
+                />
+            }),
+        ),
+    };
+    let (hint, is_warning) = hint(field, entry.typed.field(field), now);
+    view! {
+        <div
+            class="field"
+            on:input=move |event| state.mend(field, event_target_value(&event))
+            on:focusin=move |event| {
+                let input = event_target::<HtmlInputElement>(&event);
+                // A name that nobody has touched yet is selected, so that typing replaces it.
+                if field == Field::Name && input.value() == initial {
+                    input.select();
+                }
+            }
+        >
+            <label for=id>{label}</label>
+            {control}
+            <p class="hint" data-warning=is_warning id=format!("{id}-hint") aria-live="polite">
+                {(!hint.is_empty()).then_some(hint)}
+            </p>
+            <p class="error" id=format!("{id}-error")>
+                {problem.map(|problem| view! { <Icon name="alert" /> <span>{problem}</span> })}
+            </p>
+        </div>
+    }
+}
+
+/// Text for an element whose content Leptos writes as it is (HTML, escapable raw text elements).
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
+}
+
+/// What is wrong with a value, as far as the browser can tell: the rules are the server's own.
+pub(super) fn check(field: Field, value: &str) -> Option<Problem> {
+    match field {
+        Field::Name => KeyName::parse(value).err(),
+        Field::Description => Description::parse(value).err(),
+        _ => None,
+    }
+}
+
+/// What stands under a field, and whether it is a warning.
+fn hint(field: Field, value: &str, now: Timestamp) -> (String, bool) {
+    match field {
+        Field::Name => (keys::NAME_HINT.to_owned(), false),
+        Field::Description => {
+            let length = Description::length(value);
+            (text::character_count(length, Description::MAX), length > Description::MAX)
+        }
+        Field::ExpireIn => {
+            let end = Period::parse(value).unwrap_or_default().expires_at(now);
+            (text::will_expire(end), end.is_none())
+        }
+        _ => (String::new(), false),
+    }
+}
+
+fn options(chosen: &str, later_than: Option<Timestamp>, now: Timestamp) -> impl IntoView + use<> {
+    Period::ALL
+        .map(|period| {
+            let value = period.value();
+            let is_later = later_than.is_none_or(|end| period.is_later_than(end, now));
+            view! {
+                <option value=value selected=value == chosen disabled=!is_later>
+                    {text::period(value)}
+                </option>
+            }
+        })
+        .into_iter()
+        .collect_view()
+}

@@ -1,0 +1,117 @@
+//! What each dialog asks, as data.
+
+use crate::domain::api_key::{ApiKey, KeyList};
+use crate::domain::expiry::Period;
+use crate::domain::timestamp::Timestamp;
+use crate::error::Field;
+use crate::navigation::{Dialog, Done};
+use crate::server_fns::keys::{CreateKey, DeleteKey, RefreshKey, RenameKey, SetKeyActive};
+use crate::submission::Typed;
+use crate::text::{self, keys};
+use leptos::server_fn::ServerFn;
+
+/// A dialog with a form in it.
+#[derive(Clone)]
+pub(super) struct Form {
+    pub(super) title: &'static str,
+    /// What the form is about to take away, if it does.
+    pub(super) warning: Option<(&'static str, String)>,
+    /// The key that it is about.
+    pub(super) key: Option<ApiKey>,
+    /// Said before the fields.
+    pub(super) lead: &'static str,
+    pub(super) fields: &'static [Field],
+    /// What stands in the fields at first.
+    pub(super) initial: Typed,
+    /// Where it is sent: the path of a server function.
+    pub(super) action: &'static str,
+    /// What the button that sends it says.
+    pub(super) submit: &'static str,
+    /// What is said once it is done.
+    pub(super) done: Done,
+}
+
+impl Form {
+    /// The form of a dialog, with what was typed into it; `None` if the key that it is about is gone.
+    pub(super) fn of(dialog: &Dialog, list: &KeyList, typed: Typed) -> Option<Self> {
+        let key = match dialog.parts().1 {
+            Some(id) => Some(list.find(id)?.clone()),
+            None => None,
+        };
+        let mut form = Self {
+            title: keys::NEW_TITLE,
+            warning: None,
+            key,
+            lead: "",
+            fields: &[],
+            initial: typed,
+            action: CreateKey::PATH,
+            submit: keys::GENERATE,
+            done: Done::Generated,
+        };
+        match dialog {
+            Dialog::Generate => form.generate(list),
+            Dialog::Rename(_) => form.rename(),
+            Dialog::Refresh(_) => form.refresh(list.now),
+            Dialog::SwitchOff(_) => form.switch_off(list.now),
+            Dialog::Delete(_) => form.delete(),
+        }
+        Some(form)
+    }
+
+    fn generate(&mut self, list: &KeyList) {
+        self.fields = &[Field::Name, Field::ExpireIn, Field::Description];
+        self.initial
+            .or(Typed::of(&[(Field::Name, &list.free_name()), (Field::ExpireIn, Period::default().value())]));
+    }
+
+    fn rename(&mut self) {
+        self.title = keys::RENAME_TITLE;
+        self.fields = &[Field::Name];
+        self.initial.or(Typed::of(&[(Field::Name, self.key.as_ref().map_or("", |key| &key.name))]));
+        self.action = RenameKey::PATH;
+        self.submit = keys::RENAME;
+        self.done = Done::Renamed;
+    }
+
+    fn refresh(&mut self, now: Timestamp) {
+        let period = self.later_than().map_or_else(Period::default, |at| Period::for_refresh(at, now));
+        self.title = keys::REFRESH_TITLE;
+        self.lead = keys::REFRESH_LEAD;
+        self.fields = &[Field::ExpireIn];
+        self.initial.or(Typed::of(&[(Field::ExpireIn, period.value())]));
+        self.action = RefreshKey::PATH;
+        self.submit = keys::REFRESH;
+        self.done = Done::Refreshed;
+    }
+
+    fn switch_off(&mut self, now: Timestamp) {
+        let last_used = self.key.as_ref().and_then(|key| key.last_used_at).map(|at| now.since(at));
+        let from = self.key.as_ref().and_then(|key| key.last_used_from.as_deref());
+        self.title = keys::SWITCH_OFF_TITLE;
+        self.warning = Some((keys::SWITCH_OFF_LEAD, text::last_used(last_used, from)));
+        self.action = SetKeyActive::PATH;
+        self.submit = keys::SWITCH_OFF;
+        self.done = Done::SwitchedOff;
+    }
+
+    fn delete(&mut self) {
+        self.title = keys::DELETE_TITLE;
+        self.warning = Some((keys::CANNOT_BE_UNDONE, keys::DELETE_LEAD.to_owned()));
+        self.fields = &[Field::ConfirmName];
+        self.action = DeleteKey::PATH;
+        self.submit = keys::DELETE_CONFIRM;
+        self.done = Done::Deleted;
+    }
+
+    /// The end that a new period must come after.
+    pub(super) fn later_than(&self) -> Option<Timestamp> {
+        self.key.as_ref().and_then(|key| key.expires_at)
+    }
+
+    /// The name that must be typed again before the form may be sent.
+    pub(super) fn name_to_reenter(&self) -> Option<&str> {
+        let key = self.key.as_ref().filter(|_| self.fields.contains(&Field::ConfirmName));
+        key.map(|key| key.name.as_str())
+    }
+}

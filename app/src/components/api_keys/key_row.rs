@@ -1,0 +1,180 @@
+//! One key of the list.
+
+use super::state::State;
+use crate::components::copy::Copyable;
+use crate::components::icon::Icon;
+use crate::components::timestamp::Moment;
+use crate::domain::api_key::{ApiKey, KeyId, Status};
+use crate::domain::timestamp::Timestamp;
+use crate::navigation::{Dialog, Done, HOME};
+use crate::server_fns::keys::SetKeyActive;
+use crate::text::{self, keys};
+use leptos::prelude::*;
+use leptos::server_fn::ServerFn;
+
+/// A key, as it is at `now`.
+#[component]
+pub(super) fn KeyRow(state: State, key: ApiKey, now: Timestamp) -> impl IntoView {
+    let status = key.status(now);
+    let description = (!key.description.is_empty())
+        .then(|| view! { <p class="key-description">{key.description.clone()}</p> });
+    let expiry = match (key.expires_at, key.remaining(now)) {
+        (None, _) => keys::NO_EXPIRY.to_owned(),
+        (Some(_), Some(span)) => text::expires_in(&span),
+        (Some(at), None) => text::expired_on(&at.date()),
+    };
+    let used = key.last_used_at.map_or_else(|| keys::NEVER_USED.to_owned(), |at| text::ago(&now.since(at)));
+    let facts = [
+        fact(keys::SECRET, None, format!("…{}", key.last_four)),
+        fact(keys::CREATED, Some(key.created_at), key.created_at.date()),
+        fact(keys::EXPIRY, key.expires_at, expiry),
+        fact(keys::USED, key.last_used_at, used),
+    ];
+    view! {
+        <li class="key" data-dimmed=status != Status::Active>
+            <div class="key-main">
+                <div class="key-title">
+                    <h2 class="key-name">{key.name.clone()}</h2>
+                    <Badge key=key.clone() now />
+                </div>
+                <p class="key-id">
+                    <span class="term">{keys::KEY_ID}</span>
+                    <Copyable what=keys::KEY_ID value=key.id.as_str().to_owned() />
+                </p>
+                {description}
+            </div>
+            <div class="key-act">
+                <Switch state key=key.clone() status />
+                <Menu state key=key.clone() status />
+            </div>
+            <dl class="key-facts">{facts}</dl>
+        </li>
+    }
+}
+
+/// A term and what it is, with its exact moment if it has one.
+fn fact(term: &'static str, at: Option<Timestamp>, text: String) -> impl IntoView + use<> {
+    view! {
+        <div>
+            <dt>{term}</dt>
+            <dd>
+                <Moment at text />
+            </dd>
+        </div>
+    }
+}
+
+/// What is out of the ordinary about a key, in words.
+#[component]
+fn Badge(key: ApiKey, now: Timestamp) -> impl IntoView {
+    let (kind, icon, words) = match key.status(now) {
+        Status::Expired => ("danger", "clock", keys::EXPIRED),
+        Status::Inactive => ("quiet", "pause", keys::INACTIVE),
+        Status::Active if key.is_expiring_soon(now) => ("warning", "clock", keys::EXPIRING_SOON),
+        Status::Active => return None,
+    };
+    Some(view! {
+        <span class="badge" data-kind=kind>
+            <Icon name=icon />
+            {words}
+        </span>
+    })
+}
+
+/// Switching on needs no confirmation; switching off opens a dialog that asks for one.
+#[component]
+fn Switch(state: State, key: ApiKey, status: Status) -> impl IntoView {
+    let id = key.id.clone();
+    let is_on = status == Status::Active;
+    view! {
+        <form
+            method="post"
+            action=SetKeyActive::PATH
+            on:submit=move |event| state.submit(&event, Done::SwitchedOn)
+        >
+            <input type="hidden" name="key_id" value=key.id.as_str().to_owned() />
+            <input type="hidden" name="active" value="true" disabled=is_on />
+            <button
+                class="switch"
+                role="switch"
+                aria-checked=if is_on { "true" } else { "false" }
+                aria-label=text::switch_label(&key.name)
+                disabled=status == Status::Expired
+                name=is_on.then_some("dialog")
+                value=is_on.then_some("switch-off")
+                formmethod=is_on.then_some("get")
+                formaction=is_on.then_some(HOME)
+                on:click=move |event| {
+                    if is_on {
+                        state.show(&event, &Dialog::SwitchOff(id.clone()));
+                    }
+                }
+            >
+                <span class="switch-track"></span>
+                <span class="switch-words">{if is_on { keys::ACTIVE } else { keys::INACTIVE }}</span>
+            </button>
+        </form>
+    }
+}
+
+/// A native popover: it opens, closes on Escape and outside clicks, and returns the focus by itself, with
+/// or without a script.
+#[component]
+fn Menu(state: State, key: ApiKey, status: Status) -> impl IntoView {
+    let menu = format!("menu-{}", key.id.as_str());
+    let cannot_refresh = match (status, key.expires_at) {
+        (Status::Expired, _) => Some(keys::REFRESH_EXPIRED),
+        (_, None) => Some(keys::REFRESH_ENDLESS),
+        _ => None,
+    };
+    view! {
+        <button
+            type="button"
+            class="icon-button"
+            popovertarget=menu.clone()
+            aria-label=text::menu_label(&key.name)
+        >
+            <Icon name="more" />
+        </button>
+        <form id=menu class="menu" popover="auto" action=HOME aria-label=text::menu_label(&key.name)>
+            <input type="hidden" name="key_id" value=key.id.as_str().to_owned() />
+            <MenuItem state dialog=Dialog::Rename icon="pencil" label=keys::RENAME id=key.id.clone() />
+            <MenuItem
+                state
+                dialog=Dialog::Refresh
+                icon="refresh"
+                label=keys::REFRESH
+                id=key.id.clone()
+                why_not=cannot_refresh
+            />
+            <MenuItem state dialog=Dialog::Delete icon="trash" label=keys::DELETE id=key.id.clone() />
+        </form>
+    }
+}
+
+#[component]
+fn MenuItem(
+    state: State,
+    dialog: fn(KeyId) -> Dialog,
+    icon: &'static str,
+    label: &'static str,
+    id: KeyId,
+    /// Why the item cannot be chosen.
+    #[prop(default = None)]
+    why_not: Option<&'static str>,
+) -> impl IntoView {
+    let dialog = dialog(id);
+    view! {
+        <button
+            class="menu-item"
+            name="dialog"
+            value=dialog.parts().0
+            disabled=why_not.is_some()
+            title=why_not
+            on:click=move |event| state.show(&event, &dialog)
+        >
+            <Icon name=icon />
+            {label}
+        </button>
+    }
+}

@@ -1,0 +1,72 @@
+//! The heading with the meter and the way to a new key, and the list below.
+
+use super::key_row::KeyRow;
+use super::state::State;
+use crate::components::icon::Icon;
+use crate::domain::api_key::{KeyList, LIMIT};
+use crate::navigation::{Dialog, HOME};
+use crate::text::{self, keys};
+use leptos::either::Either;
+use leptos::prelude::*;
+
+/// Everything on the page that is not a dialog.
+pub(super) fn keys(state: State, list: &KeyList) -> impl IntoView + use<> {
+    let count = list.live_count();
+    let is_full = list.is_full();
+    let now = list.now;
+    let rows = if list.keys.is_empty() {
+        Either::Left(view! {
+            <section class="empty" aria-labelledby="empty-title">
+                <Icon name="key" />
+                <h2 id="empty-title">{keys::EMPTY_TITLE}</h2>
+                <p>{keys::EMPTY}</p>
+                <GenerateButton state is_full />
+            </section>
+        })
+    } else {
+        let rows = list.keys.iter().cloned().map(|key| view! { <KeyRow state key now /> }).collect_view();
+        Either::Right(view! {
+            <ul class="keys" aria-label=keys::YOUR_KEYS>
+                {rows}
+            </ul>
+        })
+    };
+    view! {
+        <header class="page-head">
+            <div>
+                <h1>{keys::TITLE}</h1>
+                <p class="lead">{keys::LEAD}</p>
+            </div>
+            <div class="page-act">
+                <div class="meter">
+                    <label for="meter">{text::meter(count)}</label>
+                    <meter id="meter" min="0" max=LIMIT value=count></meter>
+                </div>
+                <GenerateButton state is_full />
+            </div>
+        </header>
+        <div class="notice" id="full" hidden=!is_full>
+            <Icon name="info" />
+            <p>{keys::FULL}</p>
+        </div>
+        {rows}
+    }
+}
+
+#[component]
+fn GenerateButton(state: State, is_full: bool) -> impl IntoView {
+    view! {
+        <form action=HOME>
+            <input type="hidden" name="dialog" value=Dialog::Generate.parts().0 />
+            <button
+                class="button primary"
+                disabled=is_full
+                aria-describedby=is_full.then_some("full")
+                on:click=move |event| state.show(&event, &Dialog::Generate)
+            >
+                <Icon name="plus" />
+                {keys::GENERATE}
+            </button>
+        </form>
+    }
+}

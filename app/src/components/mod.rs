@@ -1,0 +1,8 @@
+//! The parts that pages are made of. Those that live in the browser are used inside an island.
+
+pub mod api_keys;
+pub mod browser;
+pub mod copy;
+pub mod icon;
+pub mod timestamp;
+pub mod toast;

@@ -1,0 +1,99 @@
+//! What pages have around them, and what they ask of the request.
+
+use crate::backend::SignedIn;
+use crate::components::icon::Icon;
+use crate::navigation::HOME;
+use crate::server_fns::account::SignOut;
+use crate::submission::Submission;
+use crate::text::{self, account, keys};
+use http::StatusCode;
+use http::request::Parts;
+use leptos::prelude::*;
+use leptos::server_fn::ServerFn;
+use leptos_axum::ResponseOptions;
+use leptos_meta::Title;
+use leptos_router::hooks::use_query_map;
+
+/// The console of somebody who is signed in: the way to its settings, and out.
+#[component]
+pub(super) fn SettingsFrame(
+    /// The page's name.
+    title: &'static str,
+    /// Who is signed in.
+    who: SignedIn,
+    /// Whether a dialog lies over the page, so that nothing around it can be reached.
+    is_covered: bool,
+    children: Children,
+) -> impl IntoView {
+    view! {
+        <Title text=text::page_title(title) />
+        <header class="top" inert=is_covered>
+            <a class="skip" href="#content">
+                {text::SKIP_TO_CONTENT}
+            </a>
+            <a class="brand" href=HOME>
+                <Logo />
+                {text::PRODUCT}
+            </a>
+            <div class="who">
+                <span class="who-email">{who.email}</span>
+                <form method="post" action=SignOut::PATH>
+                    <button class="button quiet small">{account::SIGN_OUT}</button>
+                </form>
+            </div>
+        </header>
+        <div class="settings">
+            <nav aria-label=text::SETTINGS inert=is_covered>
+                <p class="nav-title">{text::SETTINGS}</p>
+                <ul>
+                    <li>
+                        <a href=HOME aria-current="page">
+                            <Icon name="key" />
+                            {keys::TITLE}
+                        </a>
+                    </li>
+                </ul>
+            </nav>
+            <main id="content" tabindex="-1">
+                {children()}
+            </main>
+        </div>
+    }
+}
+
+/// A page with one thing on it.
+#[component]
+pub(super) fn PlainFrame(title: &'static str, children: Children) -> impl IntoView {
+    view! {
+        <Title text=text::page_title(title) />
+        <main class="plain">
+            <p class="brand">
+                <Logo />
+                {text::PRODUCT}
+            </p>
+            {children()}
+        </main>
+    }
+}
+
+#[component]
+fn Logo() -> impl IntoView {
+    view! { <img class="logo" src="/favicon.svg" alt="" width="28" height="28" /> }
+}
+
+/// What the form that this page answers came to, if it answers one.
+pub(super) fn submission() -> Option<Submission> {
+    use_context::<Parts>()?.extensions.get::<Submission>().cloned()
+}
+
+/// A parameter of the page's address; empty if it is not there.
+pub(super) fn parameter(name: &str) -> String {
+    use_query_map().with_untracked(|parameters| parameters.get(name)).unwrap_or_default()
+}
+
+/// Sets the status of the page.
+pub(super) fn set_status(status: u16) {
+    if let (Some(response), Ok(status)) = (use_context::<ResponseOptions>(), StatusCode::from_u16(status)) {
+        response.set_status(status);
+    }
+}

@@ -1,0 +1,61 @@
+//! Pages, rendered on the server. What lives in the browser is an island inside them.
+
+mod api_keys;
+mod credentials;
+mod frame;
+mod not_found;
+mod sign_in;
+mod sign_up;
+
+use crate::navigation::{HOME, SIGN_IN, SIGN_UP};
+use http::request::Parts;
+use leptos::prelude::*;
+use leptos_meta::{HashedStylesheet, MetaTags, provide_meta_context};
+use leptos_router::components::{Route, Router, Routes};
+use leptos_router::{SsrMode, StaticSegment};
+
+/// The document around every page.
+///
+/// Only pages with an island load WebAssembly; the others are complete without it.
+pub fn shell(options: LeptosOptions) -> impl IntoView {
+    let is_live = use_context::<Parts>().is_some_and(|request| request.uri.path() == HOME);
+    let with_island = is_live.then(|| options.clone());
+    view! {
+        <!DOCTYPE html>
+        <html lang="en">
+            <head>
+                <meta charset="utf-8" />
+                <meta name="viewport" content="width=device-width, initial-scale=1" />
+                <meta name="color-scheme" content="light dark" />
+                <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
+                <AutoReload options=options.clone() />
+                <HashedStylesheet options />
+                {with_island.map(|options| view! { <HydrationScripts options islands=true /> })}
+                <MetaTags />
+            </head>
+            <body>
+                <App />
+            </body>
+        </html>
+    }
+}
+
+/// The routes. Their pages wait for their data (`Async`): a page that arrives in pieces needs a script to
+/// put them together.
+#[component]
+pub fn App() -> impl IntoView {
+    provide_meta_context();
+    view! {
+        <Router>
+            <Routes fallback=not_found::NotFoundPage>
+                <Route path=StaticSegment(SIGN_IN) view=sign_in::SignInPage ssr=SsrMode::Async />
+                <Route path=StaticSegment(SIGN_UP) view=sign_up::SignUpPage ssr=SsrMode::Async />
+                <Route
+                    path=(StaticSegment("settings"), StaticSegment("api-keys"))
+                    view=api_keys::ApiKeysPage
+                    ssr=SsrMode::Async
+                />
+            </Routes>
+        </Router>
+    }
+}

@@ -1,0 +1,57 @@
+//! The page to sign in.
+
+use super::credentials::{Attempt, CredentialsForm, terms};
+use super::frame::{PlainFrame, parameter};
+use super::not_found::BrokenPage;
+use crate::components::icon::Icon;
+use crate::navigation::{Done, SIGN_UP, with_next};
+use crate::server_fns::account::SignIn;
+use crate::text::{self, account};
+use leptos::either::Either;
+use leptos::prelude::*;
+use leptos::server_fn::ServerFn;
+
+/// E-mail and password, and the way to a new account where there can be one.
+#[component]
+pub(super) fn SignInPage() -> impl IntoView {
+    let attempt = Attempt::take();
+    let done = Done::parse(&parameter("done")).filter(|done| *done == Done::SignedOut).map(text::done);
+    let page = Suspend::new(async move {
+        let (is_open, is_unencrypted) = match terms().await {
+            Ok(terms) => terms,
+            Err(error) => return Either::Left(view! { <BrokenPage error /> }),
+        };
+        let sign_up = with_next(SIGN_UP, &attempt.next);
+        Either::Right(view! {
+            <PlainFrame title=account::SIGN_IN>
+                <h1>{account::SIGN_IN}</h1>
+                <p class="lead">{account::SIGN_IN_LEAD}</p>
+                {done
+                    .map(|done| {
+                        view! {
+                            <div class="notice" role="status">
+                                <Icon name="check" />
+                                <p>{done}</p>
+                            </div>
+                        }
+                    })}
+                <CredentialsForm
+                    action=SignIn::PATH
+                    submit=account::SIGN_IN
+                    password_autocomplete="current-password"
+                    is_unencrypted
+                    attempt
+                />
+                {is_open
+                    .then(|| {
+                        view! {
+                            <p class="aside">
+                                {account::NO_ACCOUNT_YET} " " <a href=sign_up>{account::CREATE_ACCOUNT}</a>
+                            </p>
+                        }
+                    })}
+            </PlainFrame>
+        })
+    });
+    view! { <Suspense fallback=|| ()>{page}</Suspense> }
+}

@@ -1,0 +1,48 @@
+//! The page to make an account.
+
+use super::credentials::{Attempt, CredentialsForm, terms};
+use super::frame::PlainFrame;
+use super::not_found::BrokenPage;
+use crate::navigation::{SIGN_IN, with_next};
+use crate::server_fns::account::SignUp;
+use crate::text::account;
+use leptos::either::Either;
+use leptos::prelude::*;
+use leptos::server_fn::ServerFn;
+
+/// E-mail and password for a new account, or why there can be none.
+#[component]
+pub(super) fn SignUpPage() -> impl IntoView {
+    let attempt = Attempt::take();
+    let page = Suspend::new(async move {
+        let (is_open, is_unencrypted) = match terms().await {
+            Ok(terms) => terms,
+            Err(error) => return Either::Left(view! { <BrokenPage error /> }),
+        };
+        let sign_in = with_next(SIGN_IN, &attempt.next);
+        let (lead, form) = if is_open {
+            let form = view! {
+                <CredentialsForm
+                    action=SignUp::PATH
+                    submit=account::CREATE_ACCOUNT
+                    password_autocomplete="new-password"
+                    password_hint=account::PASSWORD_HINT
+                    is_unencrypted
+                    attempt
+                />
+            };
+            (account::SIGN_UP_LEAD, Either::Left(form))
+        } else {
+            (account::CLOSED_LEAD, Either::Right(view! { <p>{account::CLOSED}</p> }))
+        };
+        Either::Right(view! {
+            <PlainFrame title=account::SIGN_UP>
+                <h1>{account::SIGN_UP}</h1>
+                <p class="lead">{lead}</p>
+                {form}
+                <p class="aside">{account::HAVE_ACCOUNT} " " <a href=sign_in>{account::SIGN_IN}</a></p>
+            </PlainFrame>
+        })
+    });
+    view! { <Suspense fallback=|| ()>{page}</Suspense> }
+}

@@ -1,0 +1,283 @@
+//! Every sentence that the console says, in one place where a translator would look for it.
+//!
+//! Names of buttons and fields that the product's contract fixes are here too; markup refers to them.
+
+use crate::domain::api_key::LIMIT;
+use crate::domain::timestamp::Timestamp;
+use crate::error::{ConsoleError, Field, Problem};
+use crate::navigation::Done;
+
+pub const PRODUCT: &str = "Mecha Console";
+pub const SETTINGS: &str = "Settings";
+pub const SKIP_TO_CONTENT: &str = "Skip to content";
+pub const CANCEL: &str = "Cancel";
+pub const CLOSE: &str = "Close";
+pub const COPY: &str = "Copy";
+pub const COPIED: &str = "Copied";
+pub const COPY_FAILED: &str =
+    "The browser does not let this page copy. The text is selected: press Ctrl+C or ⌘C.";
+pub const UNREACHABLE: &str = "The console cannot be reached. Check your connection and try again.";
+pub const DISMISS: &str = "Dismiss";
+pub const LESS_THAN_A_MINUTE: &str = "less than a minute";
+
+/// Sign-in and sign-up.
+pub mod account {
+    pub const SIGN_IN: &str = "Sign in";
+    pub const SIGN_UP: &str = "Sign up";
+    pub const SIGN_OUT: &str = "Sign out";
+    pub const SIGN_IN_LEAD: &str = "to make and govern your API keys";
+    pub const SIGN_UP_LEAD: &str = "and make your first API key in a minute";
+    pub const EMAIL: &str = "E-mail";
+    pub const PASSWORD: &str = "Password";
+    pub const PASSWORD_HINT: &str =
+        "At least 8 characters. A few words that do not belong together are hard to guess.";
+    pub const NO_ACCOUNT_YET: &str = "No account yet?";
+    pub const HAVE_ACCOUNT: &str = "Already have an account?";
+    pub const CREATE_ACCOUNT: &str = "Create account";
+    pub const CLOSED_LEAD: &str = "This console takes no new accounts.";
+    pub const CLOSED: &str =
+        "Ask the person who runs it: they can add one with “server account add”, or open sign-ups.";
+    pub const NOT_ENCRYPTED: &str = "This address is not encrypted (plain HTTP): others on the network can read your \
+         password and your keys. Use it only on a network you trust, or put the console behind HTTPS.";
+}
+
+/// Settings → API Keys.
+pub mod keys {
+    pub const TITLE: &str = "API Keys";
+    pub const LEAD: &str = "A key lets a program call the API as you. Give each program its own.";
+    pub const GENERATE: &str = "Generate key";
+    pub const FULL: &str =
+        "You have 10 keys, the most an account may have. Delete one that is no longer used to make room.";
+    pub const EMPTY_TITLE: &str = "No API keys yet";
+    pub const EMPTY: &str = "A program, a script or a gateway shows its API key to be let in. Generate one for each of \
+         them, so that you can see which is used and take one away without touching the others.";
+    pub const YOUR_KEYS: &str = "Your API keys";
+
+    pub const KEY_ID: &str = "Key ID";
+    pub const SECRET: &str = "Secret";
+    pub const CREATED: &str = "Created";
+    pub const EXPIRY: &str = "Expiry";
+    pub const USED: &str = "Last used";
+    pub const NEVER_USED: &str = "Never used";
+    pub const NO_EXPIRY: &str = "No expiry";
+    pub const EXPIRING_SOON: &str = "Expiring soon";
+    pub const EXPIRED: &str = "Expired";
+    pub const ACTIVE: &str = "Active";
+    pub const INACTIVE: &str = "Inactive";
+    pub const RENAME: &str = "Rename";
+    pub const REFRESH: &str = "Refresh";
+    pub const DELETE: &str = "Delete";
+    pub const REFRESH_EXPIRED: &str = "An expired key cannot be refreshed";
+    pub const REFRESH_ENDLESS: &str = "This key does not expire";
+
+    pub const NEW_TITLE: &str = "New API key";
+    pub const NAME: &str = "Key name";
+    pub const NAME_HINT: &str = "Begins with a letter, up to 64 characters.";
+    pub const EXPIRE_IN: &str = "Expire in";
+    pub const DESCRIPTION: &str = "Description (optional)";
+    pub const WILL_NOT_EXPIRE: &str =
+        "This key will never expire. If it leaks, it works until somebody notices and deletes it.";
+
+    pub const GENERATED_TITLE: &str = "API key generated";
+    pub const API_KEY_ID: &str = "API Key ID";
+    pub const KEY_SECRET: &str = "Key secret";
+    pub const SAVE_NOW: &str =
+        "Make sure to copy and save the key secret now, as you will not be able to see it again";
+    pub const CURL: &str = "Example with curl";
+    pub const ENV: &str = "For a .env file";
+    pub const CLOSE_WITHOUT_COPY: &str =
+        "The secret was not copied yet, and cannot be shown again. Close anyway?";
+    pub const GO_BACK: &str = "Go back";
+
+    pub const RENAME_TITLE: &str = "Rename this API key";
+    pub const REFRESH_TITLE: &str = "Refresh this API key";
+    pub const REFRESH_LEAD: &str = "Moves the expiry later, counted from now. The secret stays the same.";
+    pub const SWITCH_OFF_TITLE: &str = "Switch off this API key";
+    pub const SWITCH_OFF: &str = "Switch off";
+    pub const SWITCH_OFF_LEAD: &str =
+        "Every request with this key is refused from now on, until you switch it on again.";
+    pub const SWITCH_OFF_NEVER_USED: &str = "Nothing has used this key yet.";
+    pub const DELETE_TITLE: &str = "Delete this API key";
+    pub const CANNOT_BE_UNDONE: &str = "This action cannot be undone";
+    pub const DELETE_LEAD: &str =
+        "Every request with this key is refused from now on. To confirm, re-enter its name.";
+    pub const REENTER: &str = "Re-enter key name";
+    pub const DELETE_CONFIRM: &str = "I understand, delete this key";
+}
+
+/// The page for what does not exist, and the one for what cannot be shown now.
+pub mod missing {
+    pub const TITLE: &str = "Page not found";
+    pub const LEAD: &str = "There is nothing at this address.";
+    pub const BACK: &str = "Go to your API keys";
+    pub const AGAIN: &str = "Try again";
+    pub const BROKEN_TITLE: &str = "The page cannot be shown";
+}
+
+/// The title of a page in the browser's tab.
+#[must_use]
+pub fn page_title(page: &str) -> String {
+    format!("{page} · {PRODUCT}")
+}
+
+/// The name on offer for the `n`th key.
+#[must_use]
+pub fn default_key_name(n: u32) -> String {
+    format!("API key {n}")
+}
+
+/// The meter in words.
+#[must_use]
+pub fn meter(count: u32) -> String {
+    format!("{count} of {LIMIT} keys")
+}
+
+/// What the switch of a key is called.
+#[must_use]
+pub fn switch_label(name: &str) -> String {
+    format!("{name} is active")
+}
+
+/// What the ⋮ menu of a key is called.
+#[must_use]
+pub fn menu_label(name: &str) -> String {
+    format!("Actions for {name}")
+}
+
+/// What the copy button beside a value is called.
+#[must_use]
+pub fn copy_label(what: &str) -> String {
+    format!("{COPY} {what}")
+}
+
+/// `Expires in 6d 10h`.
+#[must_use]
+pub fn expires_in(span: &str) -> String {
+    format!("Expires in {span}")
+}
+
+/// `Expired on 19 February 2027`.
+#[must_use]
+pub fn expired_on(date: &str) -> String {
+    format!("Expired on {date}")
+}
+
+/// `Expires on 19 February 2027`, or that it does not.
+#[must_use]
+pub fn expires_on(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| keys::NO_EXPIRY.to_owned(), |at| format!("Expires on {}", at.date()))
+}
+
+/// The sentence under the choice of a period.
+#[must_use]
+pub fn will_expire(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| keys::WILL_NOT_EXPIRE.to_owned(), |at| format!("This key will expire on {}", at.date()))
+}
+
+/// How long ago a key was last used.
+#[must_use]
+pub fn ago(span: &str) -> String {
+    format!("{span} ago")
+}
+
+/// In the dialog that switches a key off: when it was last used, and from where.
+#[must_use]
+pub fn last_used(span: Option<String>, from: Option<&str>) -> String {
+    match (span, from) {
+        (None, _) => keys::SWITCH_OFF_NEVER_USED.to_owned(),
+        (Some(span), None) => format!("This key was last used {}.", ago(&span)),
+        (Some(span), Some(from)) => format!("This key was last used {}, from {from}.", ago(&span)),
+    }
+}
+
+/// The count beside the description.
+#[must_use]
+pub fn character_count(is: usize, max: usize) -> String {
+    format!("{is} of {max} characters")
+}
+
+/// A period on offer.
+#[must_use]
+pub fn period(value: &str) -> String {
+    if value == "never" { keys::NO_EXPIRY.to_owned() } else { format!("{value} days") }
+}
+
+/// What was done, for the toast.
+#[must_use]
+pub fn done(done: Done) -> &'static str {
+    match done {
+        Done::Generated => "API key generated",
+        Done::Renamed => "API key renamed",
+        Done::Refreshed => "API key refreshed",
+        Done::SwitchedOn => "API key switched on",
+        Done::SwitchedOff => "API key switched off",
+        Done::Deleted => "API key deleted",
+        Done::SignedOut => "You are signed out",
+    }
+}
+
+/// What is wrong with a field, and what to do about it.
+#[must_use]
+pub fn problem(field: Field, problem: Problem) -> String {
+    match (field, problem) {
+        (Field::Name, Problem::Empty) => "Enter a name for the key.".to_owned(),
+        (Field::Email, Problem::Empty) => "Enter your e-mail address.".to_owned(),
+        (Field::Password, Problem::Empty) => "Enter a password.".to_owned(),
+        (Field::ConfirmName, _) => "This is not the name of the key. Enter it exactly as shown.".to_owned(),
+        (Field::ExpireIn, Problem::NotLater) => {
+            "The key already lives longer than this. Choose a longer period.".to_owned()
+        }
+        (Field::ExpireIn, _) => "Choose one of the periods on offer.".to_owned(),
+        (_, Problem::Empty) => "Fill in this field.".to_owned(),
+        (_, Problem::TooLong { is, max }) => {
+            format!("Too long: {is} characters. Shorten it to at most {max}.")
+        }
+        (_, Problem::TooShort { min }) => format!("Too short. Use at least {min} characters."),
+        (_, Problem::MustBeginWithLetter) => "Begin the name with a letter.".to_owned(),
+        (_, Problem::Invisible) => {
+            "There is a character in it that cannot be seen. Delete it, or type the text anew.".to_owned()
+        }
+        (Field::Email, Problem::Taken) => {
+            "There is an account with this address already. Sign in instead.".to_owned()
+        }
+        (_, Problem::Taken) => "Another of your keys has this name. Choose a different one.".to_owned(),
+        (_, Problem::NotAnAddress) => "Enter an e-mail address, such as ada@example.com.".to_owned(),
+        (_, Problem::Guessable) => {
+            "This password is easy to guess. Make it longer, or less common.".to_owned()
+        }
+        (_, Problem::NotOnOffer | Problem::NotLater | Problem::DoesNotMatch) => {
+            "This choice is not on offer.".to_owned()
+        }
+    }
+}
+
+/// Why something was not done, and what to do about it.
+#[must_use]
+pub fn error(error: &ConsoleError) -> String {
+    match error {
+        ConsoleError::Fields(_) => String::new(),
+        ConsoleError::WrongCredentials => "E-mail or password is wrong.".to_owned(),
+        ConsoleError::SignedOut => {
+            "You are signed out. Sign in again in another tab, and then repeat this.".to_owned()
+        }
+        ConsoleError::NotFound => {
+            "This key no longer exists. Reload the page to see the keys you have.".to_owned()
+        }
+        ConsoleError::LimitReached => keys::FULL.to_owned(),
+        ConsoleError::KeyExpired => "This key has expired. Generate a new one instead.".to_owned(),
+        ConsoleError::SignUpsClosed => account::CLOSED_LEAD.to_owned(),
+        ConsoleError::TooManyAttempts { retry_after: 0..=1 } => {
+            "Too many attempts. Try again in a second.".to_owned()
+        }
+        ConsoleError::TooManyAttempts { retry_after } => {
+            format!("Too many attempts. Try again in {retry_after} seconds.")
+        }
+        ConsoleError::Unavailable => "The console is too busy at the moment. Try again shortly.".to_owned(),
+        ConsoleError::Malformed => {
+            "The request was not understood. Reload the page and try again.".to_owned()
+        }
+        ConsoleError::Internal => {
+            "Something went wrong on the server. Nothing was lost; try again.".to_owned()
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Fills a new database for the browser tests and the pictures in the README: an account with a key in
+//! every state, one with three keys, one with ten. Keys that have expired were made in the past, by a clock
+//! that is set.
+
+use app::domain::account::{AccountId, Email, Password};
+use app::domain::api_key::KeyId;
+use app::domain::description::Description;
+use app::domain::expiry::Period;
+use app::domain::key_name::KeyName;
+use app::domain::timestamp::{DAY, HOUR, Timestamp};
+use clap::Parser;
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+use server::clock::Clock;
+use server::config::Cli;
+use server::console::Console;
+use server::store::Store;
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+const PASSWORD: &str = "plum orchard tuesday lantern";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = std::env::args().nth(1).ok_or("usage: seed DATABASE_URL")?;
+    let options = Cli::parse_from(["server", "--sign-ups", "open"]).serve;
+    let now = Clock::System.now();
+    let hand = Arc::new(AtomicI64::new(now.0));
+    let console = Console::new(Store::open(&url).await?, Clock::Set(Arc::clone(&hand)), &options)
+        .map_err(|error| format!("{error:?}"))?;
+    let seed = Seed { console, hand };
+
+    let states = seed.account("states@example.com").await?;
+    seed.key(&states, now.plus(-20 * DAY), "Old importer", Period::Days7, "Replaced in October").await?;
+    seed.key(&states, now.plus(-40 * DAY), "Backup to cold storage", Period::NoExpiry, "").await?;
+    let paused = seed
+        .key(&states, now.plus(-9 * DAY), "Mobile app", Period::Days90, "Paused until the release")
+        .await?;
+    seed.console.keys.set_active(&states, &paused, false).await.map_err(|error| format!("{error:?}"))?;
+    seed.key(&states, now.plus(-13 * HOUR), "CI/CD Pipeline", Period::Days7, "Deploys to staging").await?;
+    seed.key(
+        &states,
+        now.plus(-HOUR),
+        "Nightly report",
+        Period::Days90,
+        "Summarizes the day\nRuns at 02:00 UTC",
+    )
+    .await?;
+
+    let three = seed.account("three@example.com").await?;
+    for (hours, name, what) in [
+        (50, "CI/CD Pipeline", "Deploys to staging and runs the smoke tests"),
+        (26, "Mobile app backend", "Chat in the app"),
+        (1, "Nightly report", ""),
+    ] {
+        seed.key(&three, now.plus(-hours * HOUR), name, Period::Days90, what).await?;
+    }
+
+    let full = seed.account("full@example.com").await?;
+    for n in 1..=10 {
+        seed.key(&full, now.plus(-n * DAY), &format!("API key {n}"), Period::Days180, "").await?;
+    }
+    seed.console.keys.store.close().await;
+    Ok(())
+}
+
+struct Seed {
+    console: Console,
+    hand: Arc<AtomicI64>,
+}
+
+impl Seed {
+    async fn account(&self, email: &str) -> Result<AccountId, Box<dyn Error>> {
+        let email = Email::parse(email).map_err(|problem| format!("{problem:?}"))?;
+        let password = Password::parse_new(PASSWORD).map_err(|problem| format!("{problem:?}"))?;
+        Ok(self.console.add_account(email, password).await.map_err(|error| format!("{error:?}"))?)
+    }
+
+    async fn key(
+        &self,
+        account: &AccountId,
+        at: Timestamp,
+        name: &str,
+        period: Period,
+        description: &str,
+    ) -> Result<KeyId, Box<dyn Error>> {
+        self.hand.store(at.0, Ordering::SeqCst);
+        let name = KeyName::parse(name).map_err(|problem| format!("{problem:?}"))?;
+        let description = Description::parse(description).map_err(|problem| format!("{problem:?}"))?;
+        let rng = &mut UnwrapErr(SysRng);
+        let made = self.console.keys.create(account, name, period, description, rng).await;
+        let list = made.map_err(|error| format!("{error:?}"))?;
+        Ok(list.new.ok_or("no key")?.id)
+    }
+}

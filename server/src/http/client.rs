@@ -1,0 +1,96 @@
+//! Who is on the other end of a connection.
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{Extensions, HeaderMap};
+use axum::middleware::Next;
+use axum::response::Response;
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+/// Proxies whose word about their clients is taken.
+#[derive(Clone, Debug, Default)]
+pub struct TrustedProxies(pub Vec<IpNet>);
+
+/// The client of a request, in its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Where it is.
+    pub address: IpAddr,
+    /// Whether it came to the proxy by HTTPS.
+    pub is_https: bool,
+}
+
+impl Client {
+    /// The address that a request came from; unspecified where there is no connection, as in tests.
+    #[must_use]
+    pub fn address_of(extensions: &Extensions) -> IpAddr {
+        extensions.get::<Self>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client| client.address)
+    }
+}
+
+/// Finds out who the client is.
+pub(super) async fn identify(
+    State(proxies): State<Arc<TrustedProxies>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>().copied() {
+        let client = proxies.client(peer.ip(), request.headers());
+        request.extensions_mut().insert(client);
+    }
+    next.run(request).await
+}
+
+impl TrustedProxies {
+    /// Forwarded headers count only as far as they were written by trusted proxies: from the right, the first
+    /// address that is not one of them is the client's. What stands before it, anybody could have written.
+    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Client {
+        let is_trusted = |address: &IpAddr| self.0.iter().any(|network| network.contains(address));
+        let peer = peer.to_canonical();
+        if !is_trusted(&peer) {
+            return Client { address: peer, is_https: false };
+        }
+        let mut address = peer;
+        let values = headers.get_all("x-forwarded-for").iter().rev().filter_map(|value| value.to_str().ok());
+        for hop in values.flat_map(|value| value.rsplit(',')) {
+            let Ok(hop) = hop.trim().parse::<IpAddr>() else { break };
+            address = hop.to_canonical();
+            if !is_trusted(&address) {
+                break;
+            }
+        }
+        let is_https = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+        Client { address, is_https }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn client(peer: &str, forwarded: &[&'static str]) -> String {
+        let proxies = TrustedProxies(vec!["10.0.0.0/8".parse().unwrap()]);
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append("x-forwarded-for", HeaderValue::from_static(value));
+        }
+        proxies.client(peer.parse().unwrap(), &headers).address.to_string()
+    }
+
+    #[test]
+    fn forwarded_headers_of_strangers_change_nothing() {
+        assert_eq!(client("203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
+    }
+
+    #[test]
+    fn behind_a_trusted_proxy_the_client_is_the_last_stranger() {
+        assert_eq!(client("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &["6.6.6.6, 198.51.100.1, 10.1.1.1"]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &["6.6.6.6", "198.51.100.1"]), "198.51.100.1");
+        assert_eq!(client("::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &["198.51.100.1, junk"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+    }
+}

@@ -1,0 +1,157 @@
+//! How a program presents a key: bearer (RFC 6750), a pair of headers, one header, or basic (RFC 7617).
+//!
+//! A key in the URL is never read.
+
+use super::client::Client;
+use super::problem::ApiProblem;
+use crate::keys::{Credential, Keys};
+use crate::store::Presented;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+const KEY: HeaderName = HeaderName::from_static("x-api-key");
+const KEY_ID: HeaderName = HeaderName::from_static("x-api-key-id");
+const KEY_SECRET: HeaderName = HeaderName::from_static("x-api-key-secret");
+
+/// The key that a request presents, if it is let in now.
+///
+/// # Errors
+/// Why not, as far as a stranger may know.
+pub(super) async fn authenticate(keys: &Keys, request: &Parts) -> Result<Presented, ApiProblem> {
+    let credential = read(&request.headers)?.ok_or(ApiProblem::Unauthenticated)?;
+    match keys.verify(&credential, Client::address_of(&request.extensions)).await {
+        Ok(Ok(key)) => Ok(key),
+        Ok(Err(denial)) => {
+            tracing::debug!(?denial, "credential refused");
+            Err(ApiProblem::InvalidToken)
+        }
+        Err(error) => {
+            tracing::error!(%error, "a key could not be looked up");
+            Err(ApiProblem::Unavailable)
+        }
+    }
+}
+
+/// The one credential that these headers present; `None` if they present none.
+fn read(headers: &HeaderMap) -> Result<Option<Credential>, ApiProblem> {
+    let authorization = once(headers, &AUTHORIZATION)?;
+    let key = once(headers, &KEY)?;
+    let (id, secret) = (once(headers, &KEY_ID)?, once(headers, &KEY_SECRET)?);
+    let is_pair = id.is_some() || secret.is_some();
+    if usize::from(authorization.is_some()) + usize::from(key.is_some()) + usize::from(is_pair) > 1 {
+        return Err(ApiProblem::InvalidRequest);
+    }
+    if let Some(value) = authorization {
+        return from_authorization(value).map(Some).ok_or(ApiProblem::InvalidToken);
+    }
+    if let Some(value) = key {
+        return Ok(Some(Credential { id: None, secret: text(value) }));
+    }
+    match (id, secret) {
+        (None, None) => Ok(None),
+        (Some(id), Some(secret)) => Ok(Some(Credential { id: Some(text(id)), secret: text(secret) })),
+        _ => Err(ApiProblem::InvalidToken),
+    }
+}
+
+/// `HeaderMap::get` would take the first of several in silence.
+fn once<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, ApiProblem> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        _ => Err(ApiProblem::InvalidRequest),
+    }
+}
+
+/// `None` for a scheme that presents no API key, and for what cannot be read.
+fn from_authorization(value: &HeaderValue) -> Option<Credential> {
+    let (scheme, rest) = value.to_str().ok()?.split_once(' ')?;
+    let rest = rest.trim_matches(' ');
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Some(Credential { id: None, secret: rest.to_owned() })
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        let pair = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
+        let (id, secret) = pair.split_once(':')?;
+        Some(Credential { id: Some(id.to_owned()), secret: secret.to_owned() })
+    } else {
+        None
+    }
+}
+
+/// What is not ASCII is no secret; it is read as an empty one.
+fn text(value: &HeaderValue) -> String {
+    value.to_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .filter_map(|(name, value)| Some((HeaderName::from_static(name), value.parse().ok()?)))
+            .collect()
+    }
+
+    fn presented(pairs: &[(&'static str, &str)]) -> Result<Option<(Option<String>, String)>, ApiProblem> {
+        read(&headers(pairs)).map(|credential| credential.map(|it| (it.id, it.secret)))
+    }
+
+    #[test]
+    fn a_key_is_presented_in_four_ways() {
+        let alone = Ok(Some((None, "s".to_owned())));
+        let pair = Ok(Some((Some("i".to_owned()), "s".to_owned())));
+        assert_eq!(presented(&[("authorization", "Bearer s")]), alone);
+        assert_eq!(presented(&[("authorization", "bEARER  s ")]), alone);
+        assert_eq!(presented(&[("x-api-key", "s")]), alone);
+        assert_eq!(presented(&[("x-api-key-id", "i"), ("x-api-key-secret", "s")]), pair);
+        assert_eq!(presented(&[("authorization", "Basic aTpz")]), pair);
+        assert_eq!(presented(&[]), Ok(None));
+    }
+
+    #[test]
+    fn two_credentials_or_one_header_twice_is_no_request() {
+        for pairs in [
+            [("authorization", "Bearer s"), ("x-api-key", "s")],
+            [("authorization", "Bearer s"), ("authorization", "Bearer s")],
+            [("x-api-key", "s"), ("x-api-key", "s")],
+            [("x-api-key", "s"), ("x-api-key-id", "i")],
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in pairs {
+                map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            assert_eq!(read(&map).err(), Some(ApiProblem::InvalidRequest), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn half_a_pair_and_other_schemes_are_invalid() {
+        for pair in [
+            ("x-api-key-id", "i"),
+            ("x-api-key-secret", "s"),
+            ("authorization", "Bearer"),
+            ("authorization", "Digest s"),
+            ("authorization", "Basic aXM="),
+            ("authorization", "Basic ?"),
+        ] {
+            assert_eq!(presented(&[pair]), Err(ApiProblem::InvalidToken), "{pair:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_read_without_panic(value in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                for name in [AUTHORIZATION, KEY, KEY_ID, KEY_SECRET] {
+                    let _ = read(&HeaderMap::from_iter([(name, value.clone())]));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! HTTP: one endpoint or one concern a file.
+
+mod api_key;
+pub mod client;
+mod compression;
+mod credential;
+mod health;
+mod pages;
+mod plain_forms;
+mod problem;
+mod security;
+pub mod serve;
+mod session;
+mod verify;
+
+use crate::console::Console;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::Response;
+use axum::middleware::from_fn_with_state;
+use client::TrustedProxies;
+use leptos::config::LeptosOptions;
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
+use tower_http::trace::TraceLayer;
+
+/// The largest form that is read: a name and a description, percent-encoded, with room for a text that is far
+/// too long to be told so at its field.
+const BODY_LIMIT: usize = 64 * 1024;
+/// How long a client may take between two pieces of a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The whole server.
+pub fn build_router(console: Console, site: LeptosOptions, trusted_proxies: TrustedProxies) -> Router {
+    let console = Arc::new(console);
+    let pages = pages::router(Arc::clone(&console), site);
+    let browsers = Router::new()
+        .merge(plain_forms::router(pages.clone()))
+        .fallback_service(pages)
+        .layer(compression::layer());
+    let browsers = session::router(Arc::clone(&console), &browsers)
+        .layer(from_fn_with_state(Arc::clone(&console), security::require_own_origin))
+        .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
+        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT));
+    let programs = Router::new()
+        .merge(api_key::router())
+        .merge(verify::router())
+        .merge(health::router())
+        .with_state(Arc::clone(&console));
+    programs
+        .fallback_service(browsers)
+        .layer(from_fn_with_state(Arc::clone(&console), security::set_headers))
+        .layer(CatchPanicLayer::custom(on_panic))
+        .layer(from_fn_with_state(Arc::new(trusted_proxies), client::identify))
+        .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
+            // Never the query, which may hold what was typed, and never headers.
+            tracing::info_span!("request", method = %request.method(), path = request.uri().path())
+        }))
+}
+
+/// A defect costs one request, and says nothing of itself.
+fn on_panic(_panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
+    tracing::error!("a request panicked");
+    axum::response::IntoResponse::into_response(problem::ApiProblem::Internal)
+}

@@ -1,0 +1,106 @@
+//! Listening, serving, and stopping.
+
+use super::build_router;
+use super::client::TrustedProxies;
+use crate::clock::Clock;
+use crate::config::ServeOptions;
+use crate::console::Console;
+use crate::store::Store;
+use app::error::Refusal;
+use hyper_util::rt::TokioTimer;
+use leptos::config::LeptosOptions;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long a client may take to send the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long requests in flight may take once the server was told to stop.
+const DRAIN: Duration = Duration::from_secs(9);
+/// How often what has ended is cleared away.
+const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// The database cannot be opened, or the address cannot be listened on.
+pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
+    let store = Store::open(&options.database.database_url).await?;
+    let console = Console::new(store.clone(), Clock::default(), &options)
+        .map_err(|error| Refusal::from(error).detail)?;
+    tokio::spawn(sweep(console.clone()));
+    if options.public_url.is_none() && !options.listen.ip().is_loopback() {
+        tracing::warn!(
+            "reachable from other machines without encryption: put it behind HTTPS, and set --public-url"
+        );
+    }
+    let site = site(&options);
+    let router = build_router(console, site, TrustedProxies(options.trusted_proxies.clone()));
+
+    let handle = axum_server::Handle::new();
+    let mut server = axum_server::bind(options.listen).handle(handle.clone());
+    // Without a timer the timeouts would be inert (axum#2741).
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT);
+    tokio::spawn({
+        let handle = handle.clone();
+        let public_url = options.public_url.clone();
+        async move {
+            if let Some(address) = handle.listening().await {
+                let url = public_url.map_or_else(|| format!("http://{address}"), |origin| origin.to_string());
+                tracing::info!("the console answers on {url}");
+            }
+        }
+    });
+    tokio::spawn(async move {
+        stop_signal().await;
+        tracing::info!("stopping");
+        handle.graceful_shutdown(Some(DRAIN));
+    });
+    server.serve(router.into_make_service_with_connect_info::<SocketAddr>()).await?;
+    store.close().await;
+    Ok(())
+}
+
+/// Where the pages' scripts and styles are. Their names carry hashes if `cargo leptos` has listed them
+/// beside the binary.
+fn site(options: &ServeOptions) -> LeptosOptions {
+    let hash_file = "hash.txt";
+    let is_hashed = std::env::current_exe()
+        .is_ok_and(|binary| binary.parent().is_some_and(|folder| folder.join(hash_file).exists()));
+    LeptosOptions::builder()
+        .output_name("mecha-console")
+        .site_root(options.site_root.to_string_lossy().into_owned())
+        .site_pkg_dir("pkg")
+        .site_addr(options.listen)
+        .hash_files(is_hashed)
+        .hash_file(hash_file.into())
+        .reload_port(3001_u32)
+        .build()
+}
+
+async fn sweep(console: Console) {
+    let mut every = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        every.tick().await;
+        if let Err(error) = console.keys.sweep().await {
+            tracing::warn!(%error, "expired keys were not cleared away");
+        }
+        if let Err(error) = console.sessions.sweep().await {
+            tracing::warn!(%error, "ended sessions were not cleared away");
+        }
+    }
+}
+
+async fn stop_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

@@ -1,0 +1,19 @@
+//! The console's server: accounts, API keys, their validation, and the pages.
+//!
+//! `main.rs` opens the database and serves [`http::build_router`]; the tests drive that very function.
+
+#![warn(missing_docs)]
+
+pub mod accounts;
+pub mod clock;
+pub mod config;
+pub mod console;
+pub mod http;
+pub mod keys;
+pub mod passwords;
+pub mod secret;
+pub mod sessions;
+pub mod store;
+pub mod throttle;
+
+pub use http::build_router;

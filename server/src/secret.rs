@@ -1,0 +1,207 @@
+//! The secret of an API key: its form, its checksum, its digest.
+//!
+//! `mm_tok_` + 32 base62 characters (190 bits from the operating system's generator) + 6 base62 digits of a
+//! CRC32 over all before them. The checksum turns typing errors away before the database and lets secret
+//! scanners know a real key; it authenticates nothing.
+
+use rand::CryptoRng;
+use rand::distr::{Alphanumeric, SampleString};
+use sha2::{Digest, Sha256};
+use std::fmt;
+
+/// Random characters in a secret: 32 × log2(62) = 190.5 bits (OWASP ASVS 5.0, 11.5.1 asks for 128).
+const RANDOM: usize = 32;
+/// Characters of the checksum: 62^6 > 2^32.
+const CHECKSUM: usize = 6;
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// What a secret begins with: `[a-z][a-z0-9]*(_[a-z0-9]+)*_`. Letters, digits and underscores only, so that
+/// a double click selects a secret whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prefix(String);
+
+impl Prefix {
+    /// The longest prefix.
+    pub const MAX: usize = 32;
+
+    /// Reads a prefix.
+    ///
+    /// # Errors
+    /// What it must look like.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let is_part = |part: &str| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        };
+        let is_prefix = text.len() <= Self::MAX
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.strip_suffix('_').is_some_and(|parts| parts.split('_').all(is_part));
+        if is_prefix {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("lower-case letters and digits in parts that each end with an underscore, beginning with a \
+                 letter, such as mm_tok_; at most 32 characters"
+                .to_owned())
+        }
+    }
+}
+
+impl Default for Prefix {
+    fn default() -> Self {
+        Self("mm_tok_".to_owned())
+    }
+}
+
+/// A secret in the clear: just made, or just presented. It never prints itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PlainSecret(String);
+
+impl PlainSecret {
+    /// A new secret.
+    pub fn generate(prefix: &Prefix, rng: &mut impl CryptoRng) -> Self {
+        let mut secret = prefix.0.clone();
+        Alphanumeric.append_string(rng, &mut secret, RANDOM);
+        let checksum = checksum(&secret);
+        secret.push_str(&checksum);
+        Self(secret)
+    }
+
+    /// Reads what somebody presents as a secret; `None` if it cannot be one of this instance's.
+    #[must_use]
+    pub fn parse(prefix: &Prefix, presented: &str) -> Option<Self> {
+        let rest = presented.strip_prefix(&prefix.0)?;
+        if rest.len() != RANDOM + CHECKSUM || !rest.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return None;
+        }
+        let (body, end) = presented.split_at_checked(presented.len() - CHECKSUM)?;
+        (checksum(body) == end).then(|| Self(presented.to_owned()))
+    }
+
+    /// The secret itself, for the one response that tells it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// The last four characters, by which its owner knows it again.
+    #[must_use]
+    pub fn last_four(&self) -> &str {
+        self.0.len().checked_sub(4).and_then(|start| self.0.get(start..)).unwrap_or_default()
+    }
+
+    /// What is stored of it.
+    #[must_use]
+    pub fn digest(&self) -> SecretDigest {
+        SecretDigest(Sha256::digest(self.0.as_bytes()).into())
+    }
+}
+
+impl fmt::Debug for PlainSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PlainSecret(…)")
+    }
+}
+
+/// SHA-256 of a whole secret. A secret of 190 random bits needs no slow hash, and a slow hash on every
+/// request would be an attack surface.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SecretDigest([u8; 32]);
+
+impl SecretDigest {
+    /// The bytes that are stored.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretDigest(…)")
+    }
+}
+
+/// CRC32 (IEEE 802.3) as six base62 digits, most significant first.
+fn checksum(body: &str) -> String {
+    let mut rest = crc32fast::hash(body.as_bytes()) as usize;
+    let mut digits = [b'0'; CHECKSUM];
+    for digit in digits.iter_mut().rev() {
+        *digit = BASE62.get(rest % BASE62.len()).copied().unwrap_or(b'0');
+        rest /= BASE62.len();
+    }
+    digits.iter().copied().map(char::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand::rand_core::UnwrapErr;
+    use rand::rngs::SysRng;
+
+    fn generate() -> PlainSecret {
+        PlainSecret::generate(&Prefix::default(), &mut UnwrapErr(SysRng))
+    }
+
+    #[test]
+    fn a_secret_is_read_again_and_looks_as_promised() {
+        let secret = generate();
+        let text = secret.reveal();
+        assert_eq!((text.len(), text.starts_with("mm_tok_")), (7 + 32 + 6, true));
+        assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+        assert_eq!(PlainSecret::parse(&Prefix::default(), text), Some(secret.clone()));
+        assert!(text.ends_with(secret.last_four()) && secret.last_four().len() == 4);
+    }
+
+    #[test]
+    fn the_checksum_is_a_crc32_in_six_digits() {
+        // CRC-32/ISO-HDLC of "123456789" is 0xCBF43926 (Williams, 1993) = 3421780262 = "3jZRME" in base62.
+        let value = "3jZRME"
+            .bytes()
+            .fold(0u64, |n, b| n * 62 + BASE62.iter().position(|digit| *digit == b).unwrap() as u64);
+        assert_eq!((checksum("123456789").as_str(), value), ("3jZRME", 0xCBF4_3926));
+    }
+
+    #[test]
+    fn neither_secret_nor_digest_prints_itself() {
+        let secret = generate();
+        assert_eq!(format!("{secret:?} {:?}", secret.digest()), "PlainSecret(…) SecretDigest(…)");
+    }
+
+    #[test]
+    fn prefixes_keep_their_form() {
+        for good in ["mm_tok_", "a_", "k9_x2_"] {
+            assert!(Prefix::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "_",
+            "mm",
+            "mm_tok",
+            "Mm_",
+            "1a_",
+            "a__b_",
+            "_a_",
+            "a-b_",
+            "é_",
+            &format!("{}_", "a".repeat(32)),
+        ] {
+            assert!(Prefix::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn one_wrong_character_anywhere_is_noticed(position in 7usize..45, other in "[0-9A-Za-z]") {
+            let secret = generate();
+            let mut text = secret.reveal().to_owned();
+            text.replace_range(position..=position, &other);
+            prop_assert_eq!(PlainSecret::parse(&Prefix::default(), &text).is_some(), text == secret.reveal());
+        }
+
+        #[test]
+        fn any_text_is_read_without_panic_and_only_secrets_are_taken(text in any::<String>()) {
+            prop_assert_eq!(PlainSecret::parse(&Prefix::default(), &text), None);
+            prop_assert_eq!(PlainSecret::parse(&Prefix::default(), &format!("mm_tok_{text}")), None);
+        }
+    }
+}

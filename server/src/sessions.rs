@@ -1,0 +1,174 @@
+//! Sessions: tower-sessions carries the cookie, the database keeps what counts.
+//!
+//! Both limits are kept here, in the database's columns, because the library's own expiry does not slide
+//! while nothing is written and knows no absolute limit (OWASP ASVS 5.0, 7.3.1 and 7.3.2).
+
+use crate::clock::Clock;
+use crate::store::{Store, StoreError, detached, sessions};
+use app::backend::SignedIn;
+use app::domain::account::AccountId;
+use app::domain::timestamp::{DAY, HOUR, MINUTE, Timestamp};
+use app::error::ConsoleError;
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use time::OffsetDateTime;
+use tower_sessions::session::{Id, Record};
+use tower_sessions::session_store::{Error, Result};
+use tower_sessions::{Expiry, Session, SessionStore};
+
+/// A session that was not used for so long has ended, in milliseconds.
+pub const IDLE_LIMIT: i64 = 24 * HOUR;
+/// A session that is so old has ended, in milliseconds.
+pub const ABSOLUTE_LIMIT: i64 = 30 * DAY;
+/// How often it is noted that a session is used, in milliseconds.
+const TOUCH_EVERY: i64 = MINUTE;
+
+const ACCOUNT: &str = "account";
+const EMAIL: &str = "email";
+
+/// How long the browser keeps the cookie.
+#[must_use]
+pub fn cookie_lifetime() -> Expiry {
+    Expiry::OnInactivity(time::Duration::milliseconds(ABSOLUTE_LIMIT))
+}
+
+/// The account whose session this is.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn signed_in(session: &Session) -> std::result::Result<Option<SignedIn>, ConsoleError> {
+    let value = async |key| session.get::<String>(key).await.map_err(|error| unavailable(&error));
+    match (value(ACCOUNT).await?, value(EMAIL).await?) {
+        (Some(account), Some(email)) => Ok(Some(SignedIn { account: AccountId(account), email })),
+        _ => Ok(None),
+    }
+}
+
+/// Begins a session, always with a new id: one that somebody planted is never taken on (OWASP ASVS 5.0,
+/// 7.2.4).
+///
+/// # Errors
+/// The database does not answer.
+pub async fn begin(session: &Session, account: &AccountId) -> std::result::Result<(), ConsoleError> {
+    let begun = async {
+        session.cycle_id().await?;
+        session.insert(ACCOUNT, &account.0).await?;
+        session.save().await
+    };
+    begun.await.map_err(|error| unavailable(&error))
+}
+
+/// Ends a session for good.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn end(session: &Session) -> std::result::Result<(), ConsoleError> {
+    session.flush().await.map_err(|error| unavailable(&error))
+}
+
+fn unavailable(error: &tower_sessions::session::Error) -> ConsoleError {
+    tracing::error!(%error, "the session could not be read or written");
+    ConsoleError::Unavailable
+}
+
+/// Keeps sessions in the database.
+#[derive(Clone, Debug)]
+pub struct DatabaseSessions {
+    /// The database.
+    pub store: Store,
+    /// Judges what is idle and what is too old.
+    pub clock: Clock,
+}
+
+/// The moments before which a session has ended: last seen, made.
+#[must_use]
+pub fn limits(now: Timestamp) -> (Timestamp, Timestamp) {
+    (now.plus(-IDLE_LIMIT), now.plus(-ABSOLUTE_LIMIT))
+}
+
+fn hash(id: &Id) -> Vec<u8> {
+    Sha256::digest(id.0.to_le_bytes()).to_vec()
+}
+
+fn failed(error: StoreError) -> Error {
+    Error::Backend(error.to_string())
+}
+
+#[async_trait]
+impl SessionStore for DatabaseSessions {
+    /// A session is made when somebody signs in, and never otherwise.
+    async fn create(&self, record: &mut Record) -> Result<()> {
+        let Some(account) = record.data.get(ACCOUNT).and_then(|account| account.as_str()) else {
+            return Err(Error::Encode("a session belongs to an account".to_owned()));
+        };
+        let (store, now) = (self.store.clone(), self.clock.now());
+        let (id, account) = (hash(&record.id), AccountId(account.to_owned()));
+        detached(async move {
+            let mut tx = store.begin().await?;
+            sessions::insert(&mut tx, &id, &account, now).await?;
+            Ok(tx.commit().await?)
+        })
+        .await
+        .map_err(failed)
+    }
+
+    /// Nothing of a session changes but when it was seen, and that is noted when it is read. To write here
+    /// would bring back a session that was ended in the meantime.
+    async fn save(&self, _record: &Record) -> Result<()> {
+        Ok(())
+    }
+
+    async fn load(&self, id: &Id) -> Result<Option<Record>> {
+        let now = self.clock.now();
+        let (idle_since, made_since) = limits(now);
+        let id_hash = hash(id);
+        let Some(row) = self.store.session(&id_hash, idle_since, made_since).await.map_err(failed)? else {
+            return Ok(None);
+        };
+        if row.last_seen_at <= now.0 - TOUCH_EVERY {
+            let store = self.store.clone();
+            detached(async move {
+                let mut tx = store.begin().await?;
+                sessions::touch(&mut tx, &id_hash, now).await?;
+                Ok(tx.commit().await?)
+            })
+            .await
+            .map_err(failed)?;
+        }
+        let data = HashMap::from([
+            (ACCOUNT.to_owned(), row.account_id.into()),
+            (EMAIL.to_owned(), row.email.into()),
+        ]);
+        let expiry_date = OffsetDateTime::from_unix_timestamp((now.0 + IDLE_LIMIT) / 1_000)
+            .map_err(|error| Error::Decode(error.to_string()))?;
+        Ok(Some(Record { id: *id, data, expiry_date }))
+    }
+
+    async fn delete(&self, id: &Id) -> Result<()> {
+        let (store, id) = (self.store.clone(), hash(id));
+        detached(async move {
+            let mut tx = store.begin().await?;
+            sessions::delete(&mut tx, &id).await?;
+            Ok(tx.commit().await?)
+        })
+        .await
+        .map_err(failed)
+    }
+}
+
+impl DatabaseSessions {
+    /// Clears away sessions that have ended by themselves.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn sweep(&self) -> std::result::Result<(), StoreError> {
+        let (store, (idle_since, made_since)) = (self.store.clone(), limits(self.clock.now()));
+        detached(async move {
+            let mut tx = store.begin().await?;
+            sessions::delete_ended(&mut tx, idle_since, made_since).await?;
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+}

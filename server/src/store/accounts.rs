@@ -1,0 +1,116 @@
+//! Accounts.
+
+use super::{Store, StoreError, Tx};
+use app::domain::account::{AccountId, Email};
+use app::domain::timestamp::Timestamp;
+use app::domain::unicode::fold;
+use sqlx::FromRow;
+
+/// An account, as it signs in.
+#[derive(Clone, Debug, FromRow)]
+pub struct AccountRow {
+    /// Its handle.
+    pub id: String,
+    /// Its address, as it was typed.
+    pub email: String,
+    /// Argon2id, as a PHC string.
+    pub password_hash: String,
+    /// When it was made.
+    pub created_at: i64,
+}
+
+/// An account to be made.
+pub struct NewAccount<'a> {
+    /// Its handle.
+    pub id: &'a AccountId,
+    /// Its address.
+    pub email: &'a Email,
+    /// Argon2id, as a PHC string.
+    pub password_hash: &'a str,
+    /// When it is made.
+    pub created_at: Timestamp,
+}
+
+/// What came of making an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Insertion {
+    /// It was made.
+    Done,
+    /// Another account has its address.
+    Taken,
+    /// There is an account already, and no other may be made.
+    Closed,
+}
+
+impl Store {
+    /// The account with this address.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn account_by_email(&self, email: &Email) -> Result<Option<AccountRow>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT id, email, password_hash, created_at FROM accounts WHERE email_folded = $1",
+        )
+        .bind(fold(email.as_str()))
+        .fetch_optional(&self.read)
+        .await?)
+    }
+
+    /// All accounts, oldest first.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn accounts(&self) -> Result<Vec<AccountRow>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT id, email, password_hash, created_at FROM accounts ORDER BY created_at, id",
+        )
+        .fetch_all(&self.read)
+        .await?)
+    }
+
+    /// Whether there is any account.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn has_accounts(&self) -> Result<bool, StoreError> {
+        Ok(sqlx::query("SELECT 1 FROM accounts LIMIT 1").fetch_optional(&self.read).await?.is_some())
+    }
+}
+
+/// Makes an account: always the first one, another only if sign-ups are open.
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    new: &NewAccount<'_>,
+    is_open: bool,
+) -> Result<Insertion, StoreError> {
+    let is_first = sqlx::query("SELECT 1 FROM accounts LIMIT 1").fetch_optional(&mut **tx).await?.is_none();
+    if !is_first && !is_open {
+        return Ok(Insertion::Closed);
+    }
+    let made = sqlx::query(
+        "INSERT INTO accounts (id, email, email_folded, password_hash, created_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (email_folded) DO NOTHING",
+    )
+    .bind(&new.id.0)
+    .bind(new.email.as_str())
+    .bind(fold(new.email.as_str()))
+    .bind(new.password_hash)
+    .bind(new.created_at.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(if made.rows_affected() == 1 { Insertion::Done } else { Insertion::Taken })
+}
+
+/// Gives the account with this address another password; whether there is one.
+pub(crate) async fn set_password(
+    tx: &mut Tx,
+    email: &Email,
+    password_hash: &str,
+) -> Result<bool, StoreError> {
+    let changed = sqlx::query("UPDATE accounts SET password_hash = $2 WHERE email_folded = $1")
+        .bind(fold(email.as_str()))
+        .bind(password_hash)
+        .execute(&mut **tx)
+        .await?;
+    Ok(changed.rows_affected() == 1)
+}

@@ -1,0 +1,151 @@
+//! All SQL, and nothing but SQL.
+//!
+//! Statements are written in the dialect that SQLite and PostgreSQL share: `$n` parameters, `ON CONFLICT`,
+//! no functions of either. What differs is here: how a database is opened and how a write begins.
+
+pub(crate) mod accounts;
+pub(crate) mod api_keys;
+pub(crate) mod sessions;
+
+pub use accounts::{AccountRow, NewAccount};
+pub use api_keys::{KeyRow, NewApiKey, Presented};
+pub use sessions::SessionRow;
+
+use app::error::ConsoleError;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The database of this build.
+pub type Db = Sqlite;
+/// A transaction that may write.
+pub type Tx = sqlx::Transaction<'static, Db>;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
+
+/// How long a request waits for a connection before the database counts as not answering.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long SQLite waits for another process that holds its lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+const READERS: u32 = 4;
+
+/// What went wrong in the database.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database does not answer, or cannot do what it is asked to.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// The migrations cannot be run.
+    #[error(transparent)]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The task that ran a transaction was lost.
+    #[error("the transaction's task ended early: {0}")]
+    Task(#[from] tokio::task::JoinError),
+    /// The database file cannot be made or protected.
+    #[error("{path}: {error}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the operating system says.
+        error: std::io::Error,
+    },
+    /// `DATABASE_URL` is of a kind that this build does not know.
+    #[error("DATABASE_URL must begin with sqlite:")]
+    UnknownDatabase,
+}
+
+impl From<StoreError> for ConsoleError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the database did not do what it was asked to");
+        Self::Unavailable
+    }
+}
+
+/// The database. Copies share its connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    read: SqlitePool,
+    /// One connection: SQLite has one writer at a time, and waiting for a turn in a pool is fair, where
+    /// waiting for SQLite's lock is not.
+    write: SqlitePool,
+}
+
+impl Store {
+    /// Opens a database, which is made if it is not there, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// The file cannot be made or opened, or a migration fails.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        if !url.starts_with("sqlite:") {
+            return Err(StoreError::UnknownDatabase);
+        }
+        let options = SqliteConnectOptions::from_str(url)?
+            .journal_mode(SqliteJournalMode::Wal)
+            // What was acknowledged is on the disk, also after a power failure.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        make_private(options.get_filename())?;
+        let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);
+        let write = pool.clone().max_connections(1).connect_with(options.clone()).await?;
+        MIGRATIONS.run(&write).await?;
+        let read = pool.max_connections(READERS).connect_with(options).await?;
+        Ok(Self { read, write })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.read).await?;
+        Ok(())
+    }
+
+    /// Begins a transaction that may write. Run it in [`detached`].
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        // Taking the lock at once lets writers queue; taking it at the first write would fail them.
+        Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Closes all connections; what was written is in the database file alone afterwards.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+/// Runs a transaction in a task of its own.
+///
+/// A client that hangs up drops the handler at whatever await it stands, and a transaction dropped there
+/// would leave its connection in an unknown state (sqlx#4393).
+///
+/// # Errors
+/// Those of `work`, or [`StoreError::Task`] if it panicked.
+pub async fn detached<T, E>(work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    tokio::spawn(work).await.map_err(StoreError::from)?
+}
+
+/// Makes the database file, if there is none, readable and writable by its owner only. SQLite gives the
+/// files beside it (`-wal`, `-shm`) the same mode.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let failed = |error| StoreError::File { path: path.display().to_string(), error };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let file =
+        std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(failed)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(failed)
+}

@@ -1,0 +1,100 @@
+//! Sessions. Ids come here hashed.
+
+use super::{Store, StoreError, Tx};
+use app::domain::account::{AccountId, Email};
+use app::domain::timestamp::Timestamp;
+use app::domain::unicode::fold;
+use sqlx::FromRow;
+
+/// A session that is neither idle nor too old.
+#[derive(Clone, Debug, FromRow)]
+pub struct SessionRow {
+    /// Whose it is.
+    pub account_id: String,
+    /// The address that the account signs in with.
+    pub email: String,
+    /// When it was last seen, to the minute.
+    pub last_seen_at: i64,
+}
+
+impl Store {
+    /// The session with this id, if it was seen after `idle_since` and made after `made_since`.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn session(
+        &self,
+        id_hash: &[u8],
+        idle_since: Timestamp,
+        made_since: Timestamp,
+    ) -> Result<Option<SessionRow>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT s.account_id, a.email, s.last_seen_at
+             FROM sessions s JOIN accounts a ON a.id = s.account_id
+             WHERE s.id_hash = $1 AND s.last_seen_at > $2 AND s.created_at > $3",
+        )
+        .bind(id_hash)
+        .bind(idle_since.0)
+        .bind(made_since.0)
+        .fetch_optional(&self.read)
+        .await?)
+    }
+}
+
+/// Begins a session.
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    id_hash: &[u8],
+    account: &AccountId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO sessions (id_hash, account_id, created_at, last_seen_at) VALUES ($1, $2, $3, $3)",
+    )
+    .bind(id_hash)
+    .bind(&account.0)
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes that a session was seen. It never brings one back: an update changes nothing where there is no
+/// row, so signing out is final even with requests in flight.
+pub(crate) async fn touch(tx: &mut Tx, id_hash: &[u8], now: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("UPDATE sessions SET last_seen_at = $2 WHERE id_hash = $1 AND last_seen_at < $2")
+        .bind(id_hash)
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Ends a session.
+pub(crate) async fn delete(tx: &mut Tx, id_hash: &[u8]) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM sessions WHERE id_hash = $1").bind(id_hash).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Ends all sessions of the account with this address.
+pub(crate) async fn delete_all_of(tx: &mut Tx, email: &Email) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM sessions WHERE account_id IN (SELECT id FROM accounts WHERE email_folded = $1)")
+        .bind(fold(email.as_str()))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Clears away sessions that are past their limits.
+pub(crate) async fn delete_ended(
+    tx: &mut Tx,
+    idle_since: Timestamp,
+    made_since: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM sessions WHERE last_seen_at <= $1 OR created_at <= $2")
+        .bind(idle_since.0)
+        .bind(made_since.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

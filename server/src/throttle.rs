@@ -1,0 +1,114 @@
+//! How often one may try to sign in.
+//!
+//! Attempts are counted by account and network together, and by network alone; never by account alone,
+//! which would let a stranger lock its owner out. A network is what one customer usually has: an IPv4
+//! address, or an IPv6 /64 (RFC 6177).
+
+use app::domain::account::Email;
+use app::domain::unicode::fold;
+use app::error::ConsoleError;
+use governor::clock::Clock;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Attempts at one account from one network at once, and the time after which each comes back.
+const PER_ACCOUNT: (NonZeroU32, Duration) = (NonZeroU32::new(10).unwrap(), Duration::from_secs(30));
+/// Attempts from one network at once, and the time after which each comes back.
+const PER_NETWORK: (NonZeroU32, Duration) = (NonZeroU32::new(300).unwrap(), Duration::from_secs(1));
+/// Beyond so many counters, those that have run down are forgotten.
+const MANY: usize = 10_000;
+
+/// Counts attempts. Copies count together.
+#[derive(Clone)]
+pub struct Throttle {
+    by_account: Arc<DefaultKeyedRateLimiter<(String, IpAddr)>>,
+    by_network: Arc<DefaultKeyedRateLimiter<IpAddr>>,
+}
+
+impl std::fmt::Debug for Throttle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Throttle").field("networks", &self.by_network.len()).finish_non_exhaustive()
+    }
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        let quota = |(burst, every): (NonZeroU32, Duration)| {
+            Quota::with_period(every)
+                .map_or_else(|| Quota::per_minute(burst), |quota| quota.allow_burst(burst))
+        };
+        Self {
+            by_account: Arc::new(RateLimiter::keyed(quota(PER_ACCOUNT))),
+            by_network: Arc::new(RateLimiter::keyed(quota(PER_NETWORK))),
+        }
+    }
+}
+
+impl Throttle {
+    /// Counts an attempt to sign in.
+    ///
+    /// # Errors
+    /// [`ConsoleError::TooManyAttempts`], with the time to wait.
+    pub fn sign_in(&self, email: &Email, client: IpAddr) -> Result<(), ConsoleError> {
+        let network = network(client);
+        count(&self.by_network, &network)?;
+        count(&self.by_account, &(fold(email.as_str()), network))
+    }
+
+    /// Counts an attempt to make an account.
+    ///
+    /// # Errors
+    /// [`ConsoleError::TooManyAttempts`], with the time to wait.
+    pub fn sign_up(&self, client: IpAddr) -> Result<(), ConsoleError> {
+        count(&self.by_network, &network(client))
+    }
+}
+
+fn count<K: Clone + Eq + Hash>(limiter: &DefaultKeyedRateLimiter<K>, key: &K) -> Result<(), ConsoleError> {
+    if limiter.len() > MANY {
+        limiter.retain_recent();
+    }
+    limiter.check_key(key).map_err(|until| {
+        let wait = until.wait_time_from(limiter.clock().now()).as_secs_f64().ceil();
+        ConsoleError::TooManyAttempts { retry_after: (wait as u32).max(1) }
+    })
+}
+
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_who_tries_too_often_does_not_lock_the_owner_out() {
+        let (throttle, ada) = (Throttle::default(), Email::parse("ada@example.com").unwrap());
+        let stranger = "203.0.113.7".parse().unwrap();
+        for _ in 0..10 {
+            assert_eq!(throttle.sign_in(&ada, stranger), Ok(()));
+        }
+        let spelled_otherwise = Email::parse("ADA@example.com").unwrap();
+        assert!(matches!(
+            throttle.sign_in(&spelled_otherwise, stranger),
+            Err(ConsoleError::TooManyAttempts { retry_after: 1..=30 })
+        ));
+        assert_eq!(throttle.sign_in(&ada, "198.51.100.1".parse().unwrap()), Ok(()));
+    }
+
+    #[test]
+    fn one_ipv6_customer_is_one_network() {
+        let of = |text: &str| network(text.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2:3::1"), of("2001:db8:1:2:ffff::9"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+    }
+}

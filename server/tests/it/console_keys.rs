@@ -1,0 +1,280 @@
+//! `/rpc/keys/…`: what an owner may do, and what nobody may.
+
+use crate::test_app::{Browser, TestApp, bearer};
+use app::domain::timestamp::DAY;
+use axum::http::StatusCode;
+use futures::future::join_all;
+
+/// Every operation on a key, with everything else in order.
+const OPERATIONS: [(&str, &[(&str, &str)]); 4] = [
+    ("/rpc/keys/rename", &[("name", "Another")]),
+    ("/rpc/keys/refresh", &[("expire_in", "365")]),
+    ("/rpc/keys/set-active", &[("active", "false")]),
+    ("/rpc/keys/delete", &[("confirm_name", "Deploy")]),
+];
+
+async fn on_key(
+    browser: &mut Browser,
+    path: &str,
+    key: &str,
+    fields: &[(&str, &str)],
+) -> crate::test_app::Answer {
+    let fields: Vec<_> = [("key_id", key)].into_iter().chain(fields.iter().copied()).collect();
+    browser.post(path, &fields).await
+}
+
+#[tokio::test]
+async fn a_key_is_made_listed_and_works_until_it_is_deleted() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (id, secret) = ada.create("Deploy").await;
+    let keys = ada.list().await;
+    assert_eq!((keys.len(), keys[0].id.as_str(), keys[0].name.as_str()), (1, id.as_str(), "Deploy"));
+    assert!(secret.ends_with(&keys[0].last_four));
+    assert_eq!(bearer(&app.router, &secret).await, StatusCode::OK);
+    let list = on_key(&mut ada, "/rpc/keys/delete", &id, &[("confirm_name", "Deploy")]).await.list();
+    assert_eq!((list.keys, list.new), (vec![], None));
+    assert_eq!(bearer(&app.router, &secret).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn of_a_hundred_concurrent_creates_exactly_ten_make_a_key() {
+    let app = TestApp::new().await;
+    let ada = app.owner("ada@example.com").await;
+    let attempts = (0..100).map(|n| {
+        let mut browser = ada.clone();
+        async move {
+            let fields = [("name", format!("Key {n}")), ("expire_in", "7".to_owned())];
+            let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            browser.post("/rpc/keys/create", &fields).await.status
+        }
+    });
+    let statuses = join_all(attempts).await;
+    assert_eq!(statuses.iter().filter(|status| **status == StatusCode::OK).count(), 10);
+    assert_eq!(statuses.iter().filter(|status| **status == StatusCode::CONFLICT).count(), 90);
+    assert_eq!(ada.clone().list().await.len(), 10);
+}
+
+#[tokio::test]
+async fn of_a_hundred_concurrent_creates_of_one_name_exactly_one_makes_a_key() {
+    let app = TestApp::new().await;
+    let ada = app.owner("ada@example.com").await;
+    let attempts = (0..100).map(|n| {
+        let mut browser = ada.clone();
+        let name = if n % 2 == 0 { "Straße" } else { "STRASSE" };
+        async move { browser.post("/rpc/keys/create", &[("name", name), ("expire_in", "7")]).await.status }
+    });
+    let statuses = join_all(attempts).await;
+    assert_eq!(statuses.iter().filter(|status| **status == StatusCode::OK).count(), 1);
+    assert_eq!(statuses.iter().filter(|status| **status == StatusCode::UNPROCESSABLE_ENTITY).count(), 99);
+    assert_eq!(ada.clone().list().await.len(), 1);
+}
+
+#[tokio::test]
+async fn another_accounts_key_cannot_be_told_from_a_missing_one() {
+    let app = TestApp::new().await;
+    let (mut ada, mut eve) = (app.owner("ada@example.com").await, app.owner("eve@example.com").await);
+    let (id, secret) = ada.create("Deploy").await;
+    let before = ada.list().await;
+    for (path, fields) in OPERATIONS {
+        let foreign = on_key(&mut eve, path, &id, fields).await;
+        let missing = on_key(&mut eve, path, &"0".repeat(32), fields).await;
+        let malformed = on_key(&mut eve, path, "no key", fields).await;
+        assert_eq!(foreign.status, StatusCode::NOT_FOUND, "{path}");
+        for other in [missing, malformed] {
+            assert_eq!((foreign.status, &foreign.body), (other.status, &other.body), "{path}");
+        }
+    }
+    assert_eq!(ada.list().await, before);
+    assert_eq!(bearer(&app.router, &secret).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn without_a_session_nothing_is_done() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (id, secret) = ada.create("Deploy").await;
+    let mut stranger = app.stranger();
+    for (path, fields) in OPERATIONS {
+        assert_eq!(on_key(&mut stranger, path, &id, fields).await.status, StatusCode::UNAUTHORIZED, "{path}");
+    }
+    let create = stranger.post("/rpc/keys/create", &[("name", "a"), ("expire_in", "7")]).await;
+    assert_eq!(create.status, StatusCode::UNAUTHORIZED);
+    let mut with_key = app.stranger();
+    with_key.cookie = Some(format!("__Host-session={secret}"));
+    assert_eq!(
+        on_key(&mut with_key, "/rpc/keys/delete", &id, &[("confirm_name", "Deploy")]).await.status,
+        401
+    );
+    assert_eq!(ada.list().await.len(), 1);
+}
+
+#[tokio::test]
+async fn bad_input_is_told_at_its_field_and_changes_nothing() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let too_long = "x".repeat(65);
+    let long_text = "é".repeat(201);
+    let bad: [(&str, &[(&str, &str)]); 9] = [
+        ("name", &[("name", ""), ("expire_in", "7")]),
+        ("name", &[("name", "1st"), ("expire_in", "7")]),
+        ("name", &[("name", &too_long), ("expire_in", "7")]),
+        ("name", &[("name", "a\u{0}b"), ("expire_in", "7")]),
+        ("name", &[("name", "a\u{202e}b"), ("expire_in", "7")]),
+        ("expire_in", &[("name", "a"), ("expire_in", "8")]),
+        ("expire_in", &[("name", "a"), ("expire_in", "")]),
+        ("description", &[("name", "a"), ("expire_in", "7"), ("description", &long_text)]),
+        ("description", &[("name", "a"), ("expire_in", "7"), ("description", "\u{2066}x")]),
+    ];
+    for (field, fields) in bad {
+        let answer = ada.post("/rpc/keys/create", fields).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{fields:?}");
+        let refusal = answer.refusal();
+        assert_eq!(refusal.fields.len(), 1, "{fields:?}");
+        assert_eq!(refusal.fields[0].0, field);
+        assert!(!refusal.fields[0].1.is_empty());
+    }
+    let both = ada.post("/rpc/keys/create", &[("name", ""), ("expire_in", "x")]).await;
+    assert_eq!(both.refusal().fields.len(), 2, "all of it is told at once");
+    for fields in [&[("name", "a")][..], &[("expire_in", "7")], &[]] {
+        assert_eq!(ada.post("/rpc/keys/create", fields).await.status, StatusCode::BAD_REQUEST, "{fields:?}");
+    }
+    assert!(ada.list().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_name_is_taken_once_and_may_be_spelled_anew() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (id, _) = ada.create("Deploy").await;
+    ada.create("Other").await;
+    let taken = on_key(&mut ada, "/rpc/keys/rename", &id, &[("name", "OTHER")]).await;
+    assert_eq!(taken.refusal().fields[0].0, "name");
+    let list = on_key(&mut ada, "/rpc/keys/rename", &id, &[("name", "  DEPLOY ")]).await.list();
+    assert!(list.keys.iter().any(|key| key.name == "DEPLOY"));
+}
+
+#[tokio::test]
+async fn two_accounts_may_use_the_same_name() {
+    let app = TestApp::new().await;
+    for email in ["ada@example.com", "eve@example.com"] {
+        app.owner(email).await.create("Deploy").await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_switched_off_is_refused_until_it_is_switched_on() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (id, secret) = ada.create("Deploy").await;
+    for (active, status) in [("false", 401), ("false", 401), ("true", 200)] {
+        let list = on_key(&mut ada, "/rpc/keys/set-active", &id, &[("active", active)]).await.list();
+        assert_eq!(list.keys[0].active, active == "true");
+        assert_eq!(bearer(&app.router, &secret).await, status);
+    }
+    let unclear = on_key(&mut ada, "/rpc/keys/set-active", &id, &[("active", "perhaps")]).await;
+    assert_eq!(unclear.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn at_the_instant_of_its_expiry_a_key_is_refused_for_ever() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let made =
+        ada.post("/rpc/keys/create", &[("name", "Brief"), ("expire_in", "7")]).await.list().new.unwrap();
+    let (id, secret) = (made.id.as_str().to_owned(), made.secret);
+    app.advance(7 * DAY - 1);
+    assert_eq!(bearer(&app.router, &secret).await, StatusCode::OK);
+    app.advance(1);
+    assert_eq!(bearer(&app.router, &secret).await, StatusCode::UNAUTHORIZED);
+
+    let fields = [("email", "ada@example.com"), ("password", crate::test_app::PASSWORD)];
+    ada.post("/rpc/account/sign-in", &fields).await;
+    for (path, fields) in [
+        ("/rpc/keys/refresh", [("expire_in", "365")]),
+        ("/rpc/keys/refresh", [("expire_in", "never")]),
+        ("/rpc/keys/set-active", [("active", "true")]),
+    ] {
+        assert_eq!(on_key(&mut ada, path, &id, &fields).await.status, StatusCode::CONFLICT, "{path}");
+    }
+    assert_eq!(bearer(&app.router, &secret).await, StatusCode::UNAUTHORIZED);
+    assert!(
+        on_key(&mut ada, "/rpc/keys/delete", &id, &[("confirm_name", "Brief")]).await.list().keys.is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_refresh_only_ever_moves_the_expiry_later() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (id, secret) = ada.create("Deploy").await;
+    for period in ["7", "30", "90"] {
+        let answer = on_key(&mut ada, "/rpc/keys/refresh", &id, &[("expire_in", period)]).await;
+        assert_eq!(answer.refusal().fields[0].0, "expire_in");
+    }
+    let later = on_key(&mut ada, "/rpc/keys/refresh", &id, &[("expire_in", "180")]).await.list();
+    assert_eq!(later.keys[0].expires_at, Some(crate::test_app::START.plus(180 * DAY)));
+    let endless = on_key(&mut ada, "/rpc/keys/refresh", &id, &[("expire_in", "never")]).await.list();
+    assert_eq!(endless.keys[0].expires_at, None);
+    assert_eq!(on_key(&mut ada, "/rpc/keys/refresh", &id, &[("expire_in", "365")]).await.status, 422);
+    assert_eq!(bearer(&app.router, &secret).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn expired_keys_do_not_count_come_last_and_are_cleared_away_after_thirty_days() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    for n in 0..10 {
+        let period = if n == 0 { "7" } else { "never" };
+        let name = format!("Key {n}");
+        ada.post("/rpc/keys/create", &[("name", &name), ("expire_in", period)]).await.list();
+    }
+    let full = ada.post("/rpc/keys/create", &[("name", "More"), ("expire_in", "7")]).await;
+    assert_eq!(full.status, StatusCode::CONFLICT);
+    app.advance(7 * DAY);
+    let fields = [("email", "ada@example.com"), ("password", crate::test_app::PASSWORD)];
+    ada.post("/rpc/account/sign-in", &fields).await;
+    ada.create("More").await;
+    let keys = ada.list().await;
+    assert_eq!((keys.len(), keys[0].name.as_str(), keys[10].name.as_str()), (11, "More", "Key 0"));
+
+    app.advance(30 * DAY - 1);
+    app.console.keys.sweep().await.unwrap();
+    ada.post("/rpc/account/sign-in", &fields).await;
+    assert_eq!(ada.list().await.len(), 11);
+    app.advance(1);
+    app.console.keys.sweep().await.unwrap();
+    assert_eq!(ada.list().await.len(), 10);
+}
+
+#[tokio::test]
+async fn nothing_that_is_stored_authenticates() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (_, secret) = ada.create("Deploy").await;
+    let cookie = ada.cookie.clone().unwrap();
+    let session = cookie.split_once('=').unwrap().1;
+    app.console.keys.store.close().await;
+    let mut files = 0;
+    for file in std::fs::read_dir(app.folder.path().join("data")).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        for text in [&secret[..], &secret[7..], session, crate::test_app::PASSWORD] {
+            assert!(!has(text), "{}", path.display());
+        }
+        files += 1;
+    }
+    assert!(files > 0);
+}
+
+#[tokio::test]
+async fn the_database_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let app = TestApp::new().await;
+    app.owner("ada@example.com").await;
+    for file in std::fs::read_dir(app.folder.path().join("data")).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
+    }
+}

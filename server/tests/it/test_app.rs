@@ -1,0 +1,194 @@
+//! A console of its own for each test, and clients that talk to its router.
+
+use app::domain::api_key::KeyList;
+use app::domain::timestamp::Timestamp;
+use app::error::Refusal;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, COOKIE, HOST, ORIGIN, SET_COOKIE};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use clap::Parser;
+use leptos::config::LeptosOptions;
+use server::build_router;
+use server::clock::Clock;
+use server::config::Cli;
+use server::console::Console;
+use server::http::client::TrustedProxies;
+use server::store::Store;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU16, Ordering};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+pub(crate) const PASSWORD: &str = "plum orchard tuesday lantern";
+/// 2026-11-21T12:00:00Z.
+pub(crate) const START: Timestamp = Timestamp(1_795_262_400_000);
+const AUTHORITY: &str = "127.0.0.1:3000";
+
+/// A console on a database of its own, whose clock stands until the test moves it.
+pub(crate) struct TestApp {
+    pub(crate) router: Router,
+    pub(crate) console: Console,
+    pub(crate) folder: TempDir,
+    hand: Arc<AtomicI64>,
+}
+
+impl TestApp {
+    pub(crate) async fn new() -> Self {
+        Self::with(&["--sign-ups", "open"]).await
+    }
+
+    /// With these flags of the command line.
+    pub(crate) async fn with(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("data/console.db").display());
+        let flags = ["server", "--database-url", &url].into_iter().chain(flags.iter().copied());
+        let options = Cli::parse_from(flags).serve;
+        let hand = Arc::new(AtomicI64::new(START.0));
+        let store = Store::open(&options.database.database_url).await.unwrap();
+        let console = Console::new(store, Clock::Set(Arc::clone(&hand)), &options).unwrap();
+        let site = LeptosOptions::builder().output_name("mecha-console").build();
+        let router = build_router(console.clone(), site, TrustedProxies(options.trusted_proxies));
+        Self { router, console, folder, hand }
+    }
+
+    pub(crate) fn advance(&self, milliseconds: i64) {
+        self.hand.fetch_add(milliseconds, Ordering::SeqCst);
+    }
+
+    /// Somebody who is not signed in, with a network of their own.
+    pub(crate) fn stranger(&self) -> Browser {
+        static NETWORKS: AtomicU16 = AtomicU16::new(0);
+        let [high, low] = NETWORKS.fetch_add(1, Ordering::SeqCst).to_be_bytes();
+        Browser {
+            router: self.router.clone(),
+            cookie: None,
+            address: SocketAddr::from(([10, 9, high, low], 40_000)),
+        }
+    }
+
+    /// The owner of a new account, signed in.
+    pub(crate) async fn owner(&self, email: &str) -> Browser {
+        let mut browser = self.stranger();
+        let answer = browser.post("/rpc/account/sign-up", &[("email", email), ("password", PASSWORD)]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        browser
+    }
+}
+
+/// A browser: it has a cookie and says where its requests come from.
+#[derive(Clone)]
+pub(crate) struct Browser {
+    pub(crate) router: Router,
+    pub(crate) cookie: Option<String>,
+    address: SocketAddr,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn list(&self) -> KeyList {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.body);
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    pub(crate) fn refusal(&self) -> Refusal {
+        let refusal: Refusal = serde_json::from_str(&self.body).unwrap();
+        assert_eq!(refusal.status, self.status.as_u16());
+        refusal
+    }
+}
+
+impl Browser {
+    /// As the island sends a form.
+    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        self.send(form(path).header(ACCEPT, "application/json"), fields).await
+    }
+
+    /// As a browser without a script sends a form.
+    pub(crate) async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        self.send(form(path).header(ACCEPT, "text/html,application/xhtml+xml"), fields).await
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
+        self.send(Request::get(path).header(ACCEPT, "text/html"), &[]).await
+    }
+
+    pub(crate) async fn send(
+        &mut self,
+        request: axum::http::request::Builder,
+        fields: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = request.extension(ConnectInfo(self.address));
+        if request.headers_ref().is_some_and(|headers| !headers.contains_key(HOST)) {
+            request = request.header(HOST, AUTHORITY);
+        }
+        if let Some(cookie) = &self.cookie {
+            request = request.header(COOKIE, cookie);
+        }
+        let body = serde_urlencoded::to_string(fields).unwrap();
+        let answer = call(&self.router, request.body(Body::from(body)).unwrap()).await;
+        if let Some(cookie) = answer.headers.get(SET_COOKIE) {
+            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
+            self.cookie = Some(pair.to_owned()).filter(|pair| !pair.ends_with('='));
+        }
+        answer
+    }
+
+    /// Makes a key: its handle and its secret.
+    pub(crate) async fn create(&mut self, name: &str) -> (String, String) {
+        let list = self.post("/rpc/keys/create", &[("name", name), ("expire_in", "90")]).await.list();
+        let new = list.new.unwrap();
+        (new.id.as_str().to_owned(), new.secret)
+    }
+
+    /// All keys, as the page has them.
+    pub(crate) async fn list(&mut self) -> Vec<app::domain::api_key::ApiKey> {
+        let page = self.get("/settings/api-keys").await;
+        assert_eq!(page.status, StatusCode::OK);
+        let json = page.body.split_once("data-page=\"").unwrap().1.split_once('"').unwrap().0;
+        let json =
+            json.replace("&quot;", "\"").replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">");
+        let state: serde_json::Value = serde_json::from_str(&json).unwrap();
+        serde_json::from_value(state["list"]["keys"].clone()).unwrap()
+    }
+}
+
+pub(crate) fn form(path: &str) -> axum::http::request::Builder {
+    Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(ORIGIN, format!("http://{AUTHORITY}"))
+}
+
+pub(crate) async fn call(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    Answer { status: parts.status, headers: parts.headers, body: String::from_utf8_lossy(&body).into_owned() }
+}
+
+/// What a program is answered that presents these headers.
+pub(crate) async fn program(router: &Router, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = Request::get(path).header(HOST, AUTHORITY);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    call(router, request.body(Body::empty()).unwrap()).await
+}
+
+/// The status of `/api/v1/key` for a bearer of this secret.
+pub(crate) async fn bearer(router: &Router, secret: &str) -> StatusCode {
+    program(router, "/api/v1/key", &[("authorization", &format!("Bearer {secret}"))]).await.status
+}
