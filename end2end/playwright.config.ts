@@ -1,0 +1,54 @@
+import { existsSync } from "node:fs";
+import { defineConfig, devices } from "@playwright/test";
+import { BASE_URL, DATA } from "./tests/support";
+
+// Debian's browser where there is one; otherwise the one that `npx playwright install chromium` brings.
+const debian = "/usr/bin/chromium";
+const executablePath = existsSync(debian) ? debian : undefined;
+const args = [
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--no-first-run",
+  // Chromium's sandbox does not start for root.
+  ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
+];
+const chromium = { ...devices["Desktop Chrome"], launchOptions: { executablePath, args } };
+const server = new URL(BASE_URL).host;
+
+export default defineConfig({
+  testDir: "tests",
+  fullyParallel: true,
+  forbidOnly: true,
+  retries: 0,
+  workers: 2,
+  reporter: [["line"]],
+  timeout: 60_000,
+  expect: { timeout: 10_000 },
+  use: { baseURL: BASE_URL, locale: "en-GB", timezoneId: "Europe/Berlin", trace: "retain-on-failure" },
+  projects: [
+    { name: "with JavaScript", testIgnore: /no-javascript|bfcache|screenshots/, use: chromium },
+    { name: "without JavaScript", testMatch: /no-javascript/, use: { ...chromium, javaScriptEnabled: false } },
+    {
+      name: "back and forward",
+      testMatch: /bfcache/,
+      // Playwright turns the cache off by default; with it off, these tests would prove nothing.
+      use: {
+        ...chromium,
+        launchOptions: { executablePath, args, ignoreDefaultArgs: ["--disable-back-forward-cache"] },
+      },
+    },
+    { name: "screenshots", testMatch: /screenshots/, use: chromium },
+  ],
+  webServer: {
+    command: [
+      `rm -rf ${DATA}`,
+      `../target/debug/examples/seed sqlite:${DATA}/console.db`,
+      `exec ../target/release/server --listen ${server} --sign-ups open --database-url sqlite:${DATA}/console.db --site-root ../target/site`,
+    ].join(" && "),
+    url: `${BASE_URL}/readyz`,
+    reuseExistingServer: false,
+    stdout: "ignore",
+    stderr: "ignore",
+  },
+});

@@ -1,0 +1,81 @@
+import AxeBuilder from "@axe-core/playwright";
+import { type Page, expect, test } from "@playwright/test";
+import { PASSWORD, SEEDED, dialog, generate, live, openGenerate, openMenu, signIn, signUp } from "./support";
+
+async function hasNoViolations(page: Page, state: string) {
+  // Colours are judged when nothing is on its way in.
+  await page.evaluate(() => Promise.allSettled(document.getAnimations().map((animation) => animation.finished)));
+  const { violations } = await new AxeBuilder({ page })
+    .withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"])
+    .analyze();
+  expect.soft(violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)]), state).toEqual([]);
+}
+
+for (const colorScheme of ["light", "dark"] as const) {
+  test.describe(`in ${colorScheme}`, () => {
+    test.use({ colorScheme });
+
+    test("axe finds nothing on the pages of a stranger", async ({ page }) => {
+      await page.goto("/sign-in");
+      await hasNoViolations(page, "sign in");
+      await page.getByRole("button", { name: "Sign in" }).click();
+      await hasNoViolations(page, "sign in, fields to mend");
+      await page.getByLabel("E-mail").fill("nobody@example.com");
+      await page.getByLabel("Password").fill(PASSWORD);
+      await page.getByRole("button", { name: "Sign in" }).click();
+      await hasNoViolations(page, "sign in, refused");
+      await page.goto("/sign-up");
+      await hasNoViolations(page, "sign up");
+      await page.goto("/nope");
+      await hasNoViolations(page, "not found");
+    });
+
+    test("axe finds nothing on the list, in any of its states", async ({ page }) => {
+      for (const account of [SEEDED.states, SEEDED.three, SEEDED.full]) {
+        await signIn(page, account);
+        await live(page);
+        await hasNoViolations(page, account);
+        await page.getByRole("button", { name: /^Actions for/ }).first().click();
+        await hasNoViolations(page, `${account}, menu`);
+      }
+    });
+
+    test("axe finds nothing in any dialog, with and without errors", async ({ page }) => {
+      await signUp(page);
+      await live(page);
+      await hasNoViolations(page, "empty");
+      const open = await openGenerate(page);
+      await hasNoViolations(page, "generate");
+      await open.getByLabel("Key name").fill("1");
+      await open.getByLabel("Description").fill("x".repeat(201));
+      await open.getByLabel("Expire in").selectOption("never");
+      await open.getByRole("button", { name: "Generate key" }).click();
+      await expect(open.getByLabel("Key name")).toHaveAttribute("aria-invalid", "true");
+      await hasNoViolations(page, "generate, fields to mend");
+      await page.keyboard.press("Escape");
+      await generate(page, "Key");
+      await hasNoViolations(page, "reveal");
+      await dialog(page).getByRole("button", { name: "Copy Key secret" }).click();
+      await hasNoViolations(page, "reveal, copied");
+      await page.keyboard.press("Escape");
+      await generate(page, "Key 2");
+      await page.keyboard.press("Escape");
+      await hasNoViolations(page, "reveal, asking");
+      await page.keyboard.press("Escape");
+      await expect(dialog(page)).toHaveCount(0);
+      for (const item of ["Rename", "Refresh", "Delete"]) {
+        await openMenu(page, "Key", item);
+        await expect(dialog(page)).toBeVisible();
+        await hasNoViolations(page, item);
+        await page.keyboard.press("Escape");
+        await expect(dialog(page)).toHaveCount(0);
+      }
+      await page.getByRole("switch", { name: "Key is active" }).click();
+      await hasNoViolations(page, "switch off");
+      await page.route("**/rpc/**", (route) => route.abort());
+      await dialog(page).getByRole("button", { name: "Switch off" }).click();
+      await expect(dialog(page).getByRole("alert").filter({ hasText: /\S/ })).toBeVisible();
+      await hasNoViolations(page, "switch off, failed");
+    });
+  });
+}

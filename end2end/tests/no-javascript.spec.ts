@@ -1,0 +1,112 @@
+import { type Page, expect, test } from "@playwright/test";
+import { KEYS_PAGE, SECRET, SEEDED, dialog, openMenu, readReveal, row, signIn, signUp, statusWith } from "./support";
+
+async function make(page: Page, name: string) {
+  await page.getByRole("button", { name: "Generate key" }).first().click();
+  await dialog(page).getByLabel("Key name").fill(name);
+  await dialog(page).getByRole("button", { name: "Generate key" }).click();
+  await expect(dialog(page).getByRole("heading", { name: "API key generated" })).toBeVisible();
+  const made = await readReveal(dialog(page));
+  await dialog(page).getByRole("button", { name: "Close" }).click();
+  await expect(page).toHaveURL(/\/settings\/api-keys/);
+  return made;
+}
+
+test("a key is made, shown once, and works", async ({ page }) => {
+  await signUp(page);
+  const answer = page.waitForResponse((response) => response.url().endsWith("/rpc/keys/create"));
+  const { id, secret } = await make(page, "Plain");
+  const headers = await (await answer).allHeaders();
+  expect(headers["cache-control"]).toBe("no-store");
+  expect(headers["content-encoding"]).toBeUndefined();
+  expect(await statusWith(secret)).toBe(200);
+  await expect(row(page, "Plain")).toContainText(id);
+  expect(await page.content()).not.toMatch(SECRET);
+});
+
+test("sending the form again makes no second key", async ({ page }) => {
+  await signUp(page);
+  await page.goto(`${KEYS_PAGE}?dialog=generate`);
+  await dialog(page).getByRole("button", { name: "Generate key" }).click();
+  await expect(dialog(page).getByRole("heading", { name: "API key generated" })).toBeVisible();
+  await page.reload();
+  await expect(dialog(page).getByText("Another of your keys has this name")).toBeVisible();
+  await page.goto(KEYS_PAGE);
+  await expect(page.getByText("1 of 10 keys")).toBeVisible();
+});
+
+test("a refused form comes back with what was typed and what to mend", async ({ page }) => {
+  await signUp(page);
+  await page.goto(`${KEYS_PAGE}?dialog=generate`);
+  await dialog(page).getByLabel("Key name").fill("7up");
+  await dialog(page).getByLabel("Expire in").selectOption("30");
+  await dialog(page).getByLabel("Description").fill("Two\nlines </textarea><b>&lt;");
+  const answer = page.waitForResponse((response) => response.url().endsWith("/rpc/keys/create"));
+  await dialog(page).getByRole("button", { name: "Generate key" }).click();
+  expect((await answer).status()).toBe(422);
+  await expect(dialog(page).getByLabel("Key name")).toHaveAccessibleDescription(/Begin the name with a letter/);
+  await expect(dialog(page).getByLabel("Key name")).toHaveValue("7up");
+  await expect(dialog(page).getByLabel("Expire in")).toHaveValue("30");
+  await expect(dialog(page).getByLabel("Description")).toHaveValue("Two\nlines </textarea><b>&lt;");
+  await dialog(page).getByRole("button", { name: "Cancel" }).click();
+  await expect(page.getByText("0 of 10 keys")).toBeVisible();
+});
+
+test("a key is renamed, refreshed, switched off and on, and deleted", async ({ page }) => {
+  await signUp(page);
+  const { secret } = await make(page, "Plain");
+
+  await openMenu(page, "Plain", "Rename");
+  await dialog(page).getByLabel("Key name").fill("Simple");
+  await dialog(page).getByRole("button", { name: "Rename" }).click();
+  await expect(page.getByText("API key renamed")).toBeVisible();
+
+  await openMenu(page, "Simple", "Refresh");
+  await dialog(page).getByLabel("Expire in").selectOption("365");
+  await dialog(page).getByRole("button", { name: "Refresh" }).click();
+  await expect(page.getByText("API key refreshed")).toBeVisible();
+  await expect(row(page, "Simple")).toContainText(/Expires in 36[45]d/);
+
+  await page.getByRole("switch", { name: "Simple is active" }).click();
+  await dialog(page).getByRole("button", { name: "Switch off" }).click();
+  await expect(page.getByText("API key switched off")).toBeVisible();
+  expect(await statusWith(secret)).toBe(401);
+  await page.getByRole("switch", { name: "Simple is active" }).click();
+  await expect(page.getByText("API key switched on")).toBeVisible();
+  expect(await statusWith(secret)).toBe(200);
+
+  await openMenu(page, "Simple", "Delete");
+  await dialog(page).getByLabel("Re-enter key name").fill("simple");
+  await dialog(page).getByRole("button", { name: "I understand, delete this key" }).click();
+  await expect(dialog(page).getByLabel("Re-enter key name")).toHaveAccessibleDescription(/not the name of the key/);
+  await dialog(page).getByLabel("Re-enter key name").fill("Simple");
+  await dialog(page).getByRole("button", { name: "I understand, delete this key" }).click();
+  await expect(page.getByText("API key deleted")).toBeVisible();
+  expect(await statusWith(secret)).toBe(401);
+});
+
+test("what lies behind an open dialog cannot be reached", async ({ page }) => {
+  await signIn(page, SEEDED.three);
+  await page.goto(`${KEYS_PAGE}?dialog=generate`);
+  for (let presses = 0; presses < 12; presses += 1) {
+    await page.keyboard.press("Tab");
+    const where = page.locator(":focus");
+    if ((await where.count()) > 0) await expect(dialog(page).locator(":focus")).toHaveCount(1);
+  }
+});
+
+test("an address of a dialog that there is not leads to the page as it is", async ({ page }) => {
+  await signIn(page, SEEDED.three);
+  for (const query of [`dialog=delete&key_id=${"0".repeat(32)}`, "dialog=rename", "dialog=nonsense", "key_id=1"]) {
+    await page.goto(`${KEYS_PAGE}?${query}`);
+    await expect(dialog(page)).toHaveCount(0);
+    await expect(page.locator("[inert]")).toHaveCount(0);
+  }
+});
+
+test("at ten keys the limit holds for forms too", async ({ page }) => {
+  await signIn(page, SEEDED.full);
+  await page.goto(`${KEYS_PAGE}?dialog=generate`);
+  await dialog(page).getByRole("button", { name: "Generate key" }).click();
+  await expect(dialog(page).getByRole("alert").filter({ hasText: "You have 10 keys" })).toBeVisible();
+});

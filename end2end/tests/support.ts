@@ -1,0 +1,103 @@
+import { type APIRequestContext, type BrowserContext, type Locator, type Page, expect, request } from "@playwright/test";
+import { randomBytes } from "node:crypto";
+
+export const BASE_URL = "http://127.0.0.1:3210";
+/** The folder of the server's database, relative to this project. */
+export const DATA = "../target/end2end";
+export const PASSWORD = "plum orchard tuesday lantern";
+export const KEYS_PAGE = "/settings/api-keys";
+
+/** Accounts that the seed has filled: one key in every state, and ten keys. */
+export const SEEDED = { states: "states@example.com", three: "three@example.com", full: "full@example.com" };
+
+export const SECRET = /mm_tok_[0-9A-Za-z]{38}/;
+
+/** A new account of its own for each test, signed in. */
+export async function signUp(page: Page): Promise<string> {
+  const email = `${randomBytes(8).toString("hex")}@example.com`;
+  await page.goto("/sign-up");
+  await page.getByLabel("E-mail").fill(email);
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Create account" }).click();
+  await expect(page.getByRole("heading", { name: "API Keys", level: 1 })).toBeVisible();
+  return email;
+}
+
+const signedIn = new Map<string, Awaited<ReturnType<BrowserContext["cookies"]>>>();
+
+/** Signed in as an account that the seed has made; once for each worker, as attempts are counted. */
+export async function signIn(page: Page, email: string): Promise<void> {
+  const cookies = signedIn.get(email);
+  await page.context().clearCookies();
+  if (cookies) {
+    await page.context().addCookies(cookies);
+    await page.goto(KEYS_PAGE);
+    return;
+  }
+  await page.goto("/sign-in");
+  await page.getByLabel("E-mail").fill(email);
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await expect(page.getByRole("heading", { name: "API Keys", level: 1 })).toBeVisible();
+  signedIn.set(email, await page.context().cookies());
+}
+
+/** The island takes the state out of the document when it comes alive. */
+export async function live(page: Page): Promise<void> {
+  await expect(page.locator("[data-page]")).toHaveCount(0);
+}
+
+export const dialog = (page: Page): Locator => page.getByRole("dialog");
+export const row = (page: Page, name: string): Locator =>
+  page.getByRole("listitem").filter({ has: page.getByRole("heading", { name, exact: true }) });
+export const toast = (page: Page): Locator => page.getByRole("status").filter({ hasText: /\S/ });
+
+export async function openGenerate(page: Page): Promise<Locator> {
+  await page.getByRole("button", { name: "Generate key" }).first().click();
+  const open = dialog(page);
+  await expect(open.getByRole("heading", { name: "New API key" })).toBeVisible();
+  return open;
+}
+
+export type Made = { id: string; secret: string };
+
+/** Makes a key in the dialog and leaves it at the reveal. */
+export async function generate(page: Page, name: string): Promise<Made> {
+  const open = await openGenerate(page);
+  await open.getByLabel("Key name").fill(name);
+  await open.getByRole("button", { name: "Generate key" }).click();
+  return readReveal(open);
+}
+
+export async function readReveal(open: Locator): Promise<Made> {
+  await expect(open.getByRole("heading", { name: "API key generated" })).toBeVisible();
+  const [id, secret] = await open.locator("code").allInnerTexts();
+  expect(id).toMatch(/^[0-9a-f]{32}$/);
+  expect(secret).toMatch(SECRET);
+  return { id: id ?? "", secret: secret ?? "" };
+}
+
+/** Closes the reveal without having copied: it asks once. */
+export async function closeReveal(page: Page): Promise<void> {
+  await dialog(page).getByRole("button", { name: "Close" }).click();
+  await expect(dialog(page).getByRole("alert").filter({ hasText: "not copied" })).toBeVisible();
+  await dialog(page).getByRole("button", { name: "Close" }).click();
+  await expect(dialog(page)).toHaveCount(0);
+}
+
+export async function openMenu(page: Page, name: string, item: string): Promise<void> {
+  await page.getByRole("button", { name: `Actions for ${name}`, exact: true }).click();
+  await page.getByRole("button", { name: item, exact: true }).and(page.locator(":visible")).click();
+}
+
+/** A program: it has no cookies. */
+export async function program(): Promise<APIRequestContext> {
+  return request.newContext({ baseURL: BASE_URL });
+}
+
+export async function statusWith(secret: string): Promise<number> {
+  const api = await program();
+  const response = await api.get("/api/v1/key", { headers: { authorization: `Bearer ${secret}` } });
+  await api.dispose();
+  return response.status();
+}
