@@ -1,0 +1,52 @@
+# `make` alone lists what there is to make.
+SHELL := /bin/bash
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup serve watch build test check rust-test browser-test licences size screenshots format
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
+
+setup: ## Set up whatever is missing for building
+	@scripts/setup.sh build
+
+serve: setup ## Build for release and serve on http://127.0.0.1:3000, with SQLite in ./data
+	cargo leptos serve --release --precompress
+
+watch: setup ## Serve while developing: rebuild and reload on every change
+	cargo leptos watch
+
+build: setup ## The release build: target/release/server and target/site
+	cargo leptos build --release --precompress
+
+test: ## Set up whatever is missing and run everything
+	@scripts/setup.sh test
+	@$(MAKE) --no-print-directory check rust-test build size browser-test licences
+
+check: ## Format, and clippy for server and for WebAssembly
+	cargo fmt --all --check
+	cargo clippy --locked -p app -p server --all-targets --features app/ssr -- -D warnings
+	cargo clippy --locked -p frontend --target wasm32-unknown-unknown -- -D warnings
+
+rust-test: ## Rust tests: the rules, and the real router over fresh databases
+	cargo test --locked -p app -p server --features app/ssr
+
+browser-test: ## Browser tests against the release build
+	cargo build --locked -p server --example seed
+	cd end2end && npx tsc --noEmit && npx playwright test
+
+licences: ## Licences, bans and sources of all dependencies
+	cargo deny --locked check licenses bans sources
+
+size: ## What the page weighs; fails beyond its budget
+	@node scripts/size.mjs
+
+screenshots: build ## The pictures in docs/, and all others in target/screenshots
+	cargo build --locked -p server --example seed
+	cd end2end && npx playwright test --project=screenshots
+	cp target/screenshots/*-wide-light.png docs/screenshots/
+	cp target/screenshots/{list-states-wide-dark,list-three-narrow-light,reveal-wide-dark}.png docs/screenshots/
+
+format: ## Format everything
+	cargo fmt --all
