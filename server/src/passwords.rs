@@ -1,7 +1,7 @@
 //! Passwords: how guessable they are, and their hashes.
 //!
 //! Argon2id with m = 19456 KiB, t = 2, p = 1 (OWASP Password Storage Cheat Sheet). Each hash takes 19 MiB
-//! and a core for some 20 ms, so there are never more at once than permits, on threads of their own; what
+//! and a core, so there are never more at once than permits, on threads of their own; what
 //! would wait too long is turned away.
 
 use app::domain::account::{Email, Password};

@@ -2,7 +2,7 @@
 //!
 //! The server answers them from ICU4X's tables. The browser has such tables of its own, behind
 //! `String.prototype.normalize` and the `\p{…}` classes of its regular expressions; asking those
-//! keeps some 60 kB of tables out of the WebAssembly. Where the two know different versions of
+//! keeps such tables out of the WebAssembly. Where the two know different versions of
 //! Unicode, the server's answer holds.
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -4,7 +4,7 @@ use super::frame::{parameter, set_status, submission};
 use crate::backend::{backend, request};
 use crate::components::icon::Icon;
 use crate::error::{ConsoleError, Field, Refusal};
-use crate::submission::Typed;
+use crate::submission::{Submission, Typed};
 use crate::text::account;
 use leptos::prelude::*;
 
@@ -21,17 +21,14 @@ pub(super) struct Attempt {
 impl Attempt {
     /// From the form that this page answers, whose status is then the page's, or from the page's address.
     pub(super) fn take() -> Self {
-        if let Some(Err(refusal)) = submission().map(|form| form.outcome) {
+        let Some(Submission { typed, outcome }) = submission() else {
+            return Self { typed: Typed::default(), refusal: Refusal::default(), next: parameter("next") };
+        };
+        if let Err(refusal) = &outcome {
             set_status(refusal.status);
         }
-        match submission() {
-            None => Self { typed: Typed::default(), refusal: Refusal::default(), next: parameter("next") },
-            Some(form) => Self {
-                next: form.typed.get("next").unwrap_or_default().to_owned(),
-                typed: form.typed,
-                refusal: form.outcome.err().unwrap_or_default(),
-            },
-        }
+        let next = typed.get("next").unwrap_or_default().to_owned();
+        Self { typed, refusal: outcome.err().unwrap_or_default(), next }
     }
 }
 

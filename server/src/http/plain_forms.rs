@@ -13,7 +13,6 @@ use app::navigation::{Dialog, Done, HOME, SIGN_IN, SIGN_UP, with_next};
 use app::server_fns::account::{SignIn, SignOut, SignUp};
 use app::server_fns::keys::{CreateKey, DeleteKey, RefreshKey, RenameKey, SetKeyActive};
 use app::submission::{Submission, Typed};
-use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
@@ -21,6 +20,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::post;
+use axum::{Json, Router};
 use leptos::server_fn::ServerFn;
 use tower::ServiceExt;
 
@@ -115,29 +115,25 @@ async fn call(pages: &Router, parts: &Parts, body: Bytes) -> Result<Answer, Resp
 }
 
 fn json(answer: Answer) -> Response {
-    let (status, body) = match answer {
-        Ok(body) => (StatusCode::OK, body),
+    match answer {
+        Ok(body) => ([(CONTENT_TYPE, "application/json")], body).into_response(),
         Err(refusal) => {
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let body = serde_json::to_vec(&refusal).unwrap_or_default();
-            let mut response = (status, [(CONTENT_TYPE, "application/json")], body).into_response();
+            let mut response = (status, Json(&refusal)).into_response();
             tell_when_to_retry(&mut response, &refusal);
-            return response;
+            response
         }
-    };
-    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
+    }
 }
 
 async fn page(pages: &Router, parts: Parts, body: &Bytes, answer: Answer) -> Response {
     let typed = typed(body);
     let path = parts.uri.path().to_owned();
     match answer {
-        Ok(_) if path == CreateKey::PATH => {
-            match answer.ok().and_then(|body| serde_json::from_slice(&body).ok()) {
-                Some(list) => reveal(pages, parts, list).await,
-                None => internal(),
-            }
-        }
+        Ok(body) if path == CreateKey::PATH => match serde_json::from_slice(&body) {
+            Ok(list) => reveal(pages, parts, list).await,
+            Err(_) => internal(),
+        },
         Ok(body) => Redirect::to(&follows(&path, &typed, &body)).into_response(),
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED && path.starts_with("/rpc/keys/") => {
             Redirect::to(&with_next(SIGN_IN, &asks_again(&path, &typed))).into_response()
