@@ -8,6 +8,8 @@ use crate::domain::api_key::{KeyId, KeyList};
 use crate::domain::description::Description;
 use crate::domain::expiry::Period;
 use crate::domain::key_name::KeyName;
+use crate::domain::rotation::Grace;
+use crate::domain::traffic::Traffic;
 use crate::error::ConsoleError;
 use http::request::Parts;
 use leptos::prelude::use_context;
@@ -25,11 +27,34 @@ pub struct SignedIn {
     pub email: String,
 }
 
+/// What programs may call, for people to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// `GET`; more than one, if it is the same with each.
+    pub method: String,
+    /// `/api/v1/key`.
+    pub path: String,
+    /// What it is, in a few words.
+    pub title: String,
+    /// What it is, in some sentences.
+    pub description: String,
+    /// Whether a key may call it.
+    pub is_open_to_keys: bool,
+    /// Parameters of the address: name and meaning.
+    pub parameters: Vec<(String, String)>,
+    /// Members of the JSON that it answers with: name and meaning.
+    pub members: Vec<(String, String)>,
+    /// Statuses and what they mean.
+    pub answers: Vec<(String, String)>,
+}
+
 /// The server's use cases, as the pages see them.
 #[async_trait::async_trait]
 pub trait Backend: Send + Sync + 'static {
     /// The account whose session this request belongs to; `None` if there is none.
     async fn signed_in(&self, request: &Parts) -> Result<Option<SignedIn>>;
+    /// What programs may call.
+    fn operations(&self) -> Vec<Operation>;
     /// Whether a stranger may make an account now.
     async fn is_sign_up_open(&self) -> Result<bool>;
     /// The address by which the reader of this request reaches the console: `https://keys.example.com`.
@@ -59,6 +84,12 @@ pub trait Backend: Send + Sync + 'static {
     async fn refresh_key(&self, account: &AccountId, key: &KeyId, period: Period) -> Result<KeyList>;
     /// Switches a key on or off.
     async fn set_key_active(&self, account: &AccountId, key: &KeyId, active: bool) -> Result<KeyList>;
+    /// Gives a key another secret; for the grace time the old one works too.
+    async fn rotate_key(&self, account: &AccountId, key: &KeyId, grace: Grace) -> Result<KeyList>;
+    /// Ends the grace of an old secret at once.
+    async fn retire_key(&self, account: &AccountId, key: &KeyId) -> Result<KeyList>;
+    /// Who used a key lately, and who was refused with it.
+    async fn traffic(&self, account: &AccountId, key: &KeyId) -> Result<Traffic>;
     /// Deletes a key, if `confirm_name` is its name.
     async fn delete_key(&self, account: &AccountId, key: &KeyId, confirm_name: &str) -> Result<KeyList>;
 }

@@ -14,6 +14,8 @@ pub enum Field {
     ExpireIn,
     /// What a key is for.
     Description,
+    /// How long an old secret works beside the new one.
+    Grace,
     /// The name again, to confirm a deletion.
     ConfirmName,
     /// The address to sign in with.
@@ -30,6 +32,7 @@ impl Field {
             Self::Name => "name",
             Self::ExpireIn => "expire_in",
             Self::Description => "description",
+            Self::Grace => "grace",
             Self::ConfirmName => "confirm_name",
             Self::Email => "email",
             Self::Password => "password",
@@ -87,6 +90,8 @@ pub enum ConsoleError {
     LimitReached,
     /// The key has expired, which nothing can undo.
     KeyExpired,
+    /// The old secret of the key still works, so another cannot take the new one's place.
+    Rotating,
     /// The operator lets nobody else make an account.
     SignUpsClosed,
     /// Too many attempts to sign in.
@@ -116,7 +121,7 @@ impl ConsoleError {
             Self::Fields(_) => 422,
             Self::WrongCredentials | Self::SignedOut => 401,
             Self::NotFound => 404,
-            Self::LimitReached | Self::KeyExpired => 409,
+            Self::LimitReached | Self::KeyExpired | Self::Rotating => 409,
             Self::SignUpsClosed => 403,
             Self::TooManyAttempts { .. } => 429,
             Self::Unavailable => 503,

@@ -5,6 +5,14 @@ use crate::domain::api_key::KeyId;
 
 /// Where a signed-in owner arrives.
 pub const HOME: &str = "/settings/api-keys";
+/// What happens to the keys, while it happens.
+pub const EVENTS: &str = "/settings/api-keys/events";
+/// Who used a key lately: a piece of the page.
+pub const TRAFFIC: &str = "/settings/api-keys/traffic";
+/// How to put keys to use.
+pub const USE_IT: &str = "/settings/use-it";
+/// What programs may call.
+pub const REFERENCE: &str = "/docs/api";
 /// Where somebody signed out is led.
 pub const SIGN_IN: &str = "/sign-in";
 /// Where an account is made.
@@ -21,6 +29,12 @@ pub enum Dialog {
     Refresh(KeyId),
     /// Confirms that a key is to be switched off.
     SwitchOff(KeyId),
+    /// Another secret for a key.
+    Rotate(KeyId),
+    /// Confirms that the old secret of a key is to end at once.
+    Retire(KeyId),
+    /// Who used a key lately, and who was refused with it.
+    Traffic(KeyId),
     /// Confirms that a key is to be deleted.
     Delete(KeyId),
 }
@@ -34,6 +48,9 @@ impl Dialog {
             Self::Rename(key) => ("rename", Some(key)),
             Self::Refresh(key) => ("refresh", Some(key)),
             Self::SwitchOff(key) => ("switch-off", Some(key)),
+            Self::Rotate(key) => ("rotate", Some(key)),
+            Self::Retire(key) => ("retire", Some(key)),
+            Self::Traffic(key) => ("traffic", Some(key)),
             Self::Delete(key) => ("delete", Some(key)),
         }
     }
@@ -55,6 +72,9 @@ impl Dialog {
             ("rename", Some(key)) => Some(Self::Rename(key)),
             ("refresh", Some(key)) => Some(Self::Refresh(key)),
             ("switch-off", Some(key)) => Some(Self::SwitchOff(key)),
+            ("rotate", Some(key)) => Some(Self::Rotate(key)),
+            ("retire", Some(key)) => Some(Self::Retire(key)),
+            ("traffic", Some(key)) => Some(Self::Traffic(key)),
             ("delete", Some(key)) => Some(Self::Delete(key)),
             _ => None,
         }
@@ -74,6 +94,10 @@ pub enum Done {
     SwitchedOn,
     /// A key is refused for now.
     SwitchedOff,
+    /// A key has another secret.
+    Rotated,
+    /// The old secret of a key is refused.
+    Retired,
     /// A key is gone.
     Deleted,
     /// The session has ended.
@@ -81,12 +105,14 @@ pub enum Done {
 }
 
 impl Done {
-    const NAMES: [(Self, &'static str); 7] = [
+    const NAMES: [(Self, &'static str); 9] = [
         (Self::Generated, "generated"),
         (Self::Renamed, "renamed"),
         (Self::Refreshed, "refreshed"),
         (Self::SwitchedOn, "switched-on"),
         (Self::SwitchedOff, "switched-off"),
+        (Self::Rotated, "rotated"),
+        (Self::Retired, "retired"),
         (Self::Deleted, "deleted"),
         (Self::SignedOut, "signed-out"),
     ];
@@ -143,6 +169,9 @@ mod tests {
             Dialog::Rename(key.clone()),
             Dialog::Refresh(key.clone()),
             Dialog::SwitchOff(key.clone()),
+            Dialog::Rotate(key.clone()),
+            Dialog::Retire(key.clone()),
+            Dialog::Traffic(key.clone()),
             Dialog::Delete(key.clone()),
         ];
         for dialog in dialogs {

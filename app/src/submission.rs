@@ -76,3 +76,7 @@ pub struct Page {
     /// What was just done.
     pub done: String,
 }
+
+/// The piece of the page that shows the traffic of the key that a dialog is about.
+#[derive(Clone, Debug, Default)]
+pub struct TrafficHtml(pub String);

@@ -3,6 +3,7 @@
 //! Names of buttons and fields that the product's contract fixes are here too; markup refers to them.
 
 use crate::domain::api_key::LIMIT;
+use crate::domain::rotation::Grace;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{ConsoleError, Field, Problem};
 use crate::navigation::Done;
@@ -68,6 +69,8 @@ pub mod keys {
     pub const REFRESH: &str = "Refresh";
     pub const DELETE: &str = "Delete";
     pub const REFRESH_EXPIRED: &str = "An expired key cannot be refreshed";
+    pub const ROTATE_EXPIRED: &str = "An expired key cannot be rotated";
+    pub const ROTATING: &str = "The old secret still works; retire it first";
     pub const REFRESH_ENDLESS: &str = "This key does not expire";
 
     pub const NEW_TITLE: &str = "New API key";
@@ -81,6 +84,7 @@ pub mod keys {
     pub const GENERATED_TITLE: &str = "API key generated";
     pub const API_KEY_ID: &str = "API Key ID";
     pub const KEY_SECRET: &str = "Key secret";
+    pub const WAITING: &str = "Waiting for the first request with this key …";
     pub const SAVE_NOW: &str =
         "Make sure to copy and save the key secret now, as you will not be able to see it again";
     pub const CURL: &str = "Example with curl";
@@ -94,9 +98,21 @@ pub mod keys {
     pub const REFRESH_LEAD: &str = "Moves the expiry later, counted from now. The secret stays the same.";
     pub const SWITCH_OFF_TITLE: &str = "Switch off this API key";
     pub const SWITCH_OFF: &str = "Switch off";
-    pub const SWITCH_OFF_LEAD: &str =
-        "Every request with this key is refused from now on, until you switch it on again.";
-    pub const SWITCH_OFF_NEVER_USED: &str = "Nothing has used this key yet.";
+    pub const SWITCH_OFF_LEAD: &str = "Every request with this key is refused from now on";
+    pub const SWITCH_OFF_UNTIL: &str = "Until you switch it on again.";
+    pub const ROTATE: &str = "Rotate";
+    pub const ROTATE_TITLE: &str = "Rotate this API key";
+    pub const ROTATE_LEAD: &str =
+        "Gives the key a new secret, shown once. Key ID, name and expiry stay the same.";
+    pub const ROTATED_TITLE: &str = "API key rotated";
+    pub const GRACE: &str = "The old secret works";
+    pub const OLD_SECRET: &str = "Old secret";
+    pub const RETIRE: &str = "Retire now";
+    pub const RETIRE_TITLE: &str = "Retire the old secret";
+    pub const RETIRE_LEAD: &str = "Every request with the old secret is refused from now on";
+    pub const RETIRE_STAYS: &str = "Requests with the new secret go on.";
+    pub const TRAFFIC: &str = "Recent refusals";
+    pub const TRAFFIC_TITLE: &str = "Recent refusals and use";
     pub const DELETE_TITLE: &str = "Delete this API key";
     pub const CANNOT_BE_UNDONE: &str = "This action cannot be undone";
     pub const DELETE_LEAD: &str =
@@ -112,6 +128,92 @@ pub mod missing {
     pub const BACK: &str = "Go to your API keys";
     pub const AGAIN: &str = "Try again";
     pub const BROKEN_TITLE: &str = "The page cannot be shown";
+}
+
+/// Who used a key lately, and who was refused with it.
+#[cfg(feature = "ssr")]
+pub mod traffic {
+    use crate::domain::traffic::Reason;
+
+    pub const USED_BY: &str = "Used in the last 30 days";
+    pub const NOBODY: &str = "Nobody used this key in the last 30 days.";
+    pub const REFUSED: &str = "Recent refusals";
+    pub const NO_REFUSALS: &str = "No request with this key was refused in the last 30 days.";
+    pub const OTHERS: &str = "Others";
+
+    /// How often.
+    #[must_use]
+    pub fn times(times: u64) -> String {
+        if times == 1 { "once".to_owned() } else { format!("{times} times") }
+    }
+
+    /// How long ago it was the last time.
+    #[must_use]
+    pub fn last(span: &str) -> String {
+        format!("last {}", super::ago(span))
+    }
+
+    /// What came of a request with a new secret: who was let in, or why it was refused.
+    #[must_use]
+    pub fn first_request(refused: Option<Reason>, program: &str) -> String {
+        match refused {
+            None => format!("First request received: {program}"),
+            Some(reason) => format!("A request was refused: {} ({program})", because(reason)),
+        }
+    }
+
+    /// Why a program was refused, as a sentence.
+    #[must_use]
+    pub fn refused(reason: Reason) -> String {
+        format!("Refused: {}", because(reason))
+    }
+
+    fn because(reason: Reason) -> &'static str {
+        match reason {
+            Reason::Expired => "the key had expired",
+            Reason::Inactive => "the key was switched off",
+            Reason::Retired => "it was the old secret, which is retired",
+            Reason::WrongId => "the Key ID does not match",
+            Reason::WrongSecret => "the secret does not match the Key ID",
+            Reason::ClosedModule => "what it asked for is closed to keys",
+        }
+    }
+}
+
+/// Settings → Use it.
+#[cfg(feature = "ssr")]
+pub mod use_it {
+    pub const TITLE: &str = "Use it";
+    pub const LEAD: &str = "How programs present a key, and how a gateway lets them through to your API.";
+    pub const WAYS: &str = "Present a key";
+    pub const WAYS_LEAD: &str =
+        "Keep the secret in the environment or a secret store, never in the code. Any of these will do:";
+    pub const REFERENCE: &str = "What else programs may call";
+    pub const BEARER: &str = "Bearer token";
+    pub const PAIR: &str = "A pair of headers";
+    pub const ONE_HEADER: &str = "One header";
+    pub const BASIC: &str = "Basic authentication";
+    pub const GATEWAYS: &str = "Protect your API";
+    pub const GATEWAYS_LEAD: &str = "A gateway in front of your API asks this console about every request and tells the          API who calls. The files listen on port 8080 and expect the API on port 8000: change these to yours.";
+    pub const TRY: &str = "Try it";
+    pub const TRY_LEAD: &str =
+        "Through the gateway, with a key of yours. Without one, or after Delete, the answer is 401.";
+    pub const CALL: &str = "A request";
+    pub const STREAM: &str = "A stream of events";
+}
+
+/// What programs may call.
+#[cfg(feature = "ssr")]
+pub mod reference {
+    pub const TITLE: &str = "API reference";
+    pub const LEAD: &str =
+        "What programs may call, and what they are answered. Errors are application/problem+json (RFC 9457).";
+    pub const DOCUMENT: &str = "The same for programs (OpenAPI 3.1)";
+    pub const FOR_KEYS: &str = "For API keys, however they are presented.";
+    pub const FOR_SESSIONS: &str = "For the session of a browser; closed to API keys.";
+    pub const PARAMETERS: &str = "Parameters";
+    pub const MEMBERS: &str = "Members of the answer";
+    pub const ANSWERS: &str = "Answers";
 }
 
 /// The title of a page in the browser's tab.
@@ -180,20 +282,29 @@ pub fn ago(span: &str) -> String {
     format!("{span} ago")
 }
 
-/// In the dialog that switches a key off: when it was last used, and from where.
+/// That an old secret still works, and until when.
 #[must_use]
-pub fn last_used(span: Option<String>, from: Option<&str>) -> String {
-    match (span, from) {
-        (None, _) => keys::SWITCH_OFF_NEVER_USED.to_owned(),
-        (Some(span), None) => format!("This key was last used {}.", ago(&span)),
-        (Some(span), Some(from)) => format!("This key was last used {}, from {from}.", ago(&span)),
-    }
+pub fn old_secret(last_four: &str, until: Timestamp, ends_on_use: bool) -> String {
+    let or = if ends_on_use { ", or until the new one is used" } else { "" };
+    format!("Old secret …{last_four} works until {}{or}", until.date_and_time())
 }
 
 /// The count beside the description.
 #[must_use]
 pub fn character_count(is: usize, max: usize) -> String {
     format!("{is} of {max} characters")
+}
+
+/// A grace time on offer, as the end of [`keys::GRACE`].
+#[must_use]
+pub fn grace(grace: Grace) -> &'static str {
+    match grace {
+        Grace::FirstUse => "until the new one is first used, 7 days at most",
+        Grace::None => "no longer",
+        Grace::Hour1 => "for 1 hour",
+        Grace::Hours24 => "for 24 hours",
+        Grace::Days7 => "for 7 days",
+    }
 }
 
 /// A period on offer.
@@ -211,6 +322,8 @@ pub fn done(done: Done) -> &'static str {
         Done::Refreshed => "API key refreshed",
         Done::SwitchedOn => "API key switched on",
         Done::SwitchedOff => "API key switched off",
+        Done::Rotated => "API key rotated",
+        Done::Retired => "Old secret retired",
         Done::Deleted => "API key deleted",
         Done::SignedOut => "You are signed out",
     }
@@ -227,6 +340,7 @@ pub fn problem(field: Field, problem: Problem) -> String {
         (Field::ExpireIn, Problem::NotLater) => {
             "The key already lives longer than this. Choose a longer period.".to_owned()
         }
+        (Field::Grace, _) => "Choose how long the old secret is to work.".to_owned(),
         (Field::ExpireIn, _) => "Choose one of the periods on offer.".to_owned(),
         (_, Problem::Empty) => "Fill in this field.".to_owned(),
         (_, Problem::TooLong { is, max }) => {
@@ -265,6 +379,9 @@ pub fn error(error: &ConsoleError) -> String {
         }
         ConsoleError::LimitReached => keys::FULL.to_owned(),
         ConsoleError::KeyExpired => "This key has expired. Generate a new one instead.".to_owned(),
+        ConsoleError::Rotating => {
+            "The old secret of this key still works. Retire it first, or wait until it ends.".to_owned()
+        }
         ConsoleError::SignUpsClosed => account::CLOSED_LEAD.to_owned(),
         ConsoleError::TooManyAttempts { retry_after: 0..=1 } => {
             "Too many attempts. Try again in a second.".to_owned()

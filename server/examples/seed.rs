@@ -27,7 +27,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let options = Cli::parse_from(["server", "--sign-ups", "open"]).serve;
     let now = Clock::System.now();
     let hand = Arc::new(AtomicI64::new(now.0));
-    let console = Console::new(Store::open(&url).await?, Clock::Set(Arc::clone(&hand)), &options)
+    let console = Console::open(Store::open(&url).await?, Clock::Set(Arc::clone(&hand)), &options)
+        .await
         .map_err(|error| format!("{error:?}"))?;
     let seed = Seed { console, hand };
 
@@ -61,7 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for n in 1..=10 {
         seed.key(&full, now.plus(-n * DAY), &format!("API key {n}"), Period::Days180, "").await?;
     }
-    seed.console.keys.store.close().await;
+    seed.console.keys.verifier.secrets.store.close().await;
     Ok(())
 }
 
@@ -74,7 +75,13 @@ impl Seed {
     async fn account(&self, email: &str) -> Result<AccountId, Box<dyn Error>> {
         let email = Email::parse(email).map_err(|problem| format!("{problem:?}"))?;
         let password = Password::parse_new(PASSWORD).map_err(|problem| format!("{problem:?}"))?;
-        Ok(self.console.add_account(email, password).await.map_err(|error| format!("{error:?}"))?)
+        let rng = &mut UnwrapErr(SysRng);
+        Ok(self
+            .console
+            .accounts
+            .add(email, password, true, rng)
+            .await
+            .map_err(|error| format!("{error:?}"))?)
     }
 
     async fn key(

@@ -100,6 +100,11 @@ pub struct ServeOptions {
     #[arg(long, env = "MECHA_PASSWORD_HASHES", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub password_hashes: Option<u16>,
 
+    /// Requests with an invalid key that one network may send in a minute before it is told to wait; 0 for any
+    /// number. Valid keys are never told to wait
+    #[arg(long, env = "MECHA_REFUSALS_PER_MINUTE", default_value = "600", value_name = "COUNT")]
+    pub refusals_per_minute: u32,
+
     /// The folder with the pages' scripts and styles
     #[arg(long, env = "LEPTOS_SITE_ROOT", default_value = "target/site", value_name = "FOLDER")]
     pub site_root: PathBuf,

@@ -3,18 +3,22 @@
 use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::config::{Origin, ServeOptions, SignUps};
+use crate::http::api;
 use crate::http::client::Client;
 use crate::keys::Keys;
 use crate::passwords::Passwords;
 use crate::sessions::{self, DatabaseSessions};
 use crate::store::Store;
-use crate::throttle::Throttle;
-use app::backend::{Backend, Result, SignedIn};
+use crate::throttle::{Refusals, Throttle};
+use crate::verification::Verifier;
+use app::backend::{Backend, Operation, Result, SignedIn};
 use app::domain::account::{AccountId, Email, Password};
 use app::domain::api_key::{KeyId, KeyList};
 use app::domain::description::Description;
 use app::domain::expiry::Period;
 use app::domain::key_name::KeyName;
+use app::domain::rotation::Grace;
+use app::domain::traffic::Traffic;
 use app::error::ConsoleError;
 use async_trait::async_trait;
 use axum::http::header::HOST;
@@ -22,7 +26,7 @@ use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
-use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 use tower_sessions::Session;
 
 /// Everything that a request may need.
@@ -32,59 +36,54 @@ pub struct Console {
     pub accounts: Accounts,
     /// API keys.
     pub keys: Keys,
+    /// Counts requests of programs that were refused.
+    pub refusals: Refusals,
     /// Sessions.
     pub sessions: DatabaseSessions,
+    /// Ends what would go on for long, when the server stops.
+    pub stopping: CancellationToken,
     /// The address by which browsers reach the console, if the operator has said it.
     pub public_url: Option<Origin>,
 }
 
 /// The operating system's generator. Where it fails there is no way to go on safely.
-fn system_rng() -> UnwrapErr<SysRng> {
+pub fn system_rng() -> UnwrapErr<SysRng> {
     UnwrapErr(SysRng)
 }
 
 impl Console {
-    /// A console on this database.
+    /// A console on this database, whose secrets it takes into memory.
     ///
     /// # Errors
-    /// Passwords cannot be hashed on this machine.
-    pub fn new(store: Store, clock: Clock, options: &ServeOptions) -> Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let permits = options.password_hashes.map_or(cores, usize::from);
+    /// Passwords cannot be hashed on this machine, or the database does not answer.
+    pub async fn open(store: Store, clock: Clock, options: &ServeOptions) -> Result<Self> {
+        let accounts = accounts(store.clone(), clock.clone(), options)?;
+        let verifier = Verifier::open(store.clone(), clock.clone(), options.key_prefix.clone()).await?;
         Ok(Self {
-            accounts: Accounts {
-                store: store.clone(),
-                clock: clock.clone(),
-                passwords: Passwords::new(permits, &mut system_rng())?,
-                throttle: Throttle::default(),
-                is_open: options.sign_ups == SignUps::Open,
-            },
-            keys: Keys {
-                store: store.clone(),
-                clock: clock.clone(),
-                prefix: options.key_prefix.clone(),
-                noting: Arc::default(),
-            },
+            accounts,
+            keys: Keys { verifier },
+            refusals: Refusals::per_minute(options.refusals_per_minute),
             sessions: DatabaseSessions { store, clock },
+            stopping: CancellationToken::new(),
             public_url: options.public_url.clone(),
         })
     }
+}
 
-    /// Makes an account from the command line.
-    ///
-    /// # Errors
-    /// A guessable password, or an address that is taken.
-    pub async fn add_account(&self, email: Email, password: Password) -> Result<AccountId> {
-        self.accounts.add(email, password, true, &mut system_rng()).await
-    }
-
-    /// Gives an account another password, from the command line.
-    ///
-    /// # Errors
-    /// A guessable password, or no such account.
-    pub async fn set_password(&self, email: Email, password: Password) -> Result<()> {
-        self.accounts.set_password(email, password, &mut system_rng()).await
-    }
+/// Accounts of this database.
+///
+/// # Errors
+/// Passwords cannot be hashed on this machine.
+pub fn accounts(store: Store, clock: Clock, options: &ServeOptions) -> Result<Accounts> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let permits = options.password_hashes.map_or(cores, usize::from);
+    Ok(Accounts {
+        store,
+        clock,
+        passwords: Passwords::new(permits, &mut system_rng())?,
+        throttle: Throttle::default(),
+        is_open: options.sign_ups == SignUps::Open,
+    })
 }
 
 impl Console {
@@ -110,6 +109,10 @@ fn session(request: &Parts) -> Result<&Session> {
 impl Backend for Console {
     async fn signed_in(&self, request: &Parts) -> Result<Option<SignedIn>> {
         sessions::signed_in(session(request)?).await
+    }
+
+    fn operations(&self) -> Vec<Operation> {
+        api::operations()
     }
 
     async fn is_sign_up_open(&self) -> Result<bool> {
@@ -166,6 +169,18 @@ impl Backend for Console {
 
     async fn set_key_active(&self, account: &AccountId, key: &KeyId, active: bool) -> Result<KeyList> {
         self.keys.set_active(account, key, active).await
+    }
+
+    async fn rotate_key(&self, account: &AccountId, key: &KeyId, grace: Grace) -> Result<KeyList> {
+        self.keys.rotate(account, key, grace, &mut system_rng()).await
+    }
+
+    async fn retire_key(&self, account: &AccountId, key: &KeyId) -> Result<KeyList> {
+        self.keys.retire(account, key).await
+    }
+
+    async fn traffic(&self, account: &AccountId, key: &KeyId) -> Result<Traffic> {
+        self.keys.traffic(account, key).await
     }
 
     async fn delete_key(&self, account: &AccountId, key: &KeyId, confirm_name: &str) -> Result<KeyList> {

@@ -1,62 +1,26 @@
-//! Use cases of API keys: their owner's, and their validation.
+//! Use cases of API keys: their owner's.
 
 use crate::accounts::new_id;
-use crate::clock::Clock;
-use crate::secret::{PlainSecret, Prefix};
-use crate::store::api_keys::{self, Change, NOTE_USE_EVERY, NewApiKey, Presented};
-use crate::store::{Store, StoreError, Tx, detached};
+use crate::secret::PlainSecret;
+use crate::store::api_keys::{self, Change, NewApiKey, NewSecretRow};
+use crate::store::{Store, StoreError, Tx, detached, traffic};
+use crate::verification::{Verifier, parse_id};
 use app::domain::account::AccountId;
-use app::domain::api_key::{EXPIRED_KEPT_FOR, KeyId, KeyList, NewSecret};
+use app::domain::api_key::{ApiKey, EXPIRED_KEPT_FOR, KeyId, KeyList, NewSecret};
 use app::domain::description::Description;
 use app::domain::expiry::Period;
 use app::domain::key_name::KeyName;
+use app::domain::rotation::Grace;
 use app::domain::timestamp::Timestamp;
+use app::domain::traffic::{TRAFFIC_KEPT_FOR, Traffic};
 use app::error::{ConsoleError, Field, Problem};
 use rand::CryptoRng;
-use std::collections::HashSet;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 
-/// Makes, governs and validates keys.
+/// Makes and governs keys.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    /// Where they are kept.
-    pub store: Store,
-    /// Judges their expiry.
-    pub clock: Clock,
-    /// What their secrets begin with.
-    pub prefix: Prefix,
-    /// Keys whose use is about to be noted.
-    pub noting: Arc<Mutex<HashSet<String>>>,
-}
-
-/// Why a key was not let in: for the log only. Whoever presented it is told nothing of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denial {
-    /// What was presented cannot be a secret.
-    Malformed,
-    /// No key has this secret.
-    Unknown,
-    /// The Key ID is that of another key.
-    WrongPair,
-    /// Its owner has switched it off.
-    Inactive,
-    /// It has expired.
-    Expired,
-}
-
-/// What a program presents. It does not print the secret.
-pub struct Credential {
-    /// The Key ID, if the way of presenting it has one.
-    pub id: Option<String>,
-    /// What it says is the secret.
-    pub secret: String,
-}
-
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credential").field("id", &self.id).finish_non_exhaustive()
-    }
+    /// Lets programs in with them.
+    pub verifier: Verifier,
 }
 
 impl Keys {
@@ -65,8 +29,8 @@ impl Keys {
     /// # Errors
     /// The database does not answer.
     pub async fn list(&self, account: &AccountId) -> Result<KeyList, ConsoleError> {
-        let now = self.clock.now();
-        Ok(KeyList { now, keys: self.store.keys(account, now).await?, new: None })
+        let now = self.now();
+        Ok(self.listed(now, self.store().keys(account, now).await?))
     }
 
     /// Makes a key.
@@ -81,8 +45,8 @@ impl Keys {
         description: Description,
         rng: &mut impl CryptoRng,
     ) -> Result<KeyList, ConsoleError> {
-        let now = self.clock.now();
-        let secret = PlainSecret::generate(&self.prefix, rng);
+        let now = self.now();
+        let secret = PlainSecret::generate(&self.verifier.prefix, rng);
         let id = KeyId::parse(&new_id(now.0, rng)).ok_or(ConsoleError::Internal)?;
         let new = NewApiKey {
             id: id.clone(),
@@ -107,7 +71,7 @@ impl Keys {
         key: &KeyId,
         name: KeyName,
     ) -> Result<KeyList, ConsoleError> {
-        self.change(account, self.clock.now(), Edit::Rename(key.clone(), name)).await
+        self.change(account, self.now(), Edit::Rename(key.clone(), name)).await
     }
 
     /// Moves the expiry of a key later, counted from now.
@@ -120,7 +84,7 @@ impl Keys {
         key: &KeyId,
         period: Period,
     ) -> Result<KeyList, ConsoleError> {
-        self.change(account, self.clock.now(), Edit::Refresh(key.clone(), period)).await
+        self.change(account, self.now(), Edit::Refresh(key.clone(), period)).await
     }
 
     /// Switches a key on or off.
@@ -133,7 +97,7 @@ impl Keys {
         key: &KeyId,
         active: bool,
     ) -> Result<KeyList, ConsoleError> {
-        self.change(account, self.clock.now(), Edit::SetActive(key.clone(), active)).await
+        self.change(account, self.now(), Edit::SetActive(key.clone(), active)).await
     }
 
     /// Deletes a key for ever, if `confirm_name` is its name.
@@ -146,94 +110,116 @@ impl Keys {
         key: &KeyId,
         confirm_name: &str,
     ) -> Result<KeyList, ConsoleError> {
-        self.change(account, self.clock.now(), Edit::Delete(key.clone(), confirm_name.to_owned())).await
+        self.change(account, self.now(), Edit::Delete(key.clone(), confirm_name.to_owned())).await
+    }
+
+    /// Gives a key another secret; for the grace time the old one works too.
+    ///
+    /// # Errors
+    /// A rotation that has not ended yet, an expired key, or no such key.
+    pub async fn rotate(
+        &self,
+        account: &AccountId,
+        key: &KeyId,
+        grace: Grace,
+        rng: &mut impl CryptoRng,
+    ) -> Result<KeyList, ConsoleError> {
+        let now = self.now();
+        let secret = PlainSecret::generate(&self.verifier.prefix, rng);
+        let new = NewSecretRow {
+            digest: secret.digest(),
+            last_four: secret.last_four().to_owned(),
+            old_until: grace.ends_at(now),
+            old_ends_on_use: grace == Grace::FirstUse,
+        };
+        let mut list = self.change(account, now, Edit::Rotate(key.clone(), new)).await?;
+        list.new = Some(NewSecret { id: key.clone(), secret: secret.reveal().to_owned() });
+        Ok(list)
+    }
+
+    /// Ends the grace of an old secret at once.
+    ///
+    /// # Errors
+    /// No such key.
+    pub async fn retire(&self, account: &AccountId, key: &KeyId) -> Result<KeyList, ConsoleError> {
+        self.change(account, self.now(), Edit::Retire(key.clone())).await
     }
 
     /// Makes one change and reads the list, in one transaction: what is answered is what was committed, and
     /// no error after a commit can lose a secret.
     async fn change(&self, account: &AccountId, now: Timestamp, edit: Edit) -> Result<KeyList, ConsoleError> {
-        let (store, account) = (self.store.clone(), account.clone());
+        let (keys, account) = (self.clone(), account.clone());
         detached(async move {
-            let mut tx = store.begin().await?;
+            let mut change = keys.verifier.secrets.begin(&account).await?;
             let (what, key) = edit.subject();
-            edit.apply(&mut tx, &account, now).await?;
-            let keys = api_keys::list(&mut *tx, &account, now).await?;
-            tx.commit().await.map_err(StoreError::from)?;
+            edit.apply(&mut change.tx, &account, now).await?;
+            let rows = api_keys::list(&mut *change.tx, &account, now).await?;
+            change.commit().await?;
             tracing::info!(key, account = account.0, "key {what}");
-            Ok(KeyList { now, keys, new: None })
+            Ok(keys.listed(now, rows))
         })
         .await
     }
 
-    /// The key that a program presents, if it is let in now. The reason why not is for the log.
+    /// Who used a key lately, and who was refused with it.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn verify(
-        &self,
-        credential: &Credential,
-        client: IpAddr,
-    ) -> Result<Result<Presented, Denial>, StoreError> {
-        let now = self.clock.now();
-        let Some(secret) = PlainSecret::parse(&self.prefix, &credential.secret) else {
-            return Ok(Err(Denial::Malformed));
-        };
-        let Some(key) = self.store.presented(&secret.digest()).await? else {
-            return Ok(Err(Denial::Unknown));
-        };
-        let is_wrong_pair = credential.id.as_ref().is_some_and(|id| !id.eq_ignore_ascii_case(&key.id));
-        let denial = if is_wrong_pair {
-            Some(Denial::WrongPair)
-        } else if key.expires_at.is_some_and(|at| at <= now.0) {
-            Some(Denial::Expired)
-        } else if !key.active {
-            Some(Denial::Inactive)
-        } else {
-            None
-        };
-        if let Some(denial) = denial {
-            tracing::info!(key = key.id, ?denial, "key refused");
-            return Ok(Err(denial));
+    pub async fn traffic(&self, account: &AccountId, key: &KeyId) -> Result<Traffic, ConsoleError> {
+        let now = self.now();
+        let keys = self.store().keys(account, now).await?;
+        if !keys.iter().any(|listed| listed.id == *key) {
+            return Err(ConsoleError::NotFound);
         }
-        if key.last_used_at.is_none_or(|at| at <= now.0 - NOTE_USE_EVERY) {
-            self.note_use(&key.id, client, now);
+        let mut traffic = self.store().traffic(account, key, now.plus(-TRAFFIC_KEPT_FOR)).await?;
+        if let Some(id) = parse_id(key.as_str()) {
+            self.verifier.traffic.add_to(&mut traffic, &id);
         }
-        Ok(Ok(key))
+        Ok(traffic)
     }
 
-    /// Off the request's path: at most once a minute for each key, and never in the way of an answer.
-    fn note_use(&self, key: &str, client: IpAddr, now: Timestamp) {
-        let noting = || self.noting.lock().unwrap_or_else(PoisonError::into_inner);
-        // Many first requests at once are one note.
-        if !noting().insert(key.to_owned()) {
-            return;
-        }
-        let (keys, key) = (self.clone(), key.to_owned());
-        tokio::spawn(async move {
-            let noted = async {
-                let mut tx = keys.store.begin().await?;
-                api_keys::note_use(&mut tx, &key, &client.to_string(), now).await?;
-                tx.commit().await.map_err(StoreError::from)
-            };
-            if let Err(error) = noted.await {
-                tracing::warn!(key, %error, "the use of a key was not noted");
-            }
-            keys.noting.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        });
-    }
-
-    /// Clears away keys that expired long ago.
+    /// Clears away keys that expired long ago, and what was long ago.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn sweep(&self) -> Result<(), StoreError> {
-        let (store, expired_by) = (self.store.clone(), self.clock.now().plus(-EXPIRED_KEPT_FOR));
+        let now = self.now();
+        self.verifier.secrets.clear_ended(now.plus(-EXPIRED_KEPT_FOR)).await?;
+        let store = self.store().clone();
         detached(async move {
             let mut tx = store.begin().await?;
-            api_keys::delete_expired(&mut tx, expired_by).await?;
+            traffic::forget(&mut tx, now.plus(-TRAFFIC_KEPT_FOR)).await?;
             Ok(tx.commit().await?)
         })
         .await
+    }
+
+    /// Writes down who used keys since the last time.
+    ///
+    /// # Errors
+    /// The database does not answer; the next time will write it.
+    pub async fn write_down_traffic(&self) -> Result<(), StoreError> {
+        self.verifier.traffic.write_down(self.store()).await
+    }
+
+    fn store(&self) -> &Store {
+        &self.verifier.secrets.store
+    }
+
+    fn now(&self) -> Timestamp {
+        self.verifier.clock.now()
+    }
+
+    /// What was used since the list was last written down is known in memory.
+    fn listed(&self, now: Timestamp, mut keys: Vec<ApiKey>) -> KeyList {
+        for key in &mut keys {
+            let last_use = parse_id(key.id.as_str()).and_then(|id| self.verifier.traffic.last_use(&id));
+            if let Some((at, program)) = last_use {
+                key.last_used_at = Some(at);
+                key.last_used_from = Some(program.to_string());
+            }
+        }
+        KeyList { now, keys, new: None }
     }
 }
 
@@ -244,6 +230,8 @@ enum Edit {
     Rename(KeyId, KeyName),
     Refresh(KeyId, Period),
     SetActive(KeyId, bool),
+    Rotate(KeyId, NewSecretRow),
+    Retire(KeyId),
     Delete(KeyId, String),
 }
 
@@ -256,6 +244,8 @@ impl Edit {
             Self::Refresh(key, _) => ("refreshed", key),
             Self::SetActive(key, true) => ("switched on", key),
             Self::SetActive(key, false) => ("switched off", key),
+            Self::Rotate(key, _) => ("rotated", key),
+            Self::Retire(key) => ("old secret retired", key),
             Self::Delete(key, _) => ("deleted", key),
         };
         (what, key.as_str().to_owned())
@@ -265,7 +255,7 @@ impl Edit {
         let change = match self {
             Self::Create(new) => {
                 // A key that is about to be cleared away does not keep its name from a new one.
-                api_keys::delete_expired(tx, now.plus(-EXPIRED_KEPT_FOR)).await?;
+                api_keys::delete_expired(tx, account, now.plus(-EXPIRED_KEPT_FOR)).await?;
                 api_keys::insert(tx, account, &new, now).await?
             }
             Self::Rename(key, name) => api_keys::rename(tx, account, &key, &name).await?,
@@ -273,6 +263,8 @@ impl Edit {
                 api_keys::refresh(tx, account, &key, period.expires_at(now), now).await?
             }
             Self::SetActive(key, active) => api_keys::set_active(tx, account, &key, active, now).await?,
+            Self::Rotate(key, new) => api_keys::rotate(tx, account, &key, &new, now).await?,
+            Self::Retire(key) => api_keys::retire(tx, account, &key, now).await?,
             Self::Delete(key, typed) => {
                 api_keys::delete(tx, account, &key, |name| KeyName::is_reentered(name, &typed)).await?
             }
@@ -284,6 +276,7 @@ impl Edit {
             Change::LimitReached => Err(ConsoleError::LimitReached),
             Change::Expired => Err(ConsoleError::KeyExpired),
             Change::NotLater => Err(ConsoleError::field(Field::ExpireIn, Problem::NotLater)),
+            Change::Rotating => Err(ConsoleError::Rotating),
             Change::DoesNotMatch => Err(ConsoleError::field(Field::ConfirmName, Problem::DoesNotMatch)),
         }
     }

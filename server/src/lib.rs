@@ -15,5 +15,6 @@ pub mod secret;
 pub mod sessions;
 pub mod store;
 pub mod throttle;
+pub mod verification;
 
 pub use http::build_router;

@@ -3,9 +3,10 @@
 use app::domain::account::{Email, Password};
 use app::error::{ConsoleError, Field, Problem, Refusal};
 use clap::Parser;
+use server::accounts::Accounts;
 use server::clock::Clock;
 use server::config::{AccountCommand, Cli, Command, DatabaseOptions, ServeOptions};
-use server::console::Console;
+use server::console::system_rng;
 use server::store::Store;
 use std::error::Error;
 use std::io::{BufRead, IsTerminal};
@@ -41,20 +42,20 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
 async fn account(command: AccountCommand) -> Result<(), Box<dyn Error>> {
     match command {
         AccountCommand::Add { email, database } => {
-            let (console, email) = (console(database).await?, told(Field::Email, Email::parse(&email))?);
+            let (accounts, email) = (accounts(database).await?, told(Field::Email, Email::parse(&email))?);
             let password = read_password()?;
-            let account = console.add_account(email, password).await.map_err(tell)?;
+            let account = accounts.add(email, password, true, &mut system_rng()).await.map_err(tell)?;
             println!("{}", account.0);
         }
         AccountCommand::List { database } => {
-            for account in console(database).await?.accounts.list().await.map_err(tell)? {
+            for account in accounts(database).await?.list().await.map_err(tell)? {
                 println!("{}\t{}", account.id, account.email);
             }
         }
         AccountCommand::SetPassword { email, database } => {
-            let (console, email) = (console(database).await?, told(Field::Email, Email::parse(&email))?);
+            let (accounts, email) = (accounts(database).await?, told(Field::Email, Email::parse(&email))?);
             let password = read_password()?;
-            match console.set_password(email, password).await {
+            match accounts.set_password(email, password, &mut system_rng()).await {
                 Err(ConsoleError::WrongCredentials) => {
                     return Err("there is no account with this address".into());
                 }
@@ -66,10 +67,10 @@ async fn account(command: AccountCommand) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn console(database: DatabaseOptions) -> Result<Console, Box<dyn Error>> {
+async fn accounts(database: DatabaseOptions) -> Result<Accounts, Box<dyn Error>> {
     let store = Store::open(&database.database_url).await?;
     let options = Cli::parse_from(["server"]).serve;
-    Console::new(store, Clock::default(), &ServeOptions { database, ..options }).map_err(tell)
+    server::console::accounts(store, Clock::default(), &ServeOptions { database, ..options }).map_err(tell)
 }
 
 /// From a terminal without echo; otherwise the first line of standard input.

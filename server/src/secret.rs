@@ -109,7 +109,7 @@ pub struct SecretDigest([u8; 32]);
 impl SecretDigest {
     /// The bytes that are stored.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
+    pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }

@@ -4,6 +4,7 @@
 //! while nothing is written and knows no absolute limit (OWASP ASVS 5.0, 7.3.1 and 7.3.2).
 
 use crate::clock::Clock;
+use crate::store::sessions::ListedSession;
 use crate::store::{Store, StoreError, detached, sessions};
 use app::backend::SignedIn;
 use app::domain::account::AccountId;
@@ -87,7 +88,8 @@ pub fn limits(now: Timestamp) -> (Timestamp, Timestamp) {
     (now.plus(-IDLE_LIMIT), now.plus(-ABSOLUTE_LIMIT))
 }
 
-fn hash(id: &Id) -> Vec<u8> {
+/// What is stored of a session's id.
+pub(crate) fn hash(id: &Id) -> Vec<u8> {
     Sha256::digest(id.0.to_le_bytes()).to_vec()
 }
 
@@ -158,6 +160,25 @@ impl SessionStore for DatabaseSessions {
 }
 
 impl DatabaseSessions {
+    /// The sessions of an account that have not ended, newest first.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn of_account(
+        &self,
+        account: &AccountId,
+    ) -> std::result::Result<Vec<ListedSession>, StoreError> {
+        let (idle_since, made_since) = limits(self.clock.now());
+        self.store.sessions_of(account, idle_since, made_since).await
+    }
+
+    /// Whether a session has not ended. To ask is not to use it.
+    pub async fn is_live(&self, id: &Id, account: &AccountId) -> bool {
+        let (idle_since, made_since) = limits(self.clock.now());
+        let row = self.store.session(&hash(id), idle_since, made_since).await;
+        row.is_ok_and(|row| row.is_some_and(|row| row.account_id == account.0))
+    }
+
     /// Clears away sessions that have ended by themselves.
     ///
     /// # Errors

@@ -68,6 +68,36 @@ impl Throttle {
     }
 }
 
+/// Counts requests that were refused, by network. Copies count together.
+///
+/// Only what is refused anyway is ever told to wait: behind one gateway there may be strangers who guess and
+/// programs with good keys.
+#[derive(Clone)]
+pub struct Refusals(Option<Arc<DefaultKeyedRateLimiter<IpAddr>>>);
+
+impl std::fmt::Debug for Refusals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Refusals").finish_non_exhaustive()
+    }
+}
+
+impl Refusals {
+    /// So many a minute from one network; 0 means any number.
+    #[must_use]
+    pub fn per_minute(count: u32) -> Self {
+        Self(NonZeroU32::new(count).map(|count| Arc::new(RateLimiter::keyed(Quota::per_minute(count)))))
+    }
+
+    /// Counts one. Answers how many seconds to wait, if there were too many.
+    #[must_use]
+    pub fn count(&self, client: IpAddr) -> Option<u32> {
+        match count(self.0.as_ref()?, &network(client)) {
+            Err(ConsoleError::TooManyAttempts { retry_after }) => Some(retry_after),
+            _ => None,
+        }
+    }
+}
+
 fn count<K: Clone + Eq + Hash>(limiter: &DefaultKeyedRateLimiter<K>, key: &K) -> Result<(), ConsoleError> {
     if limiter.len() > MANY {
         limiter.retain_recent();

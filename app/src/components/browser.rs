@@ -1,13 +1,19 @@
 //! What the island asks of the browser itself.
 
 use crate::text;
-use leptos::prelude::{document, set_timeout, window};
+use js_sys::Function;
+use leptos::ev;
+use leptos::prelude::{document, set_timeout, window, window_event_listener};
+use leptos::task::spawn_local;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
+use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    Element, Event, FormData, Headers, HtmlDialogElement, HtmlDocument, HtmlElement, HtmlFormElement,
-    HtmlInputElement, RequestInit, Response, UrlSearchParams,
+    Element, Event, EventSource, FormData, Headers, HtmlDialogElement, HtmlDocument, HtmlElement,
+    HtmlFormElement, HtmlInputElement, MessageEvent, RequestInit, Response, UrlSearchParams, VisibilityState,
 };
 
 /// Sends a form where it would be sent without a script, but asks for the answer instead of a page. So
@@ -52,6 +58,17 @@ pub fn closest<T: JsCast>(event: &Event, selector: &str) -> Option<T> {
     element.closest(selector).ok()?.map(JsCast::unchecked_into)
 }
 
+/// Lets every copy button of the page copy, those that are still to come too.
+pub fn serve_copy_buttons() {
+    window_event_listener(ev::click, |event| {
+        let target: Option<Element> = event.target().map(JsCast::unchecked_into);
+        let button = target.and_then(|target| target.closest(".copy").ok().flatten());
+        if let Some(place) = button.and_then(|button| button.parent_element()) {
+            spawn_local(async move { copy_within(&place).await });
+        }
+    });
+}
+
 /// How long it is said that something was copied.
 const SAID_FOR: Duration = Duration::from_secs(4);
 
@@ -63,7 +80,7 @@ pub const COPIED: &str = "data-copied";
 ///
 /// The Clipboard API exists only where the page is encrypted or local. Elsewhere the text is selected
 /// and copied as Ctrl+C would; if that is refused too, the selection stays, ready for Ctrl+C.
-pub async fn copy_within(place: &Element) {
+async fn copy_within(place: &Element) {
     let (Ok(Some(code)), Ok(Some(said))) =
         (place.query_selector("code"), place.query_selector("[role=status]"))
     else {
@@ -143,6 +160,51 @@ pub fn show_address(path: &str) {
     if let Ok(history) = window().history() {
         let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(path));
     }
+}
+
+/// Puts into an empty element the piece of the page that its attribute [`SOURCE`] names.
+pub async fn fill(place: &Element) {
+    let source = place.get_attribute(SOURCE).unwrap_or_default();
+    if let Ok(html) = text_of(&source).await {
+        place.set_inner_html(&html);
+    }
+}
+
+/// The attribute with the address of a piece of the page.
+pub const SOURCE: &str = "data-source";
+
+async fn text_of(path: &str) -> Result<String, JsValue> {
+    let response: Response = JsFuture::from(window().fetch_with_str(path)).await?.unchecked_into();
+    let text = JsFuture::from(response.text()?).await?;
+    if response.ok() { Ok(text.as_string().unwrap_or_default()) } else { Err(text) }
+}
+
+/// Makes ready to hear server-sent events, and answers with what connects, again each time it is called. It hears
+/// while the page can be seen: browsers allow few connections to one server. A stream that ends is taken up
+/// again when the page is looked at again, so that a page that nobody looks at does not keep a session in use.
+pub fn listen(path: &'static str, hear: impl Fn(&str) + 'static) -> impl Fn() + Clone + 'static {
+    let hear = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
+        hear(&event.data().as_string().unwrap_or_default());
+    });
+    let hear: Function = hear.into_js_value().unchecked_into();
+    let source = Rc::<RefCell<Option<EventSource>>>::default();
+    let connect = move || {
+        if let Some(old) = source.borrow_mut().take() {
+            old.close();
+        }
+        if document().visibility_state() != VisibilityState::Visible {
+            return;
+        }
+        if let Ok(new) = EventSource::new(path) {
+            new.set_onmessage(Some(&hear));
+            let ended = new.clone();
+            new.set_onerror(Some(Closure::once_into_js(move || ended.close()).unchecked_ref()));
+            *source.borrow_mut() = Some(new);
+        }
+    };
+    let when_seen = Closure::<dyn Fn()>::new(connect.clone()).into_js_value();
+    let _ = document().add_event_listener_with_callback("visibilitychange", when_seen.unchecked_ref());
+    connect
 }
 
 /// Milliseconds since 1970 by the browser's clock.

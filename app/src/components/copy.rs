@@ -4,10 +4,9 @@ use super::browser;
 use super::icon::Icon;
 use crate::text;
 use leptos::prelude::*;
-use leptos::task::spawn_local;
-use web_sys::Element;
 
-/// A value with a button that copies it, and a live region that says so.
+/// A value with a button that copies it, and a live region that says so. One listener for the whole page
+/// serves all of them: see [`browser::serve_copy_buttons`].
 #[component]
 pub fn Copyable(
     /// What the value is, for the button's name.
@@ -18,19 +17,16 @@ pub fn Copyable(
     view! {
         <span class="copyable" data-what=what>
             <code translate="no">{value}</code>
-            <button
-                type="button"
-                class="icon-button copy"
-                aria-label=text::copy_label(what)
-                on:click=move |event| {
-                    if let Some(place) = browser::closest::<Element>(&event, ".copyable") {
-                        spawn_local(async move { browser::copy_within(&place).await });
-                    }
-                }
-            >
+            <button type="button" class="icon-button copy" aria-label=text::copy_label(what)>
                 <Icon name="copy" />
             </button>
             <span role="status" class="copied"></span>
         </span>
     }
+}
+
+/// Brings the copy buttons of a page to life that has no other live part.
+#[island]
+pub fn CopyButtons() -> impl IntoView {
+    Effect::new(|_| browser::serve_copy_buttons());
 }

@@ -6,3 +6,5 @@ pub mod copy;
 pub mod icon;
 pub mod timestamp;
 pub mod toast;
+#[cfg(feature = "ssr")]
+pub mod traffic;

@@ -52,19 +52,40 @@ pub struct ApiKey {
     pub description: String,
     /// The last four characters of its secret.
     pub last_four: String,
+    /// The secret that this one has taken the place of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<OldSecret>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it expires; `None` means never.
     pub expires_at: Option<Timestamp>,
     /// When it was last let in, to the minute; `None` means never.
     pub last_used_at: Option<Timestamp>,
-    /// The address that it was last used from.
+    /// Where it was last used from: the address, and what the program says it is.
     pub last_used_from: Option<String>,
     /// The switch.
     pub active: bool,
 }
 
+/// A secret whose place another has taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OldSecret {
+    /// Its last four characters.
+    pub last_four: String,
+    /// From when on it is refused.
+    pub until: Timestamp,
+    /// Whether it is also refused once the new one is used.
+    pub ends_on_use: bool,
+}
+
 impl ApiKey {
+    /// The old secret, while it works beside the new one.
+    #[must_use]
+    pub fn working_old(&self, now: Timestamp) -> Option<&OldSecret> {
+        let is_live = self.status(now) != Status::Expired;
+        self.old.as_ref().filter(|old| is_live && old.until > now)
+    }
+
     /// At the very instant of its expiry a key is expired.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> Status {
@@ -161,6 +182,7 @@ mod tests {
             name: name.to_owned(),
             description: String::new(),
             last_four: "abcd".to_owned(),
+            old: None,
             created_at: NOW,
             expires_at,
             last_used_at: None,

@@ -6,5 +6,8 @@ pub mod api_key;
 pub mod description;
 pub mod expiry;
 pub mod key_name;
+pub mod rotation;
 pub mod timestamp;
+#[cfg(feature = "ssr")]
+pub mod traffic;
 pub mod unicode;

@@ -2,10 +2,10 @@
 
 use crate::backend::SignedIn;
 use crate::components::icon::Icon;
-use crate::navigation::HOME;
+use crate::navigation::{HOME, USE_IT};
 use crate::server_fns::account::SignOut;
 use crate::submission::Submission;
-use crate::text::{self, account, keys};
+use crate::text::{self, account, keys, use_it};
 use http::StatusCode;
 use http::request::Parts;
 use leptos::prelude::*;
@@ -19,6 +19,8 @@ use leptos_router::hooks::use_query_map;
 pub(super) fn SettingsFrame(
     /// The page's name.
     title: &'static str,
+    /// The page's address.
+    here: &'static str,
     /// Who is signed in.
     who: SignedIn,
     /// Whether a dialog lies over the page, so that nothing around it can be reached.
@@ -46,12 +48,19 @@ pub(super) fn SettingsFrame(
             <nav aria-label=text::SETTINGS inert=is_covered>
                 <p class="nav-title">{text::SETTINGS}</p>
                 <ul>
-                    <li>
-                        <a href=HOME aria-current="page">
-                            <Icon name="key" />
-                            {keys::TITLE}
-                        </a>
-                    </li>
+                    {[(HOME, "key", keys::TITLE), (USE_IT, "plug", use_it::TITLE)]
+                        .map(|(href, icon, name)| {
+                            view! {
+                                <li>
+                                    <a href=href aria-current=(href == here).then_some("page")>
+                                        <Icon name=icon />
+                                        {name}
+                                    </a>
+                                </li>
+                            }
+                        })
+                        .into_iter()
+                        .collect_view()}
                 </ul>
             </nav>
             <main id="content" tabindex="-1">

@@ -4,10 +4,12 @@ mod api_keys;
 mod credentials;
 mod frame;
 mod not_found;
+mod reference;
 mod sign_in;
 mod sign_up;
+mod use_it;
 
-use crate::navigation::{HOME, SIGN_IN, SIGN_UP};
+use crate::navigation::{HOME, SIGN_IN, SIGN_UP, USE_IT};
 use http::request::Parts;
 use leptos::prelude::*;
 use leptos_meta::{HashedStylesheet, MetaTags, provide_meta_context};
@@ -18,7 +20,7 @@ use leptos_router::{SsrMode, StaticSegment};
 ///
 /// Only pages with an island load WebAssembly; the others are complete without it.
 pub fn shell(options: LeptosOptions) -> impl IntoView {
-    let is_live = use_context::<Parts>().is_some_and(|request| request.uri.path() == HOME);
+    let is_live = use_context::<Parts>().is_some_and(|request| [HOME, USE_IT].contains(&request.uri.path()));
     let with_island = is_live.then(|| options.clone());
     view! {
         <!DOCTYPE html>
@@ -50,6 +52,8 @@ pub fn App() -> impl IntoView {
             <Routes fallback=not_found::NotFoundPage>
                 <Route path=StaticSegment(SIGN_IN) view=sign_in::SignInPage ssr=SsrMode::Async />
                 <Route path=StaticSegment(SIGN_UP) view=sign_up::SignUpPage ssr=SsrMode::Async />
+                <Route path=(StaticSegment("docs"), StaticSegment("api")) view=reference::ReferencePage ssr=SsrMode::Async />
+                <Route path=(StaticSegment("settings"), StaticSegment("use-it")) view=use_it::UseItPage ssr=SsrMode::Async />
                 <Route
                     path=(StaticSegment("settings"), StaticSegment("api-keys"))
                     view=api_keys::ApiKeysPage

@@ -3,7 +3,7 @@
 #[cfg(feature = "ssr")]
 use crate::{
     backend::{backend, require_account},
-    domain::{api_key::KeyId, description::Description, expiry::Period, key_name::KeyName},
+    domain::{api_key::KeyId, description::Description, expiry::Period, key_name::KeyName, rotation::Grace},
     error::{ConsoleError, Field, Problem, Problems},
 };
 use crate::{domain::api_key::KeyList, error::Refusal};
@@ -64,6 +64,29 @@ pub async fn set_key_active(key_id: String, active: bool) -> Result<KeyList, Ref
     let account = require_account().await?.account;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
     Ok(backend()?.set_key_active(&account, &key, active).await?)
+}
+
+/// Gives a key another secret; answers with it, this once.
+///
+/// # Errors
+/// A grace time that needs mending, a rotation that has not ended yet, an expired key, or no such key.
+#[server(name = RotateKey, prefix = "/rpc", endpoint = "keys/rotate")]
+pub async fn rotate_key(key_id: String, grace: String) -> Result<KeyList, Refusal> {
+    let account = require_account().await?.account;
+    let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
+    let grace = Grace::parse(&grace).ok_or_else(|| ConsoleError::field(Field::Grace, Problem::NotOnOffer))?;
+    Ok(backend()?.rotate_key(&account, &key, grace).await?)
+}
+
+/// Ends the grace of an old secret at once.
+///
+/// # Errors
+/// No such key.
+#[server(name = RetireKey, prefix = "/rpc", endpoint = "keys/retire")]
+pub async fn retire_key(key_id: String) -> Result<KeyList, Refusal> {
+    let account = require_account().await?.account;
+    let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
+    Ok(backend()?.retire_key(&account, &key).await?)
 }
 
 /// Deletes a key for ever, if its name was re-entered.

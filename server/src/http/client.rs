@@ -35,14 +35,20 @@ pub(super) async fn identify(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>().copied() {
-        let client = proxies.client(peer.ip(), request.headers());
-        request.extensions_mut().insert(client);
-    }
+    let client = proxies.client_of(request.extensions(), request.headers());
+    request.extensions_mut().insert(client);
     next.run(request).await
 }
 
 impl TrustedProxies {
+    /// The client of a request; unspecified where there is no connection, as in tests.
+    pub(super) fn client_of(&self, extensions: &Extensions, headers: &HeaderMap) -> Client {
+        let peer = extensions
+            .get::<ConnectInfo<SocketAddr>>()
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
+        self.client(peer, headers)
+    }
+
     /// Forwarded headers count only as far as they were written by trusted proxies: from the right, the first
     /// address that is not one of them is the client's. What stands before it, anybody could have written.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Client {

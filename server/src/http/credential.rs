@@ -2,15 +2,14 @@
 //!
 //! A key in the URL is never read.
 
-use super::client::Client;
 use super::problem::ApiProblem;
-use crate::keys::{Credential, Keys};
-use crate::store::Presented;
-use axum::http::header::AUTHORIZATION;
-use axum::http::request::Parts;
+use crate::console::Console;
+use crate::verification::{Admitted, Caller, Credential};
+use axum::http::header::{AUTHORIZATION, USER_AGENT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use std::net::IpAddr;
 
 const KEY: HeaderName = HeaderName::from_static("x-api-key");
 const KEY_ID: HeaderName = HeaderName::from_static("x-api-key-id");
@@ -20,19 +19,39 @@ const KEY_SECRET: HeaderName = HeaderName::from_static("x-api-key-secret");
 ///
 /// # Errors
 /// Why not, as far as a stranger may know.
-pub(super) async fn authenticate(keys: &Keys, request: &Parts) -> Result<Presented, ApiProblem> {
-    let credential = read(&request.headers)?.ok_or(ApiProblem::Unauthenticated)?;
-    match keys.verify(&credential, Client::address_of(&request.extensions)).await {
-        Ok(Ok(key)) => Ok(key),
-        Ok(Err(denial)) => {
-            tracing::debug!(?denial, "credential refused");
-            Err(ApiProblem::InvalidToken)
-        }
-        Err(error) => {
-            tracing::error!(%error, "a key could not be looked up");
-            Err(ApiProblem::Unavailable)
-        }
+pub(super) async fn authenticate(
+    console: &Console,
+    headers: &HeaderMap,
+    client: IpAddr,
+) -> Result<Admitted, ApiProblem> {
+    match present(console, headers, client).await {
+        Some(presented) => presented,
+        None => Err(ApiProblem::Unauthenticated),
     }
+}
+
+/// As [`authenticate`]; `None` if no credential is presented at all.
+pub(super) async fn present(
+    console: &Console,
+    headers: &HeaderMap,
+    client: IpAddr,
+) -> Option<Result<Admitted, ApiProblem>> {
+    let credential = match read(headers) {
+        Ok(credential) => credential?,
+        Err(problem) => return Some(Err(problem)),
+    };
+    let verified = console.keys.verifier.verify(&credential, caller(headers, client)).await;
+    Some(verified.map_err(|denial| {
+        tracing::debug!(?denial, %client, "credential refused");
+        // Whoever guesses is told to wait; a valid key never is, whoever else is behind the same address.
+        console.refusals.count(client).map_or(ApiProblem::InvalidToken, ApiProblem::TooManyRequests)
+    }))
+}
+
+/// Who sends a request with these headers.
+pub(super) fn caller(headers: &HeaderMap, address: IpAddr) -> Caller<'_> {
+    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    Caller { address, agent }
 }
 
 /// The one credential that these headers present; `None` if they present none.

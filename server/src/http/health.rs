@@ -12,7 +12,7 @@ pub(super) fn router() -> Router<Arc<Console>> {
 }
 
 async fn ready(State(console): State<Arc<Console>>) -> Result<&'static str, ApiProblem> {
-    console.keys.store.ping().await.map(|()| "ok").map_err(|error| {
+    console.keys.verifier.secrets.store.ping().await.map(|()| "ok").map_err(|error| {
         tracing::error!(%error, "the database does not answer");
         ApiProblem::Unavailable
     })

@@ -1,9 +1,10 @@
 //! HTTP: one endpoint or one concern a file.
 
-mod api_key;
+pub mod api;
 pub mod client;
 mod compression;
 mod credential;
+mod events;
 mod health;
 mod pages;
 mod plain_forms;
@@ -11,6 +12,7 @@ mod problem;
 mod security;
 pub mod serve;
 mod session;
+mod traffic;
 mod verify;
 
 use crate::console::Console;
@@ -38,29 +40,31 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The whole server.
 pub fn build_router(console: Console, site: LeptosOptions, trusted_proxies: TrustedProxies) -> Router {
     let console = Arc::new(console);
+    let trusted_proxies = Arc::new(trusted_proxies);
     let pages = pages::router(Arc::clone(&console), site);
     let browsers = Router::new()
         .merge(plain_forms::router(pages.clone()))
+        .merge(api::owners(Arc::clone(&console)))
+        .merge(events::router(Arc::clone(&console)))
+        .merge(traffic::router(Arc::clone(&console)))
         .fallback_service(pages)
         .layer(compression::layer());
     let browsers = session::router(Arc::clone(&console), &browsers)
         .layer(from_fn_with_state(Arc::clone(&console), security::require_own_origin))
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
         .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT));
-    let programs = Router::new()
-        .merge(api_key::router())
-        .merge(verify::router())
-        .merge(health::router())
-        .with_state(Arc::clone(&console));
-    programs
+    let programs =
+        Router::new().merge(api::programs()).merge(health::router()).with_state(Arc::clone(&console));
+    let layered = programs
         .fallback_service(browsers)
         .layer(from_fn_with_state(Arc::clone(&console), security::set_headers))
         .layer(CatchPanicLayer::custom(on_panic))
-        .layer(from_fn_with_state(Arc::new(trusted_proxies), client::identify))
+        .layer(from_fn_with_state(Arc::clone(&trusted_proxies), client::identify))
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
             // Never the query, which may hold what was typed, and never headers.
             tracing::info_span!("request", method = %request.method(), path = request.uri().path())
-        }))
+        }));
+    verify::router(console, trusted_proxies).fallback_service(layered)
 }
 
 /// A defect costs one request, and says nothing of itself.

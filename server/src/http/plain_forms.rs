@@ -11,7 +11,9 @@ use app::domain::api_key::{KeyId, KeyList};
 use app::error::{Field, Refusal};
 use app::navigation::{Dialog, Done, HOME, SIGN_IN, SIGN_UP, with_next};
 use app::server_fns::account::{SignIn, SignOut, SignUp};
-use app::server_fns::keys::{CreateKey, DeleteKey, RefreshKey, RenameKey, SetKeyActive};
+use app::server_fns::keys::{
+    CreateKey, DeleteKey, RefreshKey, RenameKey, RetireKey, RotateKey, SetKeyActive,
+};
 use app::submission::{Submission, Typed};
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
@@ -25,7 +27,7 @@ use leptos::server_fn::ServerFn;
 use tower::ServiceExt;
 
 /// The paths of all server functions.
-const ACTIONS: [&str; 8] = [
+const ACTIONS: [&str; 10] = [
     SignUp::PATH,
     SignIn::PATH,
     SignOut::PATH,
@@ -33,8 +35,13 @@ const ACTIONS: [&str; 8] = [
     RenameKey::PATH,
     RefreshKey::PATH,
     SetKeyActive::PATH,
+    RotateKey::PATH,
+    RetireKey::PATH,
     DeleteKey::PATH,
 ];
+
+/// Those that answer with a secret.
+const REVEALING: [&str; 2] = [CreateKey::PATH, RotateKey::PATH];
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -90,7 +97,7 @@ async fn run(State(pages): State<Router>, request: Request) -> Response {
         Ok(answer) => answer,
         Err(response) => return response,
     };
-    let shows_secret = answer.is_ok() && parts.uri.path() == CreateKey::PATH;
+    let shows_secret = answer.is_ok() && REVEALING.contains(&parts.uri.path());
     let mut response = if wants_page { page(&pages, parts, &body, answer).await } else { json(answer) };
     if shows_secret {
         response.extensions_mut().insert(ShowsSecret);
@@ -130,7 +137,7 @@ async fn page(pages: &Router, parts: Parts, body: &Bytes, answer: Answer) -> Res
     let typed = typed(body);
     let path = parts.uri.path().to_owned();
     match answer {
-        Ok(body) if path == CreateKey::PATH => match serde_json::from_slice(&body) {
+        Ok(body) if REVEALING.contains(&path.as_str()) => match serde_json::from_slice(&body) {
             Ok(list) => reveal(pages, parts, list).await,
             Err(_) => internal(),
         },
@@ -171,6 +178,8 @@ fn follows(path: &str, typed: &Typed, answer: &[u8]) -> String {
         Done::Renamed
     } else if path == RefreshKey::PATH {
         Done::Refreshed
+    } else if path == RetireKey::PATH {
+        Done::Retired
     } else if path == DeleteKey::PATH {
         Done::Deleted
     } else if path == SetKeyActive::PATH {
@@ -191,6 +200,8 @@ fn asks_again(path: &str, typed: &Typed) -> String {
         _ if path == CreateKey::PATH => Some(Dialog::Generate),
         Some(key) if path == RenameKey::PATH => Some(Dialog::Rename(key)),
         Some(key) if path == RefreshKey::PATH => Some(Dialog::Refresh(key)),
+        Some(key) if path == RotateKey::PATH => Some(Dialog::Rotate(key)),
+        Some(key) if path == RetireKey::PATH => Some(Dialog::Retire(key)),
         Some(key) if path == DeleteKey::PATH => Some(Dialog::Delete(key)),
         _ => None,
     };

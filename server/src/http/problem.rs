@@ -6,6 +6,9 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTIC
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use std::collections::BTreeMap;
+use utoipa::openapi::{ContentBuilder, Header, RefOr, ResponseBuilder};
+use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
 /// Why a program is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,16 +19,27 @@ pub(super) enum ApiProblem {
     InvalidToken,
     /// Two credentials at once, or one header twice.
     InvalidRequest,
+    /// The key is valid, but what it asks for is closed to keys.
+    InsufficientScope,
+    /// There is no such operation.
+    NotFound,
+    /// Too many refused requests from one network; and the seconds to wait.
+    TooManyRequests(u32),
     /// The database does not answer.
     Unavailable,
     /// A defect.
     Internal,
 }
 
-#[derive(Serialize)]
-struct Body {
+/// Why a request was refused (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(title = "Problem")]
+pub(super) struct ProblemBody {
+    /// The stable name of the problem.
     r#type: String,
+    /// The same in words.
     title: &'static str,
+    /// The status of the answer.
     status: u16,
 }
 
@@ -34,6 +48,9 @@ impl ApiProblem {
         match self {
             Self::Unauthenticated | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::InsufficientScope => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -45,6 +62,9 @@ impl ApiProblem {
             Self::Unauthenticated => "unauthenticated",
             Self::InvalidToken => "invalid_token",
             Self::InvalidRequest => "invalid_request",
+            Self::InsufficientScope => "insufficient_scope",
+            Self::NotFound => "not_found",
+            Self::TooManyRequests(_) => "too_many_requests",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal_server_error",
         }
@@ -55,6 +75,9 @@ impl ApiProblem {
             Self::Unauthenticated => "This needs an API key.",
             Self::InvalidToken => "The API key is not valid.",
             Self::InvalidRequest => "Present one credential, once.",
+            Self::InsufficientScope => "This is closed to API keys.",
+            Self::NotFound => "There is nothing at this address.",
+            Self::TooManyRequests(_) => "Too many refused requests. Try again later.",
             Self::Unavailable => "Try again shortly.",
             Self::Internal => "Internal Server Error",
         }
@@ -62,16 +85,14 @@ impl ApiProblem {
 
     /// The challenge (RFC 6750, section 3). Never `Basic`, which would make browsers ask for a password.
     fn challenge(self) -> Option<HeaderValue> {
-        match self {
-            Self::Unauthenticated => Some(HeaderValue::from_static(r#"Bearer realm="mecha-console""#)),
-            Self::InvalidToken => {
-                Some(HeaderValue::from_static(r#"Bearer realm="mecha-console", error="invalid_token""#))
-            }
-            Self::InvalidRequest => {
-                Some(HeaderValue::from_static(r#"Bearer realm="mecha-console", error="invalid_request""#))
-            }
-            Self::Unavailable | Self::Internal => None,
-        }
+        let challenge = match self {
+            Self::Unauthenticated => r#"Bearer realm="mecha-console""#,
+            Self::InvalidToken => r#"Bearer realm="mecha-console", error="invalid_token""#,
+            Self::InvalidRequest => r#"Bearer realm="mecha-console", error="invalid_request""#,
+            Self::InsufficientScope => r#"Bearer realm="mecha-console", error="insufficient_scope""#,
+            _ => return None,
+        };
+        Some(HeaderValue::from_static(challenge))
     }
 
     /// Status and headers alone, for gateways, which do not read bodies.
@@ -80,8 +101,13 @@ impl ApiProblem {
         if let Some(challenge) = self.challenge() {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
-        if self == Self::Unavailable {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        let retry_after = match self {
+            Self::TooManyRequests(seconds) => Some(seconds),
+            Self::Unavailable => Some(1),
+            _ => None,
+        };
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -89,7 +115,7 @@ impl ApiProblem {
 
 impl IntoResponse for ApiProblem {
     fn into_response(self) -> Response {
-        let body = Body {
+        let body = ProblemBody {
             r#type: format!("urn:problem-type:mecha-console:{}", self.name()),
             title: self.title(),
             status: self.status().as_u16(),
@@ -100,4 +126,65 @@ impl IntoResponse for ApiProblem {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response
     }
+}
+
+type Responses = BTreeMap<String, RefOr<utoipa::openapi::Response>>;
+
+/// How an operation that takes a key may refuse, for its description.
+pub(super) struct ProgramRefusals;
+
+impl IntoResponses for ProgramRefusals {
+    fn responses() -> Responses {
+        described(true, &PROGRAM_REFUSALS)
+    }
+}
+
+/// The same without a body, as gateways are told.
+pub(super) struct GatewayRefusals;
+
+impl IntoResponses for GatewayRefusals {
+    fn responses() -> Responses {
+        let mut responses = described(false, &PROGRAM_REFUSALS);
+        responses.extend(described(false, &[(403, "The key is valid, but this module is closed to keys")]));
+        responses
+    }
+}
+
+/// How an operation refuses that is closed to keys.
+pub(super) struct OwnerRefusals;
+
+impl IntoResponses for OwnerRefusals {
+    fn responses() -> Responses {
+        let mut responses = described(true, &PROGRAM_REFUSALS);
+        responses.extend(described(true, &[(403, "A key was presented, and this is closed to keys")]));
+        responses
+    }
+}
+
+const PROGRAM_REFUSALS: [(u16, &str); 4] = [
+    (400, "Two credentials at once, or a header given twice"),
+    (401, "No credential; or one that is malformed, unknown, inactive, expired, revoked, or a wrong pair"),
+    (429, "Too many refused requests from this network"),
+    (503, "The database does not answer"),
+];
+
+fn described(with_body: bool, refusals: &[(u16, &str)]) -> Responses {
+    let header = |what: &str| {
+        let mut header = Header::new(String::schema());
+        header.description = Some(what.to_owned());
+        header
+    };
+    let responses = refusals.iter().map(|(status, description)| {
+        let mut response = ResponseBuilder::new().description(*description);
+        if with_body {
+            let body = ContentBuilder::new().schema(Some(ProblemBody::schema())).build();
+            response = response.content("application/problem+json", body);
+        }
+        response = match status {
+            429 | 503 => response.header("Retry-After", header("Seconds to wait")),
+            _ => response.header("WWW-Authenticate", header("The challenge (RFC 6750)")),
+        };
+        (status.to_string(), response.build().into())
+    });
+    responses.collect()
 }

@@ -5,13 +5,14 @@ use super::client::TrustedProxies;
 use crate::clock::Clock;
 use crate::config::ServeOptions;
 use crate::console::Console;
+use crate::keys::Keys;
 use crate::store::Store;
 use app::error::Refusal;
 use hyper_util::rt::TokioTimer;
 use leptos::config::LeptosOptions;
 use std::error::Error;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long a client may take to send the head of a request.
@@ -20,6 +21,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(9);
 /// How often what has ended is cleared away.
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How often it is written down who used which key.
+const WRITE_TRAFFIC_EVERY: Duration = Duration::from_secs(60);
 
 /// Serves until told to stop.
 ///
@@ -27,9 +30,15 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 /// The database cannot be opened, or the address cannot be listened on.
 pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     let store = Store::open(&options.database.database_url).await?;
-    let console = Console::new(store.clone(), Clock::default(), &options)
+    let began = Instant::now();
+    let console = Console::open(store.clone(), Clock::default(), &options)
+        .await
         .map_err(|error| Refusal::from(error).detail)?;
+    let secrets = console.keys.verifier.secrets.index.len();
+    tracing::info!(secrets, milliseconds = began.elapsed().as_millis(), "secrets are in memory");
     tokio::spawn(sweep(console.clone()));
+    tokio::spawn(write_down_traffic(console.keys.clone()));
+    let (keys, stopping) = (console.keys.clone(), console.stopping.clone());
     if options.public_url.is_none() && !options.listen.ip().is_loopback() {
         tracing::warn!(
             "reachable from other machines without encryption: put it behind HTTPS, and set --public-url"
@@ -56,9 +65,13 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     tokio::spawn(async move {
         stop_signal().await;
         tracing::info!("stopping");
+        stopping.cancel();
         handle.graceful_shutdown(Some(DRAIN));
     });
     server.serve(router.into_make_service_with_connect_info::<SocketAddr>()).await?;
+    if let Err(error) = keys.write_down_traffic().await {
+        tracing::warn!(%error, "the last uses of keys were not written down");
+    }
     store.close().await;
     Ok(())
 }
@@ -78,6 +91,16 @@ fn site(options: &ServeOptions) -> LeptosOptions {
         .hash_file(hash_file.into())
         .reload_port(3001_u32)
         .build()
+}
+
+async fn write_down_traffic(keys: Keys) {
+    let mut every = tokio::time::interval(WRITE_TRAFFIC_EVERY);
+    loop {
+        every.tick().await;
+        if let Err(error) = keys.write_down_traffic().await {
+            tracing::warn!(%error, "uses of keys are not written down yet");
+        }
+    }
 }
 
 async fn sweep(console: Console) {

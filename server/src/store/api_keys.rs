@@ -4,15 +4,25 @@
 use super::{Store, StoreError, Tx};
 use crate::secret::SecretDigest;
 use app::domain::account::AccountId;
-use app::domain::api_key::{ApiKey, KeyId, LIMIT};
+use app::domain::api_key::{ApiKey, KeyId, LIMIT, OldSecret};
 use app::domain::description::Description;
 use app::domain::key_name::KeyName;
-use app::domain::timestamp::{MINUTE, Timestamp};
+use app::domain::timestamp::Timestamp;
+use app::domain::traffic::Program;
 use app::domain::unicode::fold;
 use sqlx::{Executor, FromRow};
 
-/// How often the use of a key is noted, in milliseconds.
-pub(crate) const NOTE_USE_EVERY: i64 = MINUTE;
+/// The columns of [`KeyRow`].
+macro_rules! select_keys {
+    ($where:literal) => {
+        concat!(
+            "SELECT id, name, description, last_four, old_last_four, old_until, old_ends_on_use, created_at,
+                    expires_at, last_used_at, last_used_from, last_used_agent, active
+             FROM api_keys ",
+            $where
+        )
+    };
+}
 
 /// A key, as it is listed.
 #[derive(Clone, Debug, FromRow)]
@@ -21,10 +31,14 @@ pub struct KeyRow {
     name: String,
     description: String,
     last_four: String,
+    old_last_four: Option<String>,
+    old_until: Option<i64>,
+    old_ends_on_use: bool,
     created_at: i64,
     expires_at: Option<i64>,
     last_used_at: Option<i64>,
     last_used_from: Option<String>,
+    last_used_agent: Option<String>,
     active: bool,
 }
 
@@ -36,10 +50,17 @@ impl KeyRow {
             name: self.name,
             description: self.description,
             last_four: self.last_four,
+            old: self.old_last_four.zip(self.old_until).map(|(last_four, until)| OldSecret {
+                last_four,
+                until: Timestamp(until),
+                ends_on_use: self.old_ends_on_use,
+            }),
             created_at: Timestamp(self.created_at),
             expires_at: self.expires_at.map(Timestamp),
             last_used_at: self.last_used_at.map(Timestamp),
-            last_used_from: self.last_used_from,
+            last_used_from: self.last_used_from.map(|address| {
+                Program { address, agent: self.last_used_agent.unwrap_or_default() }.to_string()
+            }),
             active: self.active,
         })
     }
@@ -62,6 +83,19 @@ pub struct NewApiKey {
     pub expires_at: Option<Timestamp>,
 }
 
+/// The secret that takes the place of another.
+#[derive(Debug)]
+pub struct NewSecretRow {
+    /// Its digest.
+    pub digest: SecretDigest,
+    /// Its last four characters.
+    pub last_four: String,
+    /// From when on the old one is refused.
+    pub old_until: Timestamp,
+    /// Whether the old one is also refused once the new one is used.
+    pub old_ends_on_use: bool,
+}
+
 /// What came of changing a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -79,11 +113,13 @@ pub enum Change {
     NotLater,
     /// The name given is not the key's.
     DoesNotMatch,
+    /// Its last rotation has not ended yet.
+    Rotating,
 }
 
-/// A key whose secret was presented, whatever its state.
+/// A key as a program is told of its own.
 #[derive(Clone, Debug, FromRow)]
-pub struct Presented {
+pub struct OwnKey {
     /// Its handle.
     pub id: String,
     /// Whose it is.
@@ -96,10 +132,8 @@ pub struct Presented {
     pub created_at: i64,
     /// When it expires.
     pub expires_at: Option<i64>,
-    /// When it was last let in, to the minute.
+    /// When it was last let in, as far as that is written down.
     pub last_used_at: Option<i64>,
-    /// The switch.
-    pub active: bool,
 }
 
 impl Store {
@@ -111,16 +145,16 @@ impl Store {
         list(&self.read, account, now).await
     }
 
-    /// The key with this secret.
+    /// The key with this handle, whosever it is.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn presented(&self, digest: &SecretDigest) -> Result<Option<Presented>, StoreError> {
+    pub async fn own_key(&self, key: &KeyId) -> Result<Option<OwnKey>, StoreError> {
         Ok(sqlx::query_as(
-            "SELECT id, account_id, name, description, created_at, expires_at, last_used_at, active
-             FROM api_keys WHERE secret_digest = $1",
+            "SELECT id, account_id, name, description, created_at, expires_at, last_used_at
+             FROM api_keys WHERE id = $1",
         )
-        .bind(digest.as_bytes())
+        .bind(key.as_str())
         .fetch_optional(&self.read)
         .await?)
     }
@@ -132,12 +166,10 @@ pub(crate) async fn list<'e>(
     account: &AccountId,
     now: Timestamp,
 ) -> Result<Vec<ApiKey>, StoreError> {
-    let rows: Vec<KeyRow> = sqlx::query_as(
-        "SELECT id, name, description, last_four, created_at, expires_at, last_used_at,
-                last_used_from, active
-         FROM api_keys WHERE account_id = $1
-         ORDER BY CASE WHEN expires_at <= $2 THEN 1 ELSE 0 END, created_at DESC, id DESC",
-    )
+    let rows: Vec<KeyRow> = sqlx::query_as(select_keys!(
+        "WHERE account_id = $1
+             ORDER BY CASE WHEN expires_at <= $2 THEN 1 ELSE 0 END, created_at DESC, id DESC"
+    ))
     .bind(&account.0)
     .bind(now.0)
     .fetch_all(executor)
@@ -166,7 +198,7 @@ pub(crate) async fn insert(
     .bind(new.name.as_str())
     .bind(&name_folded)
     .bind(new.description.as_str())
-    .bind(new.digest.as_bytes())
+    .bind(new.digest.as_bytes().as_slice())
     .bind(&new.last_four)
     .bind(now.0)
     .bind(new.expires_at.map(|at| at.0))
@@ -283,36 +315,112 @@ pub(crate) async fn delete(
     Ok(if deleted.rows_affected() == 1 { Change::Done } else { Change::NotFound })
 }
 
-/// Notes that a key was let in. It touches nothing else, so it can undo nothing.
-pub(crate) async fn note_use(tx: &mut Tx, key: &str, from: &str, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE api_keys SET last_used_at = $2, last_used_from = $3
-         WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $4)",
+/// Gives a key that has not expired another secret, unless its last rotation has not ended yet.
+pub(crate) async fn rotate(
+    tx: &mut Tx,
+    account: &AccountId,
+    key: &KeyId,
+    new: &NewSecretRow,
+    now: Timestamp,
+) -> Result<Change, StoreError> {
+    let rotated = sqlx::query(
+        "UPDATE api_keys SET old_digest = secret_digest, old_last_four = last_four, old_until = $5,
+                old_ends_on_use = $6, secret_digest = $3, last_four = $4
+         WHERE id = $1 AND account_id = $2 AND (expires_at IS NULL OR expires_at > $7)
+           AND (old_until IS NULL OR old_until <= $7)",
     )
-    .bind(key)
+    .bind(key.as_str())
+    .bind(&account.0)
+    .bind(new.digest.as_bytes().as_slice())
+    .bind(&new.last_four)
+    .bind(new.old_until.0)
+    .bind(new.old_ends_on_use)
     .bind(now.0)
-    .bind(from)
-    .bind(now.0 - NOTE_USE_EVERY)
+    .execute(&mut **tx)
+    .await?;
+    if rotated.rows_affected() == 1 {
+        return Ok(Change::Done);
+    }
+    Ok(match find(tx, account, key).await? {
+        None => Change::NotFound,
+        Some(KeyRow { expires_at: Some(at), .. }) if at <= now.0 => Change::Expired,
+        Some(_) => Change::Rotating,
+    })
+}
+
+/// Ends the grace of an old secret at once.
+pub(crate) async fn retire(
+    tx: &mut Tx,
+    account: &AccountId,
+    key: &KeyId,
+    now: Timestamp,
+) -> Result<Change, StoreError> {
+    let retired = sqlx::query(
+        "UPDATE api_keys SET old_until = $3 WHERE id = $1 AND account_id = $2 AND old_until > $3",
+    )
+    .bind(key.as_str())
+    .bind(&account.0)
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    if retired.rows_affected() == 1 {
+        return Ok(Change::Done);
+    }
+    // It has ended by itself meanwhile: what was asked for is so.
+    Ok(if find(tx, account, key).await?.is_some() { Change::Done } else { Change::NotFound })
+}
+
+/// Ends the grace of an old secret that was to last until the new one, with this digest, is used.
+pub(crate) async fn retire_on_use(
+    tx: &mut Tx,
+    key: &KeyId,
+    new: &SecretDigest,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE api_keys SET old_until = $3
+         WHERE id = $1 AND secret_digest = $2 AND old_ends_on_use = 1 AND old_until > $3",
+    )
+    .bind(key.as_str())
+    .bind(new.as_bytes().as_slice())
+    .bind(now.0)
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
-/// Clears away keys that expired at `expired_by` or before.
-pub(crate) async fn delete_expired(tx: &mut Tx, expired_by: Timestamp) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM api_keys WHERE expires_at <= $1").bind(expired_by.0).execute(&mut **tx).await?;
+/// Clears away keys of an account that expired at `expired_by` or before.
+pub(crate) async fn delete_expired(
+    tx: &mut Tx,
+    account: &AccountId,
+    expired_by: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM api_keys WHERE account_id = $1 AND expires_at <= $2")
+        .bind(&account.0)
+        .bind(expired_by.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Clears away keys that expired at `ended_by` or before, and old secrets whose grace ended then.
+pub(crate) async fn clear_ended(tx: &mut Tx, ended_by: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM api_keys WHERE expires_at <= $1").bind(ended_by.0).execute(&mut **tx).await?;
+    sqlx::query(
+        "UPDATE api_keys SET old_digest = NULL, old_last_four = NULL, old_until = NULL, old_ends_on_use = 0
+         WHERE old_until <= $1",
+    )
+    .bind(ended_by.0)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
 /// A key of the account, inside the transaction that failed to change it.
 async fn find(tx: &mut Tx, account: &AccountId, key: &KeyId) -> Result<Option<KeyRow>, StoreError> {
-    Ok(sqlx::query_as(
-        "SELECT id, name, description, last_four, created_at, expires_at, last_used_at,
-                last_used_from, active
-         FROM api_keys WHERE id = $1 AND account_id = $2",
-    )
-    .bind(key.as_str())
-    .bind(&account.0)
-    .fetch_optional(&mut **tx)
-    .await?)
+    Ok(sqlx::query_as(select_keys!("WHERE id = $1 AND account_id = $2"))
+        .bind(key.as_str())
+        .bind(&account.0)
+        .fetch_optional(&mut **tx)
+        .await?)
 }

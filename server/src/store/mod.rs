@@ -5,10 +5,12 @@
 
 pub(crate) mod accounts;
 pub(crate) mod api_keys;
+pub(crate) mod secrets;
 pub(crate) mod sessions;
+pub(crate) mod traffic;
 
 pub use accounts::{AccountRow, NewAccount};
-pub use api_keys::{KeyRow, NewApiKey, Presented};
+pub use api_keys::{KeyRow, NewApiKey, OwnKey};
 pub use sessions::SessionRow;
 
 use app::error::ConsoleError;
@@ -53,6 +55,9 @@ pub enum StoreError {
         /// What the operating system says.
         error: std::io::Error,
     },
+    /// A column holds what this version did not write.
+    #[error("the column {0} of api_keys holds what cannot be read")]
+    Corrupt(&'static str),
     /// `DATABASE_URL` is of a kind that this build does not know.
     #[error("DATABASE_URL must begin with sqlite:")]
     UnknownDatabase,

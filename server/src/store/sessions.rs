@@ -17,7 +17,39 @@ pub struct SessionRow {
     pub last_seen_at: i64,
 }
 
+/// A session in the list of its account.
+#[derive(Clone, Debug, FromRow)]
+pub struct ListedSession {
+    /// The hash of its id.
+    pub id_hash: Vec<u8>,
+    /// When it began.
+    pub created_at: i64,
+    /// When it was last seen, to the minute.
+    pub last_seen_at: i64,
+}
+
 impl Store {
+    /// The sessions of an account that were seen after `idle_since` and made after `made_since`, newest first.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn sessions_of(
+        &self,
+        account: &AccountId,
+        idle_since: Timestamp,
+        made_since: Timestamp,
+    ) -> Result<Vec<ListedSession>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT id_hash, created_at, last_seen_at FROM sessions
+             WHERE account_id = $1 AND last_seen_at > $2 AND created_at > $3 ORDER BY created_at DESC, id_hash",
+        )
+        .bind(&account.0)
+        .bind(idle_since.0)
+        .bind(made_since.0)
+        .fetch_all(&self.read)
+        .await?)
+    }
+
     /// The session with this id, if it was seen after `idle_since` and made after `made_since`.
     ///
     /// # Errors

@@ -1,9 +1,8 @@
 //! `GET /api/v1/key`.
 
-use crate::test_app::{Browser, START, TestApp, bearer, program};
-use app::domain::timestamp::{DAY, Timestamp};
+use crate::test_app::{TestApp, program};
+use app::domain::timestamp::DAY;
 use axum::http::StatusCode;
-use futures::future::join_all;
 use serde_json::{Value, json};
 
 const CHALLENGE: &str = r#"Bearer realm="mecha-console""#;
@@ -122,33 +121,14 @@ async fn a_key_in_the_address_and_a_session_are_not_read() {
 }
 
 #[tokio::test]
-async fn the_use_of_a_key_is_noted_once_a_minute_and_revives_nothing() {
+async fn an_unknown_operation_is_a_problem_and_no_page() {
     let app = TestApp::new().await;
-    let mut ada = app.owner("ada@example.com").await;
-    let (id, secret) = ada.create("Deploy").await;
-    assert_eq!(ada.list().await[0].last_used_at, None);
-    let uses = |count: usize| join_all((0..count).map(|_| bearer(&app.router, &secret)));
-
-    assert!(uses(50).await.iter().all(|status| *status == StatusCode::OK));
-    assert_eq!(noted(&app, &mut ada).await, Some(START));
-    app.advance(59_999);
-    uses(1).await;
-    assert_eq!(noted(&app, &mut ada).await, Some(START));
-    app.advance(1);
-    uses(50).await;
-    assert_eq!(noted(&app, &mut ada).await, Some(START.plus(60_000)));
-
-    ada.post("/rpc/keys/set-active", &[("key_id", &id), ("active", "false")]).await.list();
-    app.advance(60_000);
-    assert_eq!(bearer(&app.router, &secret).await, StatusCode::UNAUTHORIZED);
-    assert_eq!(noted(&app, &mut ada).await, Some(START.plus(60_000)));
-    assert!(!ada.list().await[0].active);
-}
-
-/// When the only key was last used, once nothing is about to be noted.
-async fn noted(app: &TestApp, owner: &mut Browser) -> Option<Timestamp> {
-    while !app.console.keys.noting.lock().unwrap().is_empty() {
-        tokio::task::yield_now().await;
-    }
-    owner.list().await[0].last_used_at
+    let answer = program(&app.router, "/api/v2/nothing", &[]).await;
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (StatusCode::NOT_FOUND, "application/problem+json")
+    );
+    let mut wrong = app.stranger();
+    let answer = wrong.post("/api/v1/key", &[]).await;
+    assert_eq!((answer.status, answer.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, "GET,HEAD"));
 }

@@ -170,7 +170,7 @@ async fn another_password_ends_all_sessions() {
     let mut ada = app.owner("ada@example.com").await;
     let email = app::domain::account::Email::parse("ada@example.com").unwrap();
     let password = app::domain::account::Password::parse("velvet anchor nineteen moss").unwrap();
-    app.console.set_password(email, password).await.unwrap();
+    app.console.accounts.set_password(email, password, &mut server::console::system_rng()).await.unwrap();
     assert!(!is_signed_in(&mut ada).await);
     assert_eq!(sign_in(&mut app.stranger(), "ada@example.com", PASSWORD).await, StatusCode::UNAUTHORIZED);
     assert_eq!(sign_in(&mut ada, "ada@example.com", "velvet anchor nineteen moss").await, StatusCode::OK);

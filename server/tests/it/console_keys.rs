@@ -254,7 +254,7 @@ async fn nothing_that_is_stored_authenticates() {
     let (_, secret) = ada.create("Deploy").await;
     let cookie = ada.cookie.clone().unwrap();
     let session = cookie.split_once('=').unwrap().1;
-    app.console.keys.store.close().await;
+    app.console.keys.verifier.secrets.store.close().await;
     let mut files = 0;
     for file in std::fs::read_dir(app.folder.path().join("data")).unwrap() {
         let path = file.unwrap().path();

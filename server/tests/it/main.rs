@@ -3,9 +3,15 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod api_key;
+mod coherence;
 mod console_account;
 mod console_keys;
+mod events;
+mod owner_modules;
 mod plain_forms;
+mod rotation;
 mod security;
 mod test_app;
+mod traffic;
 mod verify;
+mod who_may_call;

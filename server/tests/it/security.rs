@@ -74,9 +74,16 @@ async fn a_page_has_one_address_and_none_elsewhere() {
 async fn every_answer_has_the_headers_that_protect_it() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
-    for path in
-        ["/", "/sign-in", "/settings/api-keys", "/nope", "/verify", "/api/v1/key", "/healthz", "/rpc/x"]
-    {
+    for path in [
+        "/",
+        "/sign-in",
+        "/settings/api-keys",
+        "/nope",
+        "/api/v1/key",
+        "/api/v1/account",
+        "/healthz",
+        "/rpc/x",
+    ] {
         for browser in [&mut ada, &mut app.stranger()] {
             let answer = browser.get(path).await;
             let policy = answer.header("content-security-policy");

@@ -1,7 +1,9 @@
 //! A console of its own for each test, and clients that talk to its router.
 
-use app::domain::api_key::KeyList;
+use app::domain::account::AccountId;
+use app::domain::api_key::{KeyId, KeyList};
 use app::domain::timestamp::Timestamp;
+use app::domain::traffic::Traffic;
 use app::error::Refusal;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -16,6 +18,7 @@ use server::config::Cli;
 use server::console::Console;
 use server::http::client::TrustedProxies;
 use server::store::Store;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU16, Ordering};
@@ -48,14 +51,42 @@ impl TestApp {
         let options = Cli::parse_from(flags).serve;
         let hand = Arc::new(AtomicI64::new(START.0));
         let store = Store::open(&options.database.database_url).await.unwrap();
-        let console = Console::new(store, Clock::Set(Arc::clone(&hand)), &options).unwrap();
+        let console = Console::open(store, Clock::Set(Arc::clone(&hand)), &options).await.unwrap();
         let site = LeptosOptions::builder().output_name("mecha-console").build();
         let router = build_router(console.clone(), site, TrustedProxies(options.trusted_proxies));
         Self { router, console, folder, hand }
     }
 
+    /// Another process on the same database, after this one.
+    pub(crate) async fn restart(&self) -> Self {
+        let url = format!("sqlite:{}", self.folder.path().join("data/console.db").display());
+        let options = Cli::parse_from(["server", "--database-url", &url, "--sign-ups", "open"]).serve;
+        let hand = Arc::new(AtomicI64::new(self.hand.load(Ordering::SeqCst)));
+        let store = Store::open(&url).await.unwrap();
+        let console = Console::open(store, Clock::Set(Arc::clone(&hand)), &options).await.unwrap();
+        let site = LeptosOptions::builder().output_name("mecha-console").build();
+        let router = build_router(console.clone(), site, TrustedProxies(options.trusted_proxies));
+        Self { router, console, folder: tempfile::tempdir().unwrap(), hand }
+    }
+
     pub(crate) fn advance(&self, milliseconds: i64) {
         self.hand.fetch_add(milliseconds, Ordering::SeqCst);
+    }
+
+    /// Reasons and counts of the refusals that the owner of the key is told of, by reason.
+    pub(crate) async fn refused(&self, key: &str) -> Vec<(String, u64)> {
+        let mut times = BTreeMap::new();
+        for refused in self.traffic(key).await.refused {
+            *times.entry(refused.reason.name().to_owned()).or_default() += refused.times;
+        }
+        times.into_iter().collect()
+    }
+
+    /// What the owner of the key is told of its traffic.
+    pub(crate) async fn traffic(&self, key: &str) -> Traffic {
+        let id = KeyId::parse(key).unwrap();
+        let own = self.console.keys.verifier.secrets.store.own_key(&id).await.unwrap().unwrap();
+        self.console.keys.traffic(&AccountId(own.account_id), &id).await.unwrap()
     }
 
     /// Somebody who is not signed in, with a network of their own.
@@ -145,6 +176,12 @@ impl Browser {
         answer
     }
 
+    /// Begins another session, as after days the last has ended.
+    pub(crate) async fn sign_in(&mut self, email: &str) {
+        let answer = self.post("/rpc/account/sign-in", &[("email", email), ("password", PASSWORD)]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    }
+
     /// Makes a key: its handle and its secret.
     pub(crate) async fn create(&mut self, name: &str) -> (String, String) {
         let list = self.post("/rpc/keys/create", &[("name", name), ("expire_in", "90")]).await.list();
@@ -186,6 +223,11 @@ pub(crate) async fn program(router: &Router, path: &str, headers: &[(&str, &str)
         request = request.header(*name, *value);
     }
     call(router, request.body(Body::empty()).unwrap()).await
+}
+
+/// The status of `/verify` for a bearer of this secret.
+pub(crate) async fn verify(router: &Router, secret: &str) -> StatusCode {
+    program(router, "/verify", &[("authorization", &format!("Bearer {secret}"))]).await.status
 }
 
 /// The status of `/api/v1/key` for a bearer of this secret.

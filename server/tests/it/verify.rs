@@ -1,6 +1,6 @@
 //! `/verify`.
 
-use crate::test_app::{TestApp, call, program};
+use crate::test_app::{TestApp, call, program, verify};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 
@@ -40,12 +40,34 @@ async fn a_refusal_has_a_challenge_and_no_body() {
 }
 
 #[tokio::test]
-async fn a_database_that_does_not_answer_is_no_yes_and_no_no() {
+async fn a_module_that_is_closed_to_keys_is_closed_and_the_owner_learns_of_it() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (id, secret) = ada.create("Deploy").await;
+    let bearer = [("authorization", &*format!("Bearer {secret}"))];
+    for module in ["accounts", "Users", "%61uthentication", "chat&module=users"] {
+        let answer = program(&app.router, &format!("/verify?module={module}"), &bearer).await;
+        assert_eq!((answer.status, answer.body.as_str()), (StatusCode::FORBIDDEN, ""), "{module}");
+        let challenge = answer.header("www-authenticate");
+        assert_eq!(challenge, r#"Bearer realm="mecha-console", error="insufficient_scope""#);
+        assert_eq!(answer.header("x-key-id"), "");
+    }
+    let open = program(&app.router, "/verify?module=chat", &bearer).await;
+    assert_eq!(open.status, StatusCode::NO_CONTENT);
+    let stranger = program(&app.router, "/verify?module=accounts", &[]).await;
+    assert_eq!(stranger.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(app.refused(&id).await, [("closed-module".to_owned(), 4)]);
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_answer_is_no_no() {
     let app = TestApp::with(&[]).await;
     let (_, secret) = app.owner("ada@example.com").await.create("Deploy").await;
-    app.console.keys.store.close().await;
+    app.console.keys.verifier.secrets.store.close().await;
     let headers = [("authorization", &*format!("Bearer {secret}"))];
-    for path in ["/verify", "/api/v1/key", "/readyz"] {
+    // What was committed is in memory, and nobody can have changed it since.
+    assert_eq!(program(&app.router, "/verify", &headers).await.status, StatusCode::NO_CONTENT);
+    for path in ["/api/v1/key", "/readyz"] {
         let answer = program(&app.router, path, &headers).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
         assert!(!answer.header("retry-after").is_empty());
@@ -53,4 +75,25 @@ async fn a_database_that_does_not_answer_is_no_yes_and_no_no() {
     assert_eq!(program(&app.router, "/healthz", &[]).await.status, StatusCode::OK);
     assert_eq!(app.stranger().get("/settings/api-keys").await.status, StatusCode::SEE_OTHER);
     assert_eq!(app.stranger().get("/sign-in").await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_network_that_guesses_is_told_to_wait_and_a_good_key_behind_it_is_not() {
+    let app = TestApp::with(&["--refusals-per-minute", "3"]).await;
+    let (_, secret) = app.owner("ada@example.com").await.create("Deploy").await;
+    for path in ["/verify", "/api/v1/key"] {
+        let app = TestApp::with(&["--refusals-per-minute", "3"]).await;
+        let guess = async || program(&app.router, path, &[("x-api-key", "junk")]).await;
+        for _ in 0..3 {
+            assert_eq!(guess().await.status, StatusCode::UNAUTHORIZED);
+        }
+        let refused = guess().await;
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        assert!((1..=20).contains(&refused.header("retry-after").parse().unwrap()));
+        assert_eq!(program(&app.router, path, &[]).await.status, StatusCode::UNAUTHORIZED);
+    }
+    for _ in 0..10 {
+        program(&app.router, "/verify", &[("x-api-key", "junk")]).await;
+        assert_eq!(verify(&app.router, &secret).await, StatusCode::NO_CONTENT);
+    }
 }

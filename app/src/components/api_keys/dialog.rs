@@ -11,11 +11,13 @@ use crate::domain::key_name::KeyName;
 use crate::error::Field;
 use crate::navigation::HOME;
 use crate::server_fns::keys::SetKeyActive;
+use crate::submission::TrafficHtml;
 use crate::text::{self, keys};
 use leptos::either::Either;
 use leptos::html;
 use leptos::prelude::*;
 use leptos::server_fn::ServerFn;
+use leptos::task::spawn_local;
 
 /// The form that leads out of the dialog where no script does.
 const WAY_OUT: &str = "way-out";
@@ -30,6 +32,9 @@ pub(super) fn Dialog(state: State, open: Open) -> impl IntoView {
     Effect::new(move |_| {
         if let Some(dialog) = element.get() {
             browser::show_modal(&dialog);
+            if let Ok(Some(place)) = dialog.query_selector(&format!("[{}]:empty", browser::SOURCE)) {
+                spawn_local(async move { browser::fill(&place).await });
+            }
             // What was typed before the page was live.
             let typed = browser::fields(&dialog);
             state.entry.update(|entry| {
@@ -40,6 +45,7 @@ pub(super) fn Dialog(state: State, open: Open) -> impl IntoView {
     });
     let title = match &open {
         Open::Form(form) => form.title,
+        Open::Reveal { key, .. } if key.old.is_some() => keys::ROTATED_TITLE,
         Open::Reveal { .. } => keys::GENERATED_TITLE,
     };
     view! {
@@ -84,6 +90,11 @@ pub(super) fn CloseButton(state: State, label: &'static str) -> impl IntoView {
     }
 }
 
+/// On the server, the piece of the page that a script would ask for.
+fn rendered_traffic() -> String {
+    if cfg!(feature = "ssr") { use_context::<TrafficHtml>().unwrap_or_default().0 } else { String::new() }
+}
+
 fn form_view(state: State, form: &Form, entry: &Entry) -> impl IntoView + use<> {
     // Without a script nothing could enable the button; there, the server compares the names.
     let is_unconfirmed = entry.is_live
@@ -91,7 +102,13 @@ fn form_view(state: State, form: &Form, entry: &Entry) -> impl IntoView + use<> 
             .name_to_reenter()
             .is_some_and(|name| !KeyName::is_reentered(name, entry.typed.field(Field::ConfirmName)));
     let done = form.done;
-    let warning = form.warning.clone().map(|(title, text)| {
+    let is_to_read = form.submit.is_empty();
+    let traffic = (!form.traffic.is_empty()).then(|| {
+        view! {
+            <div class="traffic" data-source=form.traffic.clone() inner_html=rendered_traffic() aria-live="polite"></div>
+        }
+    });
+    let warning = form.warning.map(|(title, text)| {
         view! {
             <div class="notice danger">
                 <Icon name="alert" />
@@ -122,11 +139,13 @@ fn form_view(state: State, form: &Form, entry: &Entry) -> impl IntoView + use<> 
             <p class="lead" hidden=form.lead.is_empty()>
                 {form.lead}
             </p>
+            {traffic}
             {form.fields.iter().map(|field| field_row(state, *field, form, entry)).collect_view()}
             <div class="dialog-act">
-                <CloseButton state label=text::CANCEL />
+                <CloseButton state label=if is_to_read { text::CLOSE } else { text::CANCEL } />
                 <button
                     class="button primary"
+                    hidden=is_to_read
                     data-danger=form.warning.is_some()
                     disabled=is_unconfirmed
                     aria-busy=if entry.is_waiting { "true" } else { "false" }

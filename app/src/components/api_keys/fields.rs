@@ -6,6 +6,7 @@ use crate::components::icon::Icon;
 use crate::domain::description::Description;
 use crate::domain::expiry::Period;
 use crate::domain::key_name::KeyName;
+use crate::domain::rotation::Grace;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Field, Problem};
 use crate::text::{self, keys};
@@ -22,11 +23,11 @@ pub(super) fn field_row(state: State, field: Field, form: &Form, entry: &Entry) 
     let is_invalid = if problem.is_some() { "true" } else { "false" };
     let described_by = format!("{id}-hint {id}-error");
     let (label, control) = match field {
-        Field::ExpireIn => (
-            keys::EXPIRE_IN,
+        Field::ExpireIn | Field::Grace => (
+            if field == Field::Grace { keys::GRACE } else { keys::EXPIRE_IN },
             EitherOf3::A(view! {
                 <select id=id name=id aria-describedby=described_by aria-invalid=is_invalid>
-                    {options(&initial, form.later_than(), now)}
+                    {options(choices(field, form.later_than(), now), &initial)}
                 </select>
             }),
         ),
@@ -116,17 +117,24 @@ fn hint(field: Field, value: &str, now: Timestamp) -> (String, bool) {
     }
 }
 
-fn options(chosen: &str, later_than: Option<Timestamp>, now: Timestamp) -> impl IntoView + use<> {
-    Period::ALL
-        .map(|period| {
-            let value = period.value();
-            let is_later = later_than.is_none_or(|end| period.is_later_than(end, now));
-            view! {
-                <option value=value selected=value == chosen disabled=!is_later>
-                    {text::period(value)}
-                </option>
-            }
-        })
-        .into_iter()
-        .collect_view()
+/// Value, words, and whether it can be chosen.
+type Choice = (&'static str, String, bool);
+
+fn choices(field: Field, later_than: Option<Timestamp>, now: Timestamp) -> Vec<Choice> {
+    if field == Field::Grace {
+        return Grace::ALL.map(|grace| (grace.value(), text::grace(grace).to_owned(), true)).to_vec();
+    }
+    let is_later = |period: Period| later_than.is_none_or(|end| period.is_later_than(end, now));
+    Period::ALL.map(|period| (period.value(), text::period(period.value()), is_later(period))).to_vec()
+}
+
+fn options(choices: Vec<Choice>, chosen: &str) -> impl IntoView + use<> {
+    let option = |(value, words, can_be_chosen): Choice| {
+        view! {
+            <option value=value selected=value == chosen disabled=!can_be_chosen>
+                {words}
+            </option>
+        }
+    };
+    choices.into_iter().map(option).collect_view()
 }

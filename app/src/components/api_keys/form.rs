@@ -2,12 +2,15 @@
 
 use crate::domain::api_key::{ApiKey, KeyList};
 use crate::domain::expiry::Period;
+use crate::domain::rotation::Grace;
 use crate::domain::timestamp::Timestamp;
 use crate::error::Field;
-use crate::navigation::{Dialog, Done};
-use crate::server_fns::keys::{CreateKey, DeleteKey, RefreshKey, RenameKey, SetKeyActive};
+use crate::navigation::{Dialog, Done, HOME, TRAFFIC};
+use crate::server_fns::keys::{
+    CreateKey, DeleteKey, RefreshKey, RenameKey, RetireKey, RotateKey, SetKeyActive,
+};
 use crate::submission::Typed;
-use crate::text::{self, keys};
+use crate::text::keys;
 use leptos::server_fn::ServerFn;
 
 /// A dialog with a form in it.
@@ -15,7 +18,7 @@ use leptos::server_fn::ServerFn;
 pub(super) struct Form {
     pub(super) title: &'static str,
     /// What the form is about to take away, if it does.
-    pub(super) warning: Option<(&'static str, String)>,
+    pub(super) warning: Option<(&'static str, &'static str)>,
     /// The key that it is about.
     pub(super) key: Option<ApiKey>,
     /// Said before the fields.
@@ -23,6 +26,8 @@ pub(super) struct Form {
     pub(super) fields: &'static [Field],
     /// What stands in the fields at first.
     pub(super) initial: Typed,
+    /// The address of the list of programs that would notice; empty if there is none to show.
+    pub(super) traffic: String,
     /// Where it is sent: the path of a server function.
     pub(super) action: &'static str,
     /// What the button that sends it says.
@@ -45,6 +50,7 @@ impl Form {
             lead: "",
             fields: &[],
             initial: typed,
+            traffic: String::new(),
             action: CreateKey::PATH,
             submit: keys::GENERATE,
             done: Done::Generated,
@@ -53,8 +59,14 @@ impl Form {
             Dialog::Generate => form.generate(list),
             Dialog::Rename(_) => form.rename(),
             Dialog::Refresh(_) => form.refresh(list.now),
-            Dialog::SwitchOff(_) => form.switch_off(list.now),
+            Dialog::SwitchOff(_) => form.switch_off(),
+            Dialog::Rotate(_) => form.rotate(),
+            Dialog::Retire(_) => form.retire(),
+            Dialog::Traffic(_) => form.traffic(),
             Dialog::Delete(_) => form.delete(),
+        }
+        if !matches!(dialog, Dialog::Generate | Dialog::Rename(_) | Dialog::Refresh(_)) {
+            form.traffic = dialog.href().replacen(HOME, TRAFFIC, 1);
         }
         Some(form)
     }
@@ -85,19 +97,41 @@ impl Form {
         self.done = Done::Refreshed;
     }
 
-    fn switch_off(&mut self, now: Timestamp) {
-        let last_used = self.key.as_ref().and_then(|key| key.last_used_at).map(|at| now.since(at));
-        let from = self.key.as_ref().and_then(|key| key.last_used_from.as_deref());
+    fn switch_off(&mut self) {
         self.title = keys::SWITCH_OFF_TITLE;
-        self.warning = Some((keys::SWITCH_OFF_LEAD, text::last_used(last_used, from)));
+        self.warning = Some((keys::SWITCH_OFF_LEAD, keys::SWITCH_OFF_UNTIL));
         self.action = SetKeyActive::PATH;
         self.submit = keys::SWITCH_OFF;
         self.done = Done::SwitchedOff;
     }
 
+    fn rotate(&mut self) {
+        self.title = keys::ROTATE_TITLE;
+        self.lead = keys::ROTATE_LEAD;
+        self.fields = &[Field::Grace];
+        self.initial.or(Typed::of(&[(Field::Grace, Grace::default().value())]));
+        self.action = RotateKey::PATH;
+        self.submit = keys::ROTATE;
+        self.done = Done::Rotated;
+    }
+
+    fn retire(&mut self) {
+        self.title = keys::RETIRE_TITLE;
+        self.warning = Some((keys::RETIRE_LEAD, keys::RETIRE_STAYS));
+        self.action = RetireKey::PATH;
+        self.submit = keys::RETIRE;
+        self.done = Done::Retired;
+    }
+
+    /// Nothing to send: only to read.
+    fn traffic(&mut self) {
+        self.title = keys::TRAFFIC_TITLE;
+        self.submit = "";
+    }
+
     fn delete(&mut self) {
         self.title = keys::DELETE_TITLE;
-        self.warning = Some((keys::CANNOT_BE_UNDONE, keys::DELETE_LEAD.to_owned()));
+        self.warning = Some((keys::CANNOT_BE_UNDONE, keys::DELETE_LEAD));
         self.fields = &[Field::ConfirmName];
         self.action = DeleteKey::PATH;
         self.submit = keys::DELETE_CONFIRM;

@@ -23,6 +23,24 @@ pub(super) fn KeyRow(state: State, key: ApiKey, now: Timestamp) -> impl IntoView
         (Some(_), Some(span)) => text::expires_in(&span),
         (Some(at), None) => text::expired_on(&at.date()),
     };
+    let old = key.working_old(now).map(|old| {
+        let words = text::old_secret(&old.last_four, old.until, old.ends_on_use);
+        let retire = Dialog::Retire(key.id.clone());
+        view! {
+            <form class="key-old" action=HOME>
+                <input type="hidden" name="key_id" value=key.id.as_str().to_owned() />
+                <Moment at=Some(old.until) text=words />
+                <button
+                    class="button quiet small"
+                    name="dialog"
+                    value=retire.parts().0
+                    on:click=move |event| state.show(&event, &retire)
+                >
+                    {keys::RETIRE}
+                </button>
+            </form>
+        }
+    });
     let used = key.last_used_at.map_or_else(|| keys::NEVER_USED.to_owned(), |at| text::ago(&now.since(at)));
     let facts = [
         fact(keys::SECRET, None, format!("…{}", key.last_four)),
@@ -45,9 +63,10 @@ pub(super) fn KeyRow(state: State, key: ApiKey, now: Timestamp) -> impl IntoView
             </div>
             <div class="key-act">
                 <Switch state key=key.clone() status />
-                <Menu state key=key.clone() status />
+                <Menu state key=key.clone() status now />
             </div>
             <dl class="key-facts">{facts}</dl>
+            {old}
         </li>
     }
 }
@@ -120,12 +139,16 @@ fn Switch(state: State, key: ApiKey, status: Status) -> impl IntoView {
 /// A native popover: it opens, closes on Escape and outside clicks, and returns the focus by itself, with
 /// or without a script.
 #[component]
-fn Menu(state: State, key: ApiKey, status: Status) -> impl IntoView {
+fn Menu(state: State, key: ApiKey, status: Status, now: Timestamp) -> impl IntoView {
     let menu = format!("menu-{}", key.id.as_str());
     let cannot_refresh = match (status, key.expires_at) {
         (Status::Expired, _) => Some(keys::REFRESH_EXPIRED),
         (_, None) => Some(keys::REFRESH_ENDLESS),
         _ => None,
+    };
+    let cannot_rotate = match status {
+        Status::Expired => Some(keys::ROTATE_EXPIRED),
+        _ => key.working_old(now).map(|_| keys::ROTATING),
     };
     view! {
         <button
@@ -147,6 +170,15 @@ fn Menu(state: State, key: ApiKey, status: Status) -> impl IntoView {
                 id=key.id.clone()
                 why_not=cannot_refresh
             />
+            <MenuItem
+                state
+                dialog=Dialog::Rotate
+                icon="rotate"
+                label=keys::ROTATE
+                id=key.id.clone()
+                why_not=cannot_rotate
+            />
+            <MenuItem state dialog=Dialog::Traffic icon="list" label=keys::TRAFFIC id=key.id.clone() />
             <MenuItem state dialog=Dialog::Delete icon="trash" label=keys::DELETE id=key.id.clone() />
         </form>
     }

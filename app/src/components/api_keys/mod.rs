@@ -19,11 +19,11 @@ mod wire;
 use super::browser;
 use super::toast::Toasts;
 use crate::domain::timestamp::MINUTE;
-use crate::navigation::HOME;
+use crate::navigation::{EVENTS, HOME};
 use crate::submission::{PAGE_STATE, Page};
 use leptos::ev;
 use leptos::prelude::*;
-use state::State;
+use state::{Open, State};
 use std::time::Duration;
 
 /// The live part of Settings → API Keys.
@@ -59,6 +59,14 @@ fn page_state() -> Page {
 /// Runs once, in the browser only.
 fn come_alive(state: State) {
     state.set_clock();
+    browser::serve_copy_buttons();
+    let connect = browser::listen(EVENTS, move |event| state.hear(event));
+    // A new key is watched from the next connection on.
+    Effect::new(move |connected: Option<()>| {
+        if state.open.with(|open| matches!(open, Some(Open::Reveal { .. }))) || connected.is_none() {
+            connect();
+        }
+    });
     browser::show_address(HOME);
     set_interval(move || state.tick(), Duration::from_millis(MINUTE.unsigned_abs() / 2));
     // A page put aside by the browser comes back as it was left (bfcache), even where `no-store` asks

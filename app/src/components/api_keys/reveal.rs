@@ -20,6 +20,8 @@ pub(super) fn reveal(state: State, key: &ApiKey, secret: &str, entry: &Entry) ->
         (keys::ENV, format!("MECHA_API_KEY_ID={id}\nMECHA_API_KEY_SECRET={secret}")),
     ];
     let is_asking = entry.is_asking;
+    let first_request =
+        if entry.first_request.is_empty() { keys::WAITING.to_owned() } else { entry.first_request.clone() };
     view! {
         <p class="summary">
             <strong>{key.name.clone()}</strong>
@@ -40,6 +42,10 @@ pub(super) fn reveal(state: State, key: &ApiKey, secret: &str, entry: &Entry) ->
                 }
             })
             .collect_view()}
+        <p class="first-request" role="status" hidden=!entry.is_live>
+            <Icon name="clock" />
+            {first_request}
+        </p>
         <div class="dialog-act">
             <p class="error" role="alert">
                 {is_asking.then_some(keys::CLOSE_WITHOUT_COPY)}

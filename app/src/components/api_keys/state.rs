@@ -62,6 +62,8 @@ pub(super) struct Entry {
     pub(super) is_waiting: bool,
     /// Whether a script runs.
     pub(super) is_live: bool,
+    /// What came of the first request with the secret on show.
+    pub(super) first_request: String,
     /// Whether closing has asked if the secret may go uncopied.
     pub(super) is_asking: bool,
 }
@@ -116,6 +118,26 @@ impl State {
         self.toaster.clear();
         self.entry.set(Entry { typed, is_live: true, ..Entry::default() });
         self.open.set(form.map(Open::Form));
+    }
+
+    /// Takes what has just happened to a key.
+    pub(super) fn hear(self, event: &str) {
+        let Some(event) = wire::event(event) else { return };
+        self.tick();
+        if event.is_use {
+            self.list.update(|list| {
+                if let Some(key) = list.keys.iter_mut().find(|key| key.id == event.key) {
+                    key.last_used_at = Some(list.now);
+                    key.last_used_from = Some(event.program);
+                }
+            });
+        }
+        let is_on_show = self
+            .open
+            .with_untracked(|open| matches!(open, Some(Open::Reveal { key, .. }) if key.id == event.key));
+        if is_on_show {
+            self.entry.update(|entry| entry.first_request = event.first_request);
+        }
     }
 
     /// Closes the dialog. A secret that was not copied asks once before it is gone.
@@ -193,6 +215,7 @@ impl State {
         self.set_clock();
         self.toaster.succeed(text::done(done).to_owned());
         if reveal.is_some() {
+            self.entry.set(Entry { is_live: true, ..Entry::default() });
             self.open.set(reveal);
         } else if let Ok(Some(dialog)) = form.closest("dialog[open]") {
             self.leave(dialog.unchecked_ref());

@@ -5,7 +5,7 @@
 //! a quarter of the page, than with these accessors. Each is named as the member of the
 //! Rust type that the server writes.
 
-use crate::domain::api_key::{ApiKey, KeyId, KeyList, NewSecret};
+use crate::domain::api_key::{ApiKey, KeyId, KeyList, NewSecret, OldSecret};
 use crate::domain::timestamp::Timestamp;
 use crate::error::Refusal;
 use crate::submission::{Page, Typed};
@@ -57,6 +57,27 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn active(this: &JsKey) -> bool;
 
+    #[wasm_bindgen(method, getter)]
+    fn old(this: &JsKey) -> Option<JsOldSecret>;
+
+    type JsOldSecret;
+    #[wasm_bindgen(method, getter)]
+    fn last_four(this: &JsOldSecret) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn until(this: &JsOldSecret) -> f64;
+    #[wasm_bindgen(method, getter)]
+    fn ends_on_use(this: &JsOldSecret) -> bool;
+
+    type JsEvent;
+    #[wasm_bindgen(method, getter)]
+    fn key_id(this: &JsEvent) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn is_use(this: &JsEvent) -> bool;
+    #[wasm_bindgen(method, getter)]
+    fn program(this: &JsEvent) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn first_request(this: &JsEvent) -> String;
+
     type JsNewSecret;
     #[wasm_bindgen(method, getter)]
     fn id(this: &JsNewSecret) -> String;
@@ -93,6 +114,27 @@ pub(super) fn answer(is_ok: bool, json: &JsValue) -> Result<KeyList, Refusal> {
     if is_ok { Ok(key_list(json.unchecked_ref())) } else { Err(refusal_of(json.unchecked_ref())) }
 }
 
+/// What has just happened to a key.
+pub(super) struct Happened {
+    pub(super) key: KeyId,
+    /// Whether it was let in.
+    pub(super) is_use: bool,
+    pub(super) program: String,
+    /// For the dialog that shows the new secret.
+    pub(super) first_request: String,
+}
+
+/// The data of a server-sent event.
+pub(super) fn event(json: &str) -> Option<Happened> {
+    let event: JsEvent = js_sys::JSON::parse(json).ok()?.unchecked_into();
+    Some(Happened {
+        key: KeyId::parse(&event.key_id())?,
+        is_use: event.is_use(),
+        program: event.program(),
+        first_request: event.first_request(),
+    })
+}
+
 fn key_list(list: &JsKeyList) -> KeyList {
     KeyList {
         now: moment(list.now()),
@@ -109,6 +151,11 @@ fn key(key: &JsKey) -> Option<ApiKey> {
         name: key.name(),
         description: key.description(),
         last_four: key.last_four(),
+        old: key.old().map(|old| OldSecret {
+            last_four: old.last_four(),
+            until: moment(old.until()),
+            ends_on_use: old.ends_on_use(),
+        }),
         created_at: moment(key.created_at()),
         expires_at: key.expires_at().map(moment),
         last_used_at: key.last_used_at().map(moment),

@@ -1,0 +1,181 @@
+//! Settings → Use it: how to put keys to use, with this console's own address in every example.
+
+use super::frame::SettingsFrame;
+use super::not_found::BrokenPage;
+use crate::backend::{self, SignedIn, backend, require_account};
+use crate::components::copy::{CopyButtons, Copyable};
+use crate::error::ConsoleError;
+use crate::navigation::{REFERENCE, USE_IT};
+use crate::text::use_it;
+use leptos::either::Either;
+use leptos::prelude::*;
+
+/// A file's name and what is in it.
+type File = (&'static str, &'static str);
+
+/// The gateways, each with the very file that the tests run, or that lies beside them.
+const GATEWAYS: [(&str, &str, &[File]); 5] = [
+    ("nginx", "nginx", &[("nginx.conf", include_str!("../../../deploy/nginx.conf"))]),
+    ("caddy", "Caddy", &[("Caddyfile", include_str!("../../../deploy/Caddyfile"))]),
+    ("traefik", "Traefik", &[("traefik.yaml", include_str!("../../../deploy/traefik.yaml"))]),
+    (
+        "haproxy",
+        "HAProxy",
+        &[
+            ("haproxy.cfg", include_str!("../../../deploy/haproxy.cfg")),
+            ("verify.lua", include_str!("../../../deploy/verify.lua")),
+        ],
+    ),
+    ("envoy", "Envoy", &[("envoy.yaml", include_str!("../../../deploy/envoy.yaml"))]),
+];
+
+/// What the files say where the address of a console belongs.
+const CONSOLE: (&str, &str) = ("127.0.0.1", "3000");
+
+/// The ways of presenting a key, and the files for each gateway.
+#[component]
+pub(super) fn UseItPage() -> impl IntoView {
+    let page = Suspend::new(async move {
+        match load().await {
+            Err(error) => Either::Left(view! { <BrokenPage error /> }),
+            Ok((who, origin)) => Either::Right(view! {
+                <SettingsFrame title=use_it::TITLE here=USE_IT who is_covered=false>
+                    {content(&origin)}
+                </SettingsFrame>
+            }),
+        }
+    });
+    view! { <Suspense fallback=|| ()>{page}</Suspense> }
+}
+
+async fn load() -> Result<(SignedIn, String), ConsoleError> {
+    let request = backend::request()?;
+    Ok((require_account().await?, backend()?.origin(&request)))
+}
+
+fn content(origin: &str) -> impl IntoView + use<> {
+    let url = format!("{origin}/api/v1/key");
+    let ways = [
+        (use_it::BEARER, format!("curl -H \"Authorization: Bearer $MECHA_API_KEY_SECRET\" {url}")),
+        (
+            use_it::PAIR,
+            format!(
+                "curl -H \"X-Api-Key-Id: $MECHA_API_KEY_ID\" \\\n     -H \"X-Api-Key-Secret: $MECHA_API_KEY_SECRET\" {url}"
+            ),
+        ),
+        (use_it::ONE_HEADER, format!("curl -H \"X-Api-Key: $MECHA_API_KEY_SECRET\" {url}")),
+        (use_it::BASIC, format!("curl -u \"$MECHA_API_KEY_ID:$MECHA_API_KEY_SECRET\" {url}")),
+    ];
+    let calls = [
+        (
+            use_it::CALL,
+            "curl -X POST http://127.0.0.1:8080/v1/trigger/chat \\\n     -H \"Authorization: Bearer $MECHA_API_KEY_SECRET\" \\\n     \
+             -H \"Content-Type: application/json\" -d '{\"message\": \"Hello\"}'",
+        ),
+        (
+            use_it::STREAM,
+            "curl -N -X POST http://127.0.0.1:8080/v1/trigger/chat \\\n     -H \"Authorization: Bearer $MECHA_API_KEY_SECRET\" \\\n     \
+             -H \"Accept: text/event-stream\" \\\n     -H \"Content-Type: application/json\" -d '{\"message\": \"Hello\"}'",
+        ),
+    ];
+    let origin = origin.to_owned();
+    view! {
+        <header class="page-head">
+            <div>
+                <h1>{use_it::TITLE}</h1>
+                <p class="lead">{use_it::LEAD}</p>
+            </div>
+        </header>
+        <div class="guide">
+            <section aria-labelledby="ways">
+                <h2 id="ways">{use_it::WAYS}</h2>
+                <p>{use_it::WAYS_LEAD} " " <a href=REFERENCE>{use_it::REFERENCE}</a></p>
+                {ways.into_iter().map(|(what, value)| snippet(what, value)).collect_view()}
+            </section>
+            <section aria-labelledby="gateways">
+                <h2 id="gateways">{use_it::GATEWAYS}</h2>
+                <p>{use_it::GATEWAYS_LEAD}</p>
+                {GATEWAYS
+                    .into_iter()
+                    .map(|(id, name, files)| {
+                        view! {
+                            <details id=id name="gateway" open=id == "nginx">
+                                <summary>{name}</summary>
+                                {files
+                                    .iter()
+                                    .map(|(file, text)| snippet(file, addressed(text, &origin)))
+                                    .collect_view()}
+                            </details>
+                        }
+                    })
+                    .collect_view()}
+            </section>
+            <section aria-labelledby="try">
+                <h2 id="try">{use_it::TRY}</h2>
+                <p>{use_it::TRY_LEAD}</p>
+                {calls.into_iter().map(|(what, value)| snippet(what, value.to_owned())).collect_view()}
+            </section>
+        </div>
+        <CopyButtons />
+    }
+}
+
+fn snippet(what: &'static str, value: String) -> impl IntoView {
+    view! {
+        <div class="field">
+            <span class="label">{what}</span>
+            <Copyable what value />
+        </div>
+    }
+}
+
+/// A gateway's file with the address of this console in place of the example's.
+fn addressed(text: &str, origin: &str) -> String {
+    let (scheme, authority) = origin.split_once("://").unwrap_or(("http", origin));
+    let (host, port) = match authority.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) {
+        Some((host, port)) => (host, port),
+        None => (authority, if scheme == "https" { "443" } else { "80" }),
+    };
+    let (example_host, example_port) = CONSOLE;
+    text.replace(&format!("http://{example_host}:{example_port}"), origin)
+        .replace("http://console/", &format!("{scheme}://console/"))
+        .replace(&format!("Host {example_host}:{example_port}"), &format!("Host {authority}"))
+        .replace(&format!("proxy_ssl_name {example_host}"), &format!("proxy_ssl_name {host}"))
+        .replace(
+            &format!("address: {example_host}, port_value: {example_port}"),
+            &format!("address: {host}, port_value: {port}"),
+        )
+        .replace(&format!("server {example_host}:{example_port}"), &format!("server {host}:{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_has_the_address_of_this_console_and_of_no_other() {
+        for (_, name, files) in GATEWAYS {
+            let whole: String = files.iter().map(|(_, text)| *text).collect();
+            for (origin, host) in
+                [("https://keys.example.com", "keys.example.com"), ("http://10.1.2.3:9000", "10.1.2.3")]
+            {
+                let text = addressed(&whole, origin);
+                assert!(!text.contains(":3000") && !text.contains("port_value: 3000"), "{name}: {text}");
+                assert!(text.contains(host), "{name}");
+            }
+        }
+        let nginx = addressed(GATEWAYS[0].2[0].1, "https://keys.example.com");
+        assert!(nginx.contains("server keys.example.com:443;"));
+        assert!(nginx.contains("proxy_pass https://console/verify;"));
+        assert!(nginx.contains("proxy_set_header Host keys.example.com;"));
+    }
+
+    #[test]
+    fn at_its_usual_address_a_file_stays_as_it_is() {
+        for (_, name, files) in GATEWAYS {
+            for (_, text) in files {
+                assert_eq!(addressed(text, "http://127.0.0.1:3000"), *text, "{name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `/settings/api-keys/events`: what happens to the keys of a session's account, while it happens
+//! (server-sent events, WHATWG HTML 9.2).
+
+use crate::console::Console;
+use crate::sessions;
+use crate::verification::live::{Event as KeyEvent, Watch};
+use crate::verification::{hex, parse_id};
+use app::backend::SignedIn;
+use app::domain::account::AccountId;
+use app::navigation::EVENTS;
+use app::text;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures::Stream;
+use futures::stream::unfold;
+use serde::Serialize;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use tower_sessions::Session;
+
+/// How long one stream lasts. The page asks for another when somebody looks at it again.
+const LASTS: Duration = Duration::from_secs(60 * 60);
+/// How often a stream makes sure that its session has not ended, and says something so that nobody on the way
+/// takes it for dead.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// Streams at once.
+const MOST: usize = 1_000;
+
+pub(super) fn router(console: Arc<Console>) -> Router {
+    Router::new().route(EVENTS, get(events)).with_state(console)
+}
+
+async fn events(State(console): State<Arc<Console>>, session: Session) -> Response {
+    let who = match sessions::signed_in(&session).await {
+        Ok(Some(who)) => who,
+        // To a browser, 204 means not to ask again.
+        Ok(None) => return StatusCode::NO_CONTENT.into_response(),
+        Err(_) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    };
+    let live = &console.keys.verifier.traffic.live;
+    if live.watching() >= MOST {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let Ok(list) = console.keys.list(&who.account).await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let keys = list.keys.iter().filter_map(|key| parse_id(key.id.as_str())).collect();
+    let stream = Streaming { watch: live.watch(keys), console, session, ends: Instant::now() + LASTS };
+    // A proxy that gathered the answer before passing it on would tell nothing in time (nginx).
+    let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
+    (unbuffered, Sse::new(stream.events(who)).keep_alive(KeepAlive::new().interval(LOOK_EVERY)))
+        .into_response()
+}
+
+struct Streaming {
+    watch: Watch,
+    console: Arc<Console>,
+    session: Session,
+    ends: Instant,
+}
+
+/// What a page is told.
+#[derive(Serialize)]
+struct Told {
+    key_id: String,
+    /// Whether the key was let in.
+    is_use: bool,
+    /// Who presented it.
+    program: String,
+    /// The same in words, for the dialog that shows the new secret.
+    first_request: String,
+}
+
+impl Streaming {
+    fn events(self, who: SignedIn) -> impl Stream<Item = Result<Event, Infallible>> {
+        unfold((self, who), async |(mut stream, who)| {
+            let event = stream.next(&who.account).await?;
+            let program = event.program.to_string();
+            let told = Told {
+                key_id: hex(&event.key),
+                is_use: event.refused.is_none(),
+                first_request: text::traffic::first_request(event.refused, &program),
+                program,
+            };
+            let event = Event::default().json_data(told).ok()?;
+            Some((Ok(event), (stream, who)))
+        })
+    }
+
+    /// The next event; `None` once the stream has lasted long enough, or its session has ended.
+    async fn next(&mut self, account: &AccountId) -> Option<KeyEvent> {
+        while Instant::now() < self.ends && !self.console.stopping.is_cancelled() {
+            let look = (Instant::now() + LOOK_EVERY).min(self.ends);
+            let event = tokio::select! {
+                event = timeout_at(look, self.watch.next()) => event,
+                () = self.console.stopping.cancelled() => return None,
+            };
+            if !self.is_signed_in(account).await {
+                return None;
+            }
+            if let Ok(event) = event {
+                return event;
+            }
+        }
+        None
+    }
+
+    /// Asks the database: signing out ends what is in flight too.
+    async fn is_signed_in(&self, account: &AccountId) -> bool {
+        let Some(id) = self.session.id() else { return false };
+        self.console.sessions.is_live(&id, account).await
+    }
+}

@@ -1,0 +1,47 @@
+//! `/settings/api-keys/traffic`: who used a key lately, as the piece of the page that its dialogs show.
+
+use crate::console::Console;
+use crate::sessions;
+use app::components::traffic::traffic;
+use app::domain::api_key::KeyId;
+use app::error::{ConsoleError, Refusal};
+use app::navigation::{Dialog, TRAFFIC};
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use serde::Deserialize;
+use std::sync::Arc;
+use tower_sessions::Session;
+
+pub(super) fn router(console: Arc<Console>) -> Router {
+    Router::new().route(TRAFFIC, get(show)).with_state(console)
+}
+
+/// The address of the dialog, but for its page.
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(default)]
+    dialog: String,
+    #[serde(default)]
+    key_id: String,
+}
+
+async fn show(State(console): State<Arc<Console>>, session: Session, Query(asked): Query<Asked>) -> Response {
+    let html = async {
+        let who = sessions::signed_in(&session).await?.ok_or(ConsoleError::SignedOut)?;
+        let key = KeyId::parse(&asked.key_id).ok_or(ConsoleError::NotFound)?;
+        let known = console.keys.traffic(&who.account, &key).await?;
+        let dialog = Dialog::parse(&asked.dialog, Some(key)).ok_or(ConsoleError::NotFound)?;
+        Ok::<_, ConsoleError>(traffic(&dialog, &known, console.keys.verifier.clock.now()))
+    };
+    match html.await {
+        Ok(html) => Html(html).into_response(),
+        Err(error) => {
+            let refusal = Refusal::from(error);
+            let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, refusal.detail).into_response()
+        }
+    }
+}

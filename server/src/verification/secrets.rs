@@ -1,0 +1,143 @@
+//! Keeps the index what the database is.
+//!
+//! Every change of a key goes through [`Secrets::begin`]. Changes take turns until their effect is in the
+//! index, so that it takes them in the order in which they were committed; and nobody is told that a change
+//! was made before the index has it. What begins after such an answer therefore meets the change.
+
+use super::index::{Id, Index};
+use super::{KeyId, hex};
+use crate::secret::SecretDigest;
+use crate::store::secrets::{self as rows};
+use crate::store::{Store, StoreError, Tx, api_keys, detached};
+use app::domain::account::AccountId;
+use app::domain::timestamp::Timestamp;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// How long to wait before the database is asked again what was committed.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// All secrets. Copies are the same.
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    /// Where they are kept.
+    pub store: Store,
+    /// Where they are looked up.
+    pub index: Arc<Index>,
+    turn: Arc<Mutex<()>>,
+}
+
+/// A change of an account's keys that has begun. Dropped, it changes nothing.
+#[derive(Debug)]
+pub struct Change {
+    /// The transaction to change them in.
+    pub tx: Tx,
+    secrets: Secrets,
+    account: AccountId,
+    before: HashSet<[u8; 32]>,
+    turn: OwnedMutexGuard<()>,
+}
+
+impl Secrets {
+    /// Takes all secrets into memory.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn open(store: Store) -> Result<Self, StoreError> {
+        let index = Arc::new(Index::default());
+        store.fill(&index).await?;
+        Ok(Self { store, index, turn: Arc::default() })
+    }
+
+    /// Begins to change the keys of an account. Run it in [`detached`].
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn begin(&self, account: &AccountId) -> Result<Change, StoreError> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let mut tx = self.store.begin().await?;
+        let before = rows::of_account(&mut *tx, account).await?;
+        Ok(Change {
+            tx,
+            secrets: self.clone(),
+            account: account.clone(),
+            before: before.into_iter().map(|(digest, _)| digest).collect(),
+            turn,
+        })
+    }
+
+    /// Ends the grace of an old secret that was to last until the new one is used. Where the database does not
+    /// answer, the next use tries again.
+    pub(super) async fn end_old(&self, key: Id, account: Id, new: SecretDigest, now: Timestamp) {
+        let (secrets, account) = (self.clone(), AccountId(hex(&account)));
+        let ended = detached(async move {
+            let Some(key) = KeyId::parse(&hex(&key)) else { return Ok(()) };
+            let mut change = secrets.begin(&account).await?;
+            api_keys::retire_on_use(&mut change.tx, &key, &new, now).await?;
+            change.commit().await?;
+            tracing::info!(key = key.as_str(), "old secret retired on first use of the new one");
+            Ok(())
+        });
+        if let Err::<(), StoreError>(error) = ended.await {
+            tracing::error!(%error, key = hex(&key), "an old secret was not retired yet");
+        }
+    }
+
+    /// Clears away what ended at `ended_by` or before.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn clear_ended(&self, ended_by: Timestamp) -> Result<(), StoreError> {
+        let secrets = self.clone();
+        detached(async move {
+            let _turn = secrets.turn.lock().await;
+            let mut tx = secrets.store.begin().await?;
+            let ended = rows::ended(&mut tx, ended_by).await?;
+            api_keys::clear_ended(&mut tx, ended_by).await?;
+            tx.commit().await?;
+            ended.iter().for_each(|digest| secrets.index.remove(digest));
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Change {
+    /// Commits, and then takes the change into the index.
+    ///
+    /// # Errors
+    /// The database does not answer. Whether it has committed is then found out, and the index follows.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        let after = rows::of_account(&mut *self.tx, &self.account).await?;
+        let Self { tx, secrets, account, before, turn } = self;
+        if let Err(error) = tx.commit().await {
+            tokio::spawn(async move {
+                let after = loop {
+                    match secrets.store.secrets_of(&account).await {
+                        Ok(after) => break after,
+                        Err(error) => tracing::error!(%error, "what was committed is not known yet"),
+                    }
+                    tokio::time::sleep(ASK_AGAIN_AFTER).await;
+                };
+                secrets.take_in(before, after);
+                drop(turn);
+            });
+            return Err(error.into());
+        }
+        secrets.take_in(before, after);
+        drop(turn);
+        Ok(())
+    }
+}
+
+impl Secrets {
+    fn take_in(&self, mut before: HashSet<[u8; 32]>, after: Vec<rows::Secret>) {
+        for (digest, entry) in after {
+            self.index.put(&digest, &entry);
+            before.remove(&digest);
+        }
+        before.iter().for_each(|digest| self.index.remove(digest));
+    }
+}

@@ -1,0 +1,90 @@
+//! `/settings/api-keys/events`.
+
+use crate::test_app::{Browser, TestApp, program};
+use axum::body::{Body, BodyDataStream};
+use axum::http::header::{COOKIE, HOST};
+use axum::http::{Request, StatusCode};
+use futures::StreamExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+async fn listen(owner: &Browser) -> BodyDataStream {
+    let request = Request::get("/settings/api-keys/events")
+        .header(HOST, "127.0.0.1:3000")
+        .header("accept-encoding", "gzip, br")
+        .header(COOKIE, owner.cookie.as_ref().unwrap())
+        .body(Body::empty())
+        .unwrap();
+    let response = owner.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    assert!(!response.headers().contains_key("content-encoding"));
+    response.into_body().into_data_stream()
+}
+
+async fn event(stream: &mut BodyDataStream) -> Value {
+    let piece = stream.next().await.unwrap().unwrap();
+    let text = String::from_utf8(piece.to_vec()).unwrap();
+    serde_json::from_str(text.trim().strip_prefix("data: ").unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn the_owner_sees_the_first_request_and_what_was_wrong_with_one() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (id, secret) = ada.create("Deploy").await;
+    let mut stream = listen(&ada).await;
+    let wrong = "0".repeat(32);
+    let headers = [("x-api-key-id", &*wrong), ("x-api-key-secret", &*secret), ("user-agent", "curl/8.5")];
+    program(&app.router, "/verify", &headers).await;
+    let refused = event(&mut stream).await;
+    assert_eq!(refused["key_id"], id.as_str());
+    assert_eq!(
+        refused["first_request"],
+        "A request was refused: the Key ID does not match (0.0.0.0, curl/8.5)"
+    );
+    assert_eq!(refused["is_use"], false);
+    let headers = [("x-api-key", &*secret), ("user-agent", "curl/8.5")];
+    program(&app.router, "/verify", &headers).await;
+    let used = event(&mut stream).await;
+    assert_eq!(used["first_request"], "First request received: 0.0.0.0, curl/8.5");
+    assert_eq!((&used["is_use"], used["program"].as_str()), (&Value::Bool(true), Some("0.0.0.0, curl/8.5")));
+}
+
+#[tokio::test]
+async fn nobody_hears_of_the_keys_of_others_and_a_stranger_hears_nothing() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (_, secret) = ada.create("Deploy").await;
+    let mut eve = app.owner("eve@example.com").await;
+    let (id, other) = eve.create("Own").await;
+    let mut stream = listen(&eve).await;
+    for secret in [&secret, &other] {
+        program(&app.router, "/verify", &[("x-api-key", secret)]).await;
+    }
+    assert_eq!(event(&mut stream).await["key_id"], id.as_str());
+    let stranger = app.stranger().get("/settings/api-keys/events").await;
+    assert_eq!((stranger.status, stranger.body.as_str()), (StatusCode::NO_CONTENT, ""));
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_session_and_with_the_server_and_leaves_nothing_behind() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (_, secret) = ada.create("Deploy").await;
+    let live = &app.console.keys.verifier.traffic.live;
+    let mut stream = listen(&ada).await;
+    assert_eq!(live.watching(), 1);
+    let cookie = ada.cookie.clone();
+    ada.post("/rpc/account/sign-out", &[]).await;
+    program(&app.router, "/verify", &[("x-api-key", &secret)]).await;
+    assert!(stream.next().await.is_none());
+    drop(stream);
+    assert_eq!(live.watching(), 0);
+    assert_ne!(cookie, ada.cookie);
+
+    let bob = app.owner("bob@example.com").await;
+    let mut stream = listen(&bob).await;
+    app.console.stopping.cancel();
+    assert!(stream.next().await.is_none());
+}
