@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve watch build test check rust-test browser-test licences size screenshots format
+.PHONY: help setup serve watch build test check rust-test browser-test licences size bench screenshots format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -41,6 +41,12 @@ licences: ## Licences, bans and sources of all dependencies
 
 size: ## What the page weighs; fails beyond its budget
 	@node scripts/size.mjs
+
+bench: ## What a verification costs, beside a bare axum server (five minutes)
+	@scripts/setup.sh bench
+	cargo leptos build --release --precompress
+	cargo build --locked --release -p server --example bare --example fill
+	node bench/bench.mjs
 
 screenshots: build ## The pictures in docs/, and all others in target/screenshots
 	cargo build --locked -p server --example seed

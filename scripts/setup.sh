@@ -3,7 +3,9 @@
 # again does nothing. What needs root is installed with root's rights where they can be had, and told otherwise.
 #
 #   scripts/setup.sh build   Rust for server and WebAssembly, cargo-leptos, wasm-bindgen, wasm-opt
-#   scripts/setup.sh test    all of that, and Chromium, the browser tests' packages, cargo-deny
+#   scripts/setup.sh test    all of that, and Chromium, the browser tests' packages, cargo-deny, the gateways nginx and
+#                            Caddy, and schemathesis
+#   scripts/setup.sh bench   what builds, and wrk and nginx
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -181,13 +183,13 @@ setup_browser_tests() {
 }
 
 case ${1:-build} in
-  build | test)
+  build | test | bench)
     setup_c_compiler
     setup_rust
     setup_leptos
     setup_wasm_opt
     ;;
-  *) stop "usage: scripts/setup.sh build|test" ;;
+  *) stop "usage: scripts/setup.sh build|test|bench" ;;
 esac
 if [ "${1:-build}" = test ]; then
   is_version "$CARGO_DENY" cargo-deny --version || install_tool cargo-deny "$CARGO_DENY" "1 to 6 minutes"

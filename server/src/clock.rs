@@ -3,6 +3,7 @@
 use app::domain::timestamp::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::SystemTime;
 
 /// Tells what time it is; in tests, the time that the test says it is.
 #[derive(Clone, Debug, Default)]
@@ -21,8 +22,8 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => {
-                let nanoseconds = time::OffsetDateTime::now_utc().unix_timestamp_nanos();
-                Timestamp(i64::try_from(nanoseconds / 1_000_000).unwrap_or(i64::MAX))
+                let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                Timestamp(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
             }
             Self::Set(milliseconds) => Timestamp(milliseconds.load(Ordering::SeqCst)),
         }

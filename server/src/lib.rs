@@ -1,6 +1,6 @@
 //! The console's server: accounts, API keys, their validation, and the pages.
 //!
-//! `main.rs` opens the database and serves [`http::build_router`]; the tests drive that very function.
+//! `main.rs` opens the database and serves [`http::build`]; the tests drive that very function.
 
 #![warn(missing_docs)]
 
@@ -17,4 +17,4 @@ pub mod store;
 pub mod throttle;
 pub mod verification;
 
-pub use http::build_router;
+pub use http::build;

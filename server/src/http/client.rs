@@ -35,25 +35,20 @@ pub(super) async fn identify(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let client = proxies.client_of(request.extensions(), request.headers());
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    let client = proxies.client(peer, request.headers());
     request.extensions_mut().insert(client);
     next.run(request).await
 }
 
 impl TrustedProxies {
-    /// The client of a request; unspecified where there is no connection, as in tests.
-    pub(super) fn client_of(&self, extensions: &Extensions, headers: &HeaderMap) -> Client {
-        let peer = extensions
-            .get::<ConnectInfo<SocketAddr>>()
-            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
-        self.client(peer, headers)
-    }
-
     /// Forwarded headers count only as far as they were written by trusted proxies: from the right, the first
     /// address that is not one of them is the client's. What stands before it, anybody could have written.
-    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Client {
+    ///
+    /// Where there is no connection, as in tests, the address is unspecified.
+    pub(super) fn client(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> Client {
         let is_trusted = |address: &IpAddr| self.0.iter().any(|network| network.contains(address));
-        let peer = peer.to_canonical();
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip()).to_canonical();
         if !is_trusted(&peer) {
             return Client { address: peer, is_https: false };
         }
@@ -82,7 +77,7 @@ mod tests {
         for value in forwarded {
             headers.append("x-forwarded-for", HeaderValue::from_static(value));
         }
-        proxies.client(peer.parse().unwrap(), &headers).address.to_string()
+        proxies.client(Some(SocketAddr::new(peer.parse().unwrap(), 1)), &headers).address.to_string()
     }
 
     #[test]

@@ -4,11 +4,12 @@
 
 use super::problem::ApiProblem;
 use crate::console::Console;
-use crate::verification::{Admitted, Caller, Credential};
+use crate::verification::{Admitted, Caller, Credential, Verified};
 use axum::http::header::{AUTHORIZATION, USER_AGENT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 const KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -24,28 +25,20 @@ pub(super) async fn authenticate(
     headers: &HeaderMap,
     client: IpAddr,
 ) -> Result<Admitted, ApiProblem> {
-    match present(console, headers, client).await {
-        Some(presented) => presented,
-        None => Err(ApiProblem::Unauthenticated),
+    match verify(console, headers, client)? {
+        Verified::Admitted(admitted) => Ok(admitted),
+        Verified::First(first) => Ok(first.settle().await),
     }
 }
 
-/// As [`authenticate`]; `None` if no credential is presented at all.
-pub(super) async fn present(
-    console: &Console,
-    headers: &HeaderMap,
-    client: IpAddr,
-) -> Option<Result<Admitted, ApiProblem>> {
-    let credential = match read(headers) {
-        Ok(credential) => credential?,
-        Err(problem) => return Some(Err(problem)),
-    };
-    let verified = console.keys.verifier.verify(&credential, caller(headers, client)).await;
-    Some(verified.map_err(|denial| {
+/// As [`authenticate`], without waiting.
+pub(super) fn verify(console: &Console, headers: &HeaderMap, client: IpAddr) -> Result<Verified, ApiProblem> {
+    let credential = read(headers)?.ok_or(ApiProblem::Unauthenticated)?;
+    console.keys.verifier.verify(&credential, caller(headers, client)).map_err(|denial| {
         tracing::debug!(?denial, %client, "credential refused");
         // Whoever guesses is told to wait; a valid key never is, whoever else is behind the same address.
         console.refusals.count(client).map_or(ApiProblem::InvalidToken, ApiProblem::TooManyRequests)
-    }))
+    })
 }
 
 /// Who sends a request with these headers.
@@ -55,10 +48,21 @@ pub(super) fn caller(headers: &HeaderMap, address: IpAddr) -> Caller<'_> {
 }
 
 /// The one credential that these headers present; `None` if they present none.
-fn read(headers: &HeaderMap) -> Result<Option<Credential>, ApiProblem> {
-    let authorization = once(headers, &AUTHORIZATION)?;
-    let key = once(headers, &KEY)?;
-    let (id, secret) = (once(headers, &KEY_ID)?, once(headers, &KEY_SECRET)?);
+fn read(headers: &HeaderMap) -> Result<Option<Credential<'_>>, ApiProblem> {
+    let (mut authorization, mut key, mut id, mut secret) = (None, None, None, None);
+    for (name, value) in headers {
+        let slot = match *name {
+            AUTHORIZATION => &mut authorization,
+            _ if *name == KEY => &mut key,
+            _ if *name == KEY_ID => &mut id,
+            _ if *name == KEY_SECRET => &mut secret,
+            _ => continue,
+        };
+        // `HeaderMap::get` would take the first of several in silence.
+        if slot.replace(value).is_some() {
+            return Err(ApiProblem::InvalidRequest);
+        }
+    }
     let is_pair = id.is_some() || secret.is_some();
     if usize::from(authorization.is_some()) + usize::from(key.is_some()) + usize::from(is_pair) > 1 {
         return Err(ApiProblem::InvalidRequest);
@@ -76,33 +80,24 @@ fn read(headers: &HeaderMap) -> Result<Option<Credential>, ApiProblem> {
     }
 }
 
-/// `HeaderMap::get` would take the first of several in silence.
-fn once<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, ApiProblem> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (value, None) => Ok(value),
-        _ => Err(ApiProblem::InvalidRequest),
-    }
-}
-
 /// `None` for a scheme that presents no API key, and for what cannot be read.
-fn from_authorization(value: &HeaderValue) -> Option<Credential> {
+fn from_authorization(value: &HeaderValue) -> Option<Credential<'_>> {
     let (scheme, rest) = value.to_str().ok()?.split_once(' ')?;
     let rest = rest.trim_matches(' ');
     if scheme.eq_ignore_ascii_case("bearer") {
-        Some(Credential { id: None, secret: rest.to_owned() })
+        Some(Credential { id: None, secret: rest.into() })
     } else if scheme.eq_ignore_ascii_case("basic") {
         let pair = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
         let (id, secret) = pair.split_once(':')?;
-        Some(Credential { id: Some(id.to_owned()), secret: secret.to_owned() })
+        Some(Credential { id: Some(id.to_owned().into()), secret: secret.to_owned().into() })
     } else {
         None
     }
 }
 
 /// What is not ASCII is no secret; it is read as an empty one.
-fn text(value: &HeaderValue) -> String {
-    value.to_str().unwrap_or_default().to_owned()
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    value.to_str().unwrap_or_default().into()
 }
 
 #[cfg(test)]
@@ -118,7 +113,9 @@ mod tests {
     }
 
     fn presented(pairs: &[(&'static str, &str)]) -> Result<Option<(Option<String>, String)>, ApiProblem> {
-        read(&headers(pairs)).map(|credential| credential.map(|it| (it.id, it.secret)))
+        let headers = headers(pairs);
+        let own = |it: Credential<'_>| (it.id.map(Cow::into_owned), it.secret.into_owned());
+        read(&headers).map(|credential| credential.map(own))
     }
 
     #[test]

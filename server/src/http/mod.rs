@@ -5,6 +5,7 @@ pub mod client;
 mod compression;
 mod credential;
 mod events;
+pub mod front;
 mod health;
 mod pages;
 mod plain_forms;
@@ -22,6 +23,7 @@ use axum::extract::Request;
 use axum::http::Response;
 use axum::middleware::from_fn_with_state;
 use client::TrustedProxies;
+use front::Front;
 use leptos::config::LeptosOptions;
 use std::any::Any;
 use std::sync::Arc;
@@ -38,7 +40,7 @@ const BODY_LIMIT: usize = 64 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The whole server.
-pub fn build_router(console: Console, site: LeptosOptions, trusted_proxies: TrustedProxies) -> Router {
+pub fn build(console: Console, site: LeptosOptions, trusted_proxies: TrustedProxies) -> Front {
     let console = Arc::new(console);
     let trusted_proxies = Arc::new(trusted_proxies);
     let pages = pages::router(Arc::clone(&console), site);
@@ -55,7 +57,7 @@ pub fn build_router(console: Console, site: LeptosOptions, trusted_proxies: Trus
         .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT));
     let programs =
         Router::new().merge(api::programs()).merge(health::router()).with_state(Arc::clone(&console));
-    let layered = programs
+    let router = programs
         .fallback_service(browsers)
         .layer(from_fn_with_state(Arc::clone(&console), security::set_headers))
         .layer(CatchPanicLayer::custom(on_panic))
@@ -64,7 +66,7 @@ pub fn build_router(console: Console, site: LeptosOptions, trusted_proxies: Trus
             // Never the query, which may hold what was typed, and never headers.
             tracing::info_span!("request", method = %request.method(), path = request.uri().path())
         }));
-    verify::router(console, trusted_proxies).fallback_service(layered)
+    Front::new(console, trusted_proxies, router)
 }
 
 /// A defect costs one request, and says nothing of itself.

@@ -2,6 +2,7 @@
 //! `type`, the challenge of RFC 6750, and no echo of what was sent.
 
 use axum::Json;
+use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -97,7 +98,9 @@ impl ApiProblem {
 
     /// Status and headers alone, for gateways, which do not read bodies.
     pub(super) fn without_body(self) -> Response {
-        let mut response = (self.status(), [(CACHE_CONTROL, "no-store")]).into_response();
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status();
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(challenge) = self.challenge() {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }

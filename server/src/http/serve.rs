@@ -1,6 +1,6 @@
 //! Listening, serving, and stopping.
 
-use super::build_router;
+use super::build;
 use super::client::TrustedProxies;
 use crate::clock::Clock;
 use crate::config::ServeOptions;
@@ -10,10 +10,13 @@ use crate::store::Store;
 use app::error::Refusal;
 use hyper_util::rt::TokioTimer;
 use leptos::config::LeptosOptions;
+use std::convert::Infallible;
 use std::error::Error;
+use std::future::ready;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
+use tower::service_fn;
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,7 +48,7 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
         );
     }
     let site = site(&options);
-    let router = build_router(console, site, TrustedProxies(options.trusted_proxies.clone()));
+    let front = build(console, site, TrustedProxies(options.trusted_proxies.clone()));
 
     let handle = axum_server::Handle::new();
     let mut server = axum_server::bind(options.listen).handle(handle.clone());
@@ -68,7 +71,7 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
         stopping.cancel();
         handle.graceful_shutdown(Some(DRAIN));
     });
-    server.serve(router.into_make_service_with_connect_info::<SocketAddr>()).await?;
+    server.serve(service_fn(move |peer: SocketAddr| ready(Ok::<_, Infallible>(front.of(peer))))).await?;
     if let Err(error) = keys.write_down_traffic().await {
         tracing::warn!(%error, "the last uses of keys were not written down");
     }

@@ -1,22 +1,21 @@
 //! `/verify`, any method: whether a gateway is to let a request through. Never a body, whatever the answer:
 //! gateways do not read it, and nginx opens a new connection for each one.
 //!
-//! It stands outside the layers of the other routes: it is asked for every request that anybody makes of
-//! whatever is protected here, and has nothing to do with browsers.
+//! It is asked for every request that anybody makes of whatever is protected here, so it stands before the router
+//! and its layers, which are for browsers: see [`super::front`].
 
-use super::client::TrustedProxies;
-use super::credential::{authenticate, caller};
+use super::credential::{self, caller};
 use super::problem::{ApiProblem, GatewayRefusals};
 use crate::console::Console;
-use crate::verification::{Admitted, hex};
+use crate::verification::{Admitted, Verified, hex_digits};
 use app::domain::traffic::Reason;
-use axum::Router;
-use axum::extract::{Request, State};
+use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, HeaderName};
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+use axum::response::Response;
+use futures::future::{BoxFuture, Either, Ready, ready};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::net::IpAddr;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -24,19 +23,9 @@ use utoipa_axum::routes;
 /// Modules that are closed to keys, by the names that gateways ask with.
 const CLOSED_MODULES: [&str; 3] = ["accounts", "users", "authentication"];
 
-#[derive(Clone)]
-struct Gate {
-    console: Arc<Console>,
-    proxies: Arc<TrustedProxies>,
-}
-
-pub(super) fn router(console: Arc<Console>, proxies: Arc<TrustedProxies>) -> Router {
-    // Envoy puts the path of the request in question behind.
-    let verify = any(verify);
-    Router::new()
-        .route("/verify", verify.clone())
-        .route("/verify/{*path}", verify)
-        .with_state(Gate { console, proxies })
+/// The path that gateways ask. Envoy puts the path of the request in question behind it.
+pub(super) fn is_asked_at(path: &str) -> bool {
+    path.strip_prefix("/verify").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The description of the operation.
@@ -71,17 +60,29 @@ pub(super) fn operation() -> OpenApiRouter<Arc<Console>> {
 )]
 async fn describe() {}
 
-async fn verify(State(gate): State<Gate>, request: Request) -> Response {
-    let client = gate.proxies.client_of(request.extensions(), request.headers()).address;
-    match authenticate(&gate.console, request.headers(), client).await {
-        Ok(admitted) if request.uri().query().is_some_and(asks_for_closed_module) => {
-            let verifier = &gate.console.keys.verifier;
-            verifier.refuse(admitted.key, Reason::ClosedModule, caller(request.headers(), client));
+/// Answers at once, but for the first use of a new secret that ends an old one.
+pub(super) fn verify<B>(
+    console: &Console,
+    request: &Request<B>,
+    client: IpAddr,
+) -> Either<Ready<Response>, BoxFuture<'static, Response>> {
+    let is_closed = request.uri().query().is_some_and(asks_for_closed_module);
+    let answer = match credential::verify(console, request.headers(), client) {
+        Err(problem) => problem.without_body(),
+        Ok(Verified::Admitted(admitted)) if is_closed => {
+            let caller = caller(request.headers(), client);
+            console.keys.verifier.refuse(admitted.key, Reason::ClosedModule, caller);
             ApiProblem::InsufficientScope.without_body()
         }
-        Ok(admitted) => allowed(&admitted),
-        Err(problem) => problem.without_body(),
-    }
+        Ok(Verified::Admitted(admitted)) => allowed(&admitted),
+        Ok(Verified::First(first)) => {
+            return Either::Right(Box::pin(async move {
+                let admitted = first.settle().await;
+                if is_closed { ApiProblem::InsufficientScope.without_body() } else { allowed(&admitted) }
+            }));
+        }
+    };
+    Either::Left(ready(answer))
 }
 
 /// Whatever else the query says, and however it is written.
@@ -93,20 +94,31 @@ fn asks_for_closed_module(query: &str) -> bool {
     })
 }
 
+const KEY_ID: HeaderName = HeaderName::from_static("x-key-id");
+const KEY_NAME: HeaderName = HeaderName::from_static("x-key-name");
+const ACCOUNT_ID: HeaderName = HeaderName::from_static("x-account-id");
+const KEY_EXPIRES_AT: HeaderName = HeaderName::from_static("x-key-expires-at");
+
 /// 204, and who it is: for the gateway to pass on.
 fn allowed(key: &Admitted) -> Response {
-    let mut response = (StatusCode::NO_CONTENT, [(CACHE_CONTROL, "no-store")]).into_response();
-    let mut tell = |name, value: String| {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            response.headers_mut().insert(HeaderName::from_static(name), value);
+    let mut headers = HeaderMap::with_capacity(5);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let mut tell = |name: HeaderName, value: &[u8]| {
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            headers.insert(name, value);
         }
     };
-    tell("x-key-id", hex(&key.key));
-    tell("x-key-name", utf8_percent_encode(&key.name, NON_ALPHANUMERIC).to_string());
-    tell("x-account-id", hex(&key.account));
+    tell(KEY_ID, &hex_digits(&key.key));
+    let mut name = String::with_capacity(2 * key.name.len());
+    name.extend(utf8_percent_encode(&key.name, NON_ALPHANUMERIC));
+    tell(KEY_NAME, name.as_bytes());
+    tell(ACCOUNT_ID, &hex_digits(&key.account));
     if let Some(at) = key.until {
-        tell("x-key-expires-at", at.rfc3339());
+        tell(KEY_EXPIRES_AT, at.rfc3339().as_bytes());
     }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.headers_mut() = headers;
     response
 }
 

@@ -16,9 +16,9 @@ use sqlx::{Executor, FromRow};
 macro_rules! select_keys {
     ($where:literal) => {
         concat!(
-            "SELECT id, name, description, last_four, old_last_four, old_until, old_ends_on_use, created_at,
-                    expires_at, last_used_at, last_used_from, last_used_agent, active
-             FROM api_keys ",
+            "SELECT k.id, k.name, k.description, k.last_four, k.old_last_four, k.old_until, k.old_ends_on_use,
+                    k.created_at, k.expires_at, k.active, u.last_at, u.address, u.agent
+             FROM api_keys k LEFT JOIN api_key_last_uses u ON u.key_id = k.id ",
             $where
         )
     };
@@ -36,10 +36,10 @@ pub struct KeyRow {
     old_ends_on_use: bool,
     created_at: i64,
     expires_at: Option<i64>,
-    last_used_at: Option<i64>,
-    last_used_from: Option<String>,
-    last_used_agent: Option<String>,
     active: bool,
+    last_at: Option<i64>,
+    address: Option<String>,
+    agent: Option<String>,
 }
 
 impl KeyRow {
@@ -57,10 +57,11 @@ impl KeyRow {
             }),
             created_at: Timestamp(self.created_at),
             expires_at: self.expires_at.map(Timestamp),
-            last_used_at: self.last_used_at.map(Timestamp),
-            last_used_from: self.last_used_from.map(|address| {
-                Program { address, agent: self.last_used_agent.unwrap_or_default() }.to_string()
-            }),
+            last_used_at: self.last_at.map(Timestamp),
+            last_used_from: self
+                .address
+                .zip(self.agent)
+                .map(|(address, agent)| Program { address, agent }.to_string()),
             active: self.active,
         })
     }
@@ -151,8 +152,8 @@ impl Store {
     /// The database does not answer.
     pub async fn own_key(&self, key: &KeyId) -> Result<Option<OwnKey>, StoreError> {
         Ok(sqlx::query_as(
-            "SELECT id, account_id, name, description, created_at, expires_at, last_used_at
-             FROM api_keys WHERE id = $1",
+            "SELECT k.id, k.account_id, k.name, k.description, k.created_at, k.expires_at, u.last_at AS last_used_at
+             FROM api_keys k LEFT JOIN api_key_last_uses u ON u.key_id = k.id WHERE k.id = $1",
         )
         .bind(key.as_str())
         .fetch_optional(&self.read)
@@ -167,8 +168,8 @@ pub(crate) async fn list<'e>(
     now: Timestamp,
 ) -> Result<Vec<ApiKey>, StoreError> {
     let rows: Vec<KeyRow> = sqlx::query_as(select_keys!(
-        "WHERE account_id = $1
-             ORDER BY CASE WHEN expires_at <= $2 THEN 1 ELSE 0 END, created_at DESC, id DESC"
+        "WHERE k.account_id = $1
+             ORDER BY CASE WHEN k.expires_at <= $2 THEN 1 ELSE 0 END, k.created_at DESC, k.id DESC"
     ))
     .bind(&account.0)
     .bind(now.0)
@@ -418,7 +419,7 @@ pub(crate) async fn clear_ended(tx: &mut Tx, ended_by: Timestamp) -> Result<(), 
 
 /// A key of the account, inside the transaction that failed to change it.
 async fn find(tx: &mut Tx, account: &AccountId, key: &KeyId) -> Result<Option<KeyRow>, StoreError> {
-    Ok(sqlx::query_as(select_keys!("WHERE id = $1 AND account_id = $2"))
+    Ok(sqlx::query_as(select_keys!("WHERE k.id = $1 AND k.account_id = $2"))
         .bind(key.as_str())
         .bind(&account.0)
         .fetch_optional(&mut **tx)

@@ -14,6 +14,7 @@ pub use api_keys::{KeyRow, NewApiKey, OwnKey};
 pub use sessions::SessionRow;
 
 use app::error::ConsoleError;
+use sqlx::ConnectOptions;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -56,8 +57,8 @@ pub enum StoreError {
         error: std::io::Error,
     },
     /// A column holds what this version did not write.
-    #[error("the column {0} of api_keys holds what cannot be read")]
-    Corrupt(&'static str),
+    #[error("a row of api_keys holds what cannot be read")]
+    Corrupt,
     /// `DATABASE_URL` is of a kind that this build does not know.
     #[error("DATABASE_URL must begin with sqlite:")]
     UnknownDatabase,
@@ -93,7 +94,8 @@ impl Store {
             // What was acknowledged is on the disk, also after a power failure.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
         make_private(options.get_filename())?;
         let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);
         let write = pool.clone().max_connections(1).connect_with(options.clone()).await?;

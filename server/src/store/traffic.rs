@@ -91,33 +91,48 @@ impl RefusedRow {
     }
 }
 
-/// Adds to what is known of the use of a key. It changes nothing else of the key, so it can undo nothing; of a
+/// Adds to what is known of the use of a key. It changes nothing of the key itself, so it can undo nothing; of a
 /// key that is gone it leaves nothing.
 pub(crate) async fn add_use(tx: &mut Tx, key: &str, used: &Use) -> Result<(), StoreError> {
+    let Use { program, times, last_at } = used;
+    let times = i64::try_from(*times).unwrap_or(i64::MAX);
+    let day = last_at.0.div_euclid(DAY);
     sqlx::query(
-        "UPDATE api_keys SET last_used_at = $2, last_used_from = $3, last_used_agent = $4
-         WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $2)",
+        "INSERT INTO api_key_last_uses (key_id, last_at, address, agent)
+         SELECT $1, $2, $3, $4 WHERE EXISTS (SELECT 1 FROM api_keys WHERE id = $1)
+         ON CONFLICT (key_id) DO UPDATE
+         SET last_at = excluded.last_at, address = excluded.address, agent = excluded.agent
+         WHERE excluded.last_at >= api_key_last_uses.last_at",
     )
     .bind(key)
-    .bind(used.last_at.0)
-    .bind(&used.program.address)
-    .bind(&used.program.agent)
+    .bind(last_at.0)
+    .bind(&program.address)
+    .bind(&program.agent)
     .execute(&mut **tx)
     .await?;
-    let day = used.last_at.0.div_euclid(DAY);
-    let has_room: bool = sqlx::query_scalar(
-        "SELECT COUNT(*) < $2 OR COUNT(CASE WHEN address = $4 AND agent = $5 THEN 1 END) > 0
-         FROM api_key_uses WHERE key_id = $1 AND day = $3",
+    let counted = sqlx::query(
+        "UPDATE api_key_uses SET uses = uses + $5, last_at = $6
+         WHERE key_id = $1 AND day = $2 AND address = $3 AND agent = $4",
     )
     .bind(key)
-    .bind(PROGRAMS_A_DAY)
     .bind(day)
-    .bind(&used.program.address)
-    .bind(&used.program.agent)
-    .fetch_one(&mut **tx)
+    .bind(&program.address)
+    .bind(&program.agent)
+    .bind(times)
+    .bind(last_at.0)
+    .execute(&mut **tx)
     .await?;
+    if counted.rows_affected() == 1 {
+        return Ok(());
+    }
+    let programs: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM api_key_uses WHERE key_id = $1 AND day = $2")
+            .bind(key)
+            .bind(day)
+            .fetch_one(&mut **tx)
+            .await?;
     let others = Program::default();
-    let program = if has_room { &used.program } else { &others };
+    let program = if programs < PROGRAMS_A_DAY { program } else { &others };
     sqlx::query(
         "INSERT INTO api_key_uses (key_id, day, address, agent, uses, last_at)
          SELECT $1, $2, $3, $4, $5, $6 WHERE EXISTS (SELECT 1 FROM api_keys WHERE id = $1)
@@ -128,8 +143,8 @@ pub(crate) async fn add_use(tx: &mut Tx, key: &str, used: &Use) -> Result<(), St
     .bind(day)
     .bind(&program.address)
     .bind(&program.agent)
-    .bind(i64::try_from(used.times).unwrap_or(i64::MAX))
-    .bind(used.last_at.0)
+    .bind(times)
+    .bind(last_at.0)
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -19,6 +19,9 @@ const SHARDS: usize = 64;
 /// `until` of a secret that does not end: 48 bits, which is 8,900 years in milliseconds.
 const NEVER: u64 = (1 << 48) - 1;
 
+/// Bytes of a usual name.
+const USUAL_NAME: usize = 16;
+
 const ACTIVE: u8 = 1;
 const OLD: u8 = 2;
 const ENDS_OLD: u8 = 4;
@@ -89,6 +92,22 @@ impl Default for Index {
 }
 
 impl Index {
+    /// With room for so many secrets.
+    #[must_use]
+    pub fn with_capacity(secrets: usize) -> Self {
+        // Chance spreads them a little unevenly.
+        let each = secrets / SHARDS + 3 * (secrets / SHARDS).isqrt();
+        let shard = || {
+            RwLock::new(Shard {
+                places: HashTable::with_capacity(each),
+                records: Vec::with_capacity(each),
+                names: Vec::with_capacity(each * USUAL_NAME),
+                unused: 0,
+            })
+        };
+        Self { shards: (0..SHARDS).map(|_| shard()).collect() }
+    }
+
     /// How many secrets there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -147,7 +166,7 @@ impl Shard {
         Some(Entry {
             key: record.key,
             account: record.account,
-            name: String::from_utf8_lossy(name).into_owned(),
+            name: std::str::from_utf8(name).unwrap_or_default().to_owned(),
             until: record.until(),
             active: is(ACTIVE),
             is_old: is(OLD),

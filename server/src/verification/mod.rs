@@ -8,26 +8,26 @@ pub mod secrets;
 pub mod traffic;
 
 use crate::clock::Clock;
-use crate::secret::{PlainSecret, Prefix};
+use crate::secret::{Prefix, SecretDigest};
 use crate::store::{Store, StoreError};
-use app::domain::api_key::KeyId;
 use app::domain::timestamp::Timestamp;
 use app::domain::traffic::Reason;
 use index::{Entry, Id};
 use secrets::Secrets;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use traffic::Traffic;
 
 /// What a program presents. It does not print the secret.
-pub struct Credential {
+pub struct Credential<'h> {
     /// The Key ID, if the way of presenting it has one.
-    pub id: Option<String>,
+    pub id: Option<Cow<'h, str>>,
     /// What it says is the secret.
-    pub secret: String,
+    pub secret: Cow<'h, str>,
 }
 
-impl std::fmt::Debug for Credential {
+impl std::fmt::Debug for Credential<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credential").field("id", &self.id).finish_non_exhaustive()
     }
@@ -53,6 +53,33 @@ pub struct Admitted {
     pub name: String,
     /// When the secret that was presented ends: with the key, or with its grace.
     pub until: Option<Timestamp>,
+}
+
+/// A key that is let in.
+#[derive(Debug)]
+pub enum Verified {
+    /// Now.
+    Admitted(Admitted),
+    /// Once the old secret of the key has ended.
+    First(FirstUse),
+}
+
+/// The first use of a new secret, which ends the old one.
+#[derive(Debug)]
+pub struct FirstUse {
+    admitted: Admitted,
+    secrets: Secrets,
+    digest: SecretDigest,
+    now: Timestamp,
+}
+
+impl FirstUse {
+    /// Ends the old secret: it is refused before the first success of the new one is told.
+    pub async fn settle(self) -> Admitted {
+        let Self { admitted, secrets, digest, now } = self;
+        secrets.end_old(admitted.key, admitted.account, digest, now).await;
+        admitted
+    }
 }
 
 /// Why a key was not let in. Whoever presented it is told nothing of it.
@@ -89,16 +116,14 @@ impl Verifier {
         Ok(Self { clock, prefix, secrets, traffic: Arc::default() })
     }
 
-    /// The key that a program presents, if it is let in now.
+    /// The key that a program presents, if it is let in now. It is a lookup in memory and waits for nothing.
     ///
     /// # Errors
     /// Why not: for the log, and for the owner of the key.
-    pub async fn verify(&self, credential: &Credential, caller: Caller<'_>) -> Result<Admitted, Denial> {
+    pub fn verify(&self, credential: &Credential<'_>, caller: Caller<'_>) -> Result<Verified, Denial> {
         let now = self.clock.now();
-        let found = PlainSecret::parse(&self.prefix, &credential.secret).map(|secret| {
-            let digest = secret.digest();
-            (digest, self.secrets.index.find(digest.as_bytes()))
-        });
+        let found = SecretDigest::of_presented(&self.prefix, &credential.secret)
+            .map(|digest| (digest, self.secrets.index.find(digest.as_bytes())));
         let claimed = credential.id.as_deref().map(parse_id);
         let (digest, entry) = match found {
             Some((digest, Some(entry))) => (digest, entry),
@@ -116,12 +141,14 @@ impl Verifier {
             self.refuse(entry.key, reason, caller);
             return Err(Denial::Refused(reason));
         }
-        if entry.ends_old {
-            // Once for each rotation: the old secret has ended before the new one's first success is told.
-            self.secrets.end_old(entry.key, entry.account, digest, now).await;
-        }
         self.traffic.used(entry.key, caller, now);
-        Ok(Admitted { key: entry.key, account: entry.account, name: entry.name, until: entry.until })
+        let Entry { key, account, name, until, ends_old, .. } = entry;
+        let admitted = Admitted { key, account, name, until };
+        Ok(if ends_old {
+            Verified::First(FirstUse { admitted, secrets: self.secrets.clone(), digest, now })
+        } else {
+            Verified::Admitted(admitted)
+        })
     }
 
     /// Notes that a program was refused that named a key.
@@ -148,18 +175,23 @@ fn refusal(entry: &Entry, claimed: Option<Option<Id>>, now: Timestamp) -> Option
 /// The bits of an id that is written as 32 hex digits.
 #[must_use]
 pub fn parse_id(text: &str) -> Option<Id> {
-    let text = KeyId::parse(text)?;
-    u128::from_str_radix(text.as_str(), 16).ok().map(u128::to_be_bytes)
+    let is_id = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    is_id.then(|| u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes))?
 }
 
 /// An id as 32 hex digits.
 #[must_use]
 pub fn hex(id: &Id) -> String {
-    let mut text = String::with_capacity(32);
-    for byte in id {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(nibble.into(), 16).unwrap_or_default());
-        }
+    hex_digits(id).into_iter().map(char::from).collect()
+}
+
+/// The digits of an id.
+#[must_use]
+pub fn hex_digits(id: &Id) -> [u8; 32] {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
+    let mut digits = [0; 32];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(id) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
     }
-    text
+    digits
 }

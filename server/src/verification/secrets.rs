@@ -4,12 +4,13 @@
 //! index, so that it takes them in the order in which they were committed; and nobody is told that a change
 //! was made before the index has it. What begins after such an answer therefore meets the change.
 
+use super::hex;
 use super::index::{Id, Index};
-use super::{KeyId, hex};
 use crate::secret::SecretDigest;
 use crate::store::secrets::{self as rows};
 use crate::store::{Store, StoreError, Tx, api_keys, detached};
 use app::domain::account::AccountId;
+use app::domain::api_key::KeyId;
 use app::domain::timestamp::Timestamp;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -46,8 +47,7 @@ impl Secrets {
     /// # Errors
     /// The database does not answer.
     pub async fn open(store: Store) -> Result<Self, StoreError> {
-        let index = Arc::new(Index::default());
-        store.fill(&index).await?;
+        let index = Arc::new(store.secrets().await?);
         Ok(Self { store, index, turn: Arc::default() })
     }
 

@@ -8,10 +8,10 @@ use super::live::Live;
 use crate::store::{Store, StoreError, detached, traffic as rows};
 use app::domain::timestamp::Timestamp;
 use app::domain::traffic::{Program, Reason, Refused, Traffic as Known, Use};
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use parking_lot::Mutex;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hash::{BuildHasher, RandomState};
+use smallvec::SmallVec;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -41,7 +41,8 @@ struct Count {
     last_at: Timestamp,
 }
 
-type Counts = HashMap<Id, Vec<Count>>;
+/// Most keys are used by one program, which is counted beside the key itself.
+type Counts = HashMap<Id, SmallVec<[Count; 1]>>;
 
 /// What was counted and is not written down yet.
 #[derive(Default)]
@@ -54,7 +55,6 @@ pub struct Traffic {
     /// Refusals of requests that named a Key ID and have not its secret. Anybody can send these; kept apart, they
     /// crowd out no others.
     claimed: Mutex<Counts>,
-    hasher: RandomState,
 }
 
 impl std::fmt::Debug for Traffic {
@@ -136,13 +136,15 @@ impl Traffic {
     }
 
     fn shard(&self, key: &Id) -> Option<&Mutex<Counts>> {
-        self.uses.get(self.hasher.hash_one(key) as usize % SHARDS)
+        // The end of a UUID of version 7 is random.
+        let [.., last] = *key;
+        self.uses.get(usize::from(last) % SHARDS)
     }
 }
 
 /// Writes down the counts of some keys, and takes them away once they are there.
 async fn write(store: &Store, counts: &Mutex<Counts>, keys: &[Id]) -> Result<(), StoreError> {
-    let written: Vec<(Id, Vec<Count>)> = {
+    let written: Vec<(Id, SmallVec<[Count; 1]>)> = {
         let counts = counts.lock();
         keys.iter().filter_map(|key| Some((*key, counts.get(key)?.clone()))).collect()
     };
@@ -185,7 +187,7 @@ fn count(
     let of_key = match counts.entry(key) {
         Entry::Occupied(of_key) => of_key.into_mut(),
         Entry::Vacant(_) if is_full => return false,
-        Entry::Vacant(of_key) => of_key.insert(Vec::new()),
+        Entry::Vacant(of_key) => of_key.insert(SmallVec::new()),
     };
     let agent = shorten(caller.agent);
     let is_crowded = of_key.len() >= PROGRAMS_A_KEY;

@@ -3,8 +3,8 @@
 //! may succeed.
 
 use crate::test_app::{Browser, TestApp, verify};
-use axum::Router;
 use axum::http::StatusCode;
+use server::http::front::Front;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -27,7 +27,7 @@ impl History {
 
 /// Verifies until the change was answered and one that began later was answered too.
 async fn race(
-    router: Router,
+    router: Front,
     history: Arc<History>,
     secret: String,
     answered_at: Arc<AtomicU64>,

@@ -5,18 +5,17 @@ use app::domain::api_key::{KeyId, KeyList};
 use app::domain::timestamp::Timestamp;
 use app::domain::traffic::Traffic;
 use app::error::Refusal;
-use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::ConnectInfo;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, COOKIE, HOST, ORIGIN, SET_COOKIE};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use clap::Parser;
 use leptos::config::LeptosOptions;
-use server::build_router;
+use server::build;
 use server::clock::Clock;
 use server::config::Cli;
 use server::console::Console;
 use server::http::client::TrustedProxies;
+use server::http::front::Front;
 use server::store::Store;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -32,7 +31,7 @@ const AUTHORITY: &str = "127.0.0.1:3000";
 
 /// A console on a database of its own, whose clock stands until the test moves it.
 pub(crate) struct TestApp {
-    pub(crate) router: Router,
+    pub(crate) router: Front,
     pub(crate) console: Console,
     pub(crate) folder: TempDir,
     hand: Arc<AtomicI64>,
@@ -53,7 +52,7 @@ impl TestApp {
         let store = Store::open(&options.database.database_url).await.unwrap();
         let console = Console::open(store, Clock::Set(Arc::clone(&hand)), &options).await.unwrap();
         let site = LeptosOptions::builder().output_name("mecha-console").build();
-        let router = build_router(console.clone(), site, TrustedProxies(options.trusted_proxies));
+        let router = build(console.clone(), site, TrustedProxies(options.trusted_proxies));
         Self { router, console, folder, hand }
     }
 
@@ -65,7 +64,7 @@ impl TestApp {
         let store = Store::open(&url).await.unwrap();
         let console = Console::open(store, Clock::Set(Arc::clone(&hand)), &options).await.unwrap();
         let site = LeptosOptions::builder().output_name("mecha-console").build();
-        let router = build_router(console.clone(), site, TrustedProxies(options.trusted_proxies));
+        let router = build(console.clone(), site, TrustedProxies(options.trusted_proxies));
         Self { router, console, folder: tempfile::tempdir().unwrap(), hand }
     }
 
@@ -112,7 +111,7 @@ impl TestApp {
 /// A browser: it has a cookie and says where its requests come from.
 #[derive(Clone)]
 pub(crate) struct Browser {
-    pub(crate) router: Router,
+    pub(crate) router: Front,
     pub(crate) cookie: Option<String>,
     address: SocketAddr,
 }
@@ -160,7 +159,7 @@ impl Browser {
         request: axum::http::request::Builder,
         fields: &[(&str, &str)],
     ) -> Answer {
-        let mut request = request.extension(ConnectInfo(self.address));
+        let mut request = request;
         if request.headers_ref().is_some_and(|headers| !headers.contains_key(HOST)) {
             request = request.header(HOST, AUTHORITY);
         }
@@ -168,7 +167,7 @@ impl Browser {
             request = request.header(COOKIE, cookie);
         }
         let body = serde_urlencoded::to_string(fields).unwrap();
-        let answer = call(&self.router, request.body(Body::from(body)).unwrap()).await;
+        let answer = call(&self.router.of(self.address), request.body(Body::from(body)).unwrap()).await;
         if let Some(cookie) = answer.headers.get(SET_COOKIE) {
             let pair = cookie.to_str().unwrap().split(';').next().unwrap();
             self.cookie = Some(pair.to_owned()).filter(|pair| !pair.ends_with('='));
@@ -209,7 +208,7 @@ pub(crate) fn form(path: &str) -> axum::http::request::Builder {
         .header(ORIGIN, format!("http://{AUTHORITY}"))
 }
 
-pub(crate) async fn call(router: &Router, request: Request<Body>) -> Answer {
+pub(crate) async fn call(router: &Front, request: Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
@@ -217,7 +216,7 @@ pub(crate) async fn call(router: &Router, request: Request<Body>) -> Answer {
 }
 
 /// What a program is answered that presents these headers.
-pub(crate) async fn program(router: &Router, path: &str, headers: &[(&str, &str)]) -> Answer {
+pub(crate) async fn program(router: &Front, path: &str, headers: &[(&str, &str)]) -> Answer {
     let mut request = Request::get(path).header(HOST, AUTHORITY);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -226,11 +225,11 @@ pub(crate) async fn program(router: &Router, path: &str, headers: &[(&str, &str)
 }
 
 /// The status of `/verify` for a bearer of this secret.
-pub(crate) async fn verify(router: &Router, secret: &str) -> StatusCode {
+pub(crate) async fn verify(router: &Front, secret: &str) -> StatusCode {
     program(router, "/verify", &[("authorization", &format!("Bearer {secret}"))]).await.status
 }
 
 /// The status of `/api/v1/key` for a bearer of this secret.
-pub(crate) async fn bearer(router: &Router, secret: &str) -> StatusCode {
+pub(crate) async fn bearer(router: &Front, secret: &str) -> StatusCode {
     program(router, "/api/v1/key", &[("authorization", &format!("Bearer {secret}"))]).await.status
 }

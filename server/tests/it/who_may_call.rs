@@ -2,13 +2,13 @@
 
 use crate::test_app::{Browser, TestApp, call, form};
 use app::App;
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use leptos::server_fn::axum::server_fn_paths;
 use leptos_axum::generate_route_list;
 use serde_json::Value;
 use server::http::api::{KEY_SCHEMES, SESSION_SCHEME, description};
+use server::http::front::Front;
 
 /// Pages for whom: a stranger, or an owner, to whom strangers are led.
 const PAGES: [(&str, Who); 5] = [
@@ -53,7 +53,7 @@ fn decision(operation: &Value) -> Option<Who> {
     }
 }
 
-async fn status(router: &Router, request: Request<Body>) -> StatusCode {
+async fn status(router: &Front, request: Request<Body>) -> StatusCode {
     call(router, request).await.status
 }
 

@@ -3,7 +3,7 @@
 
 use crate::console::Console;
 use crate::http::client::Client;
-use crate::http::credential::{caller, present};
+use crate::http::credential::{authenticate, caller};
 use crate::http::problem::{ApiProblem, OwnerRefusals};
 use crate::sessions;
 use app::backend::SignedIn;
@@ -27,10 +27,10 @@ pub(super) async fn refuse_keys(
     next: Next,
 ) -> Response {
     let client = Client::address_of(request.extensions());
-    match present(&console, request.headers(), client).await {
-        None => next.run(request).await,
-        Some(Err(problem)) => problem.into_response(),
-        Some(Ok(admitted)) => {
+    match authenticate(&console, request.headers(), client).await {
+        Err(ApiProblem::Unauthenticated) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+        Ok(admitted) => {
             let caller = caller(request.headers(), client);
             console.keys.verifier.refuse(admitted.key, Reason::ClosedModule, caller);
             ApiProblem::InsufficientScope.into_response()

@@ -1,0 +1,36 @@
+//! A bare axum server for `make bench`: answers of the same shape as those of `/verify`, without the question.
+//!
+//!     bare ADDRESS:PORT
+
+use axum::Router;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::any;
+use std::error::Error;
+
+const ID: &str = "0193e4f2c1d47a3b9c5d6e7f80912a3b";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let address = std::env::args().nth(1).ok_or("usage: bare ADDRESS:PORT")?;
+    let router =
+        Router::new().route("/hit", any(hit)).route("/miss", any(miss)).route("/", any(async || "ok"));
+    axum::serve(tokio::net::TcpListener::bind(address).await?, router).await?;
+    Ok(())
+}
+
+async fn hit() -> impl IntoResponse {
+    let headers = [
+        (header::CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("x-key-id"), ID),
+        (HeaderName::from_static("x-key-name"), "Service%20123456"),
+        (HeaderName::from_static("x-account-id"), ID),
+        (HeaderName::from_static("x-key-expires-at"), "2036-11-18T12:00:00Z"),
+    ];
+    (StatusCode::NO_CONTENT, headers)
+}
+
+async fn miss() -> impl IntoResponse {
+    let challenge = r#"Bearer realm="mecha-console", error="invalid_token""#;
+    (StatusCode::UNAUTHORIZED, [(header::CACHE_CONTROL, "no-store"), (header::WWW_AUTHENTICATE, challenge)])
+}

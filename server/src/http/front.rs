@@ -1,0 +1,71 @@
+//! The whole server as one service: gateways' questions first, and for everything else the router.
+//!
+//! A router boxes a request several times on its way to a handler, and a connection's address travels in a map
+//! of its own; a verification needs neither, and would cost a third more with them.
+
+use super::client::TrustedProxies;
+use super::verify;
+use crate::console::Console;
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use axum::response::Response;
+use axum::routing::future::RouteFuture;
+use futures::FutureExt;
+use futures::future::{BoxFuture, Either, Map, Ready};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tower::{BoxError, Service};
+
+/// Answers the requests of one connection.
+#[derive(Clone, Debug)]
+pub struct Front {
+    peer: Option<SocketAddr>,
+    console: Arc<Console>,
+    proxies: Arc<TrustedProxies>,
+    router: Router,
+}
+
+type Verification = Either<Ready<Response>, BoxFuture<'static, Response>>;
+type Answered = fn(Response) -> Result<Response, Infallible>;
+
+impl Front {
+    pub(super) fn new(console: Arc<Console>, proxies: Arc<TrustedProxies>, router: Router) -> Self {
+        Self { peer: None, console, proxies, router }
+    }
+
+    /// For the requests of a connection from this address.
+    #[must_use]
+    pub fn of(&self, peer: SocketAddr) -> Self {
+        Self { peer: Some(peer), ..self.clone() }
+    }
+}
+
+impl<B> Service<Request<B>> for Front
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<Map<Verification, Answered>, RouteFuture<Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if verify::is_asked_at(request.uri().path()) {
+            let client = self.proxies.client(self.peer, request.headers()).address;
+            let answered: Answered = Ok;
+            return Either::Left(verify::verify(&self.console, &request, client).map(answered));
+        }
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        Either::Right(Service::<Request<Body>>::call(&mut self.router, request.map(Body::new)))
+    }
+}
