@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve watch build test check rust-test browser-test licences size bench screenshots format
+.PHONY: help setup serve watch build test check rust-test api-test browser-test licences size bench screenshots format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -22,7 +22,7 @@ build: setup ## The release build: target/release/server and target/site
 
 test: ## Set up whatever is missing and run everything
 	@scripts/setup.sh test
-	@$(MAKE) --no-print-directory check rust-test build size browser-test licences
+	@$(MAKE) --no-print-directory check rust-test build size api-test browser-test licences
 
 check: ## Format, and clippy for server and for WebAssembly
 	cargo fmt --all --check
@@ -35,6 +35,9 @@ rust-test: ## Rust tests: the rules, and the real router over fresh databases
 browser-test: ## Browser tests against the release build
 	cargo build --locked -p server --example seed
 	cd end2end && npx tsc --noEmit && npx playwright test
+
+api-test: ## Requests made from the API's description, against the release build
+	scripts/schemathesis.sh
 
 licences: ## Licences, bans and sources of all dependencies
 	cargo deny --locked check licenses bans sources

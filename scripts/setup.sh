@@ -3,8 +3,8 @@
 # again does nothing. What needs root is installed with root's rights where they can be had, and told otherwise.
 #
 #   scripts/setup.sh build   Rust for server and WebAssembly, cargo-leptos, wasm-bindgen, wasm-opt
-#   scripts/setup.sh test    all of that, and Chromium, the browser tests' packages, cargo-deny, the gateways nginx and
-#                            Caddy, and schemathesis
+#   scripts/setup.sh test    all of that, and Chromium, the browser tests' packages, cargo-deny, the gateways nginx,
+#                            Caddy and HAProxy, and schemathesis
 #   scripts/setup.sh bench   what builds, and wrk and nginx
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,6 +14,7 @@ CARGO_LEPTOS=0.3.11
 CARGO_DENY=0.20.2
 BINARYEN=132.0.0
 NODE_MAJOR=18
+SCHEMATHESIS=4.32.5
 CARGO_HOME=${CARGO_HOME:-$HOME/.cargo}
 LINKED_TOOLCHAIN=mecha-console-debian
 export PATH="$CARGO_HOME/bin:$PATH"
@@ -182,6 +183,35 @@ setup_browser_tests() {
     stop "Chromium could not be set up: install it as /usr/bin/chromium, and then make again."
 }
 
+# need 'what for' COMMAND=PACKAGE…: programs of the system, which take seconds to install.
+need() {
+  local why=$1 missing=() pair
+  shift
+  for pair in "$@"; do
+    have "${pair%%=*}" || [ -x "/usr/sbin/${pair%%=*}" ] || missing+=("${pair#*=}")
+  done
+  [ ${#missing[@]} = 0 ] && return
+  say "$why: ${missing[*]} (seconds)"
+  # They are needed as programs; as services of this machine they would take ports that others want.
+  local policy=/usr/sbin/policy-rc.d made=
+  if [ ! -e $policy ] && can_be_root; then
+    as_root "$why" sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy"
+    made=yes
+  fi
+  apt_install "$why" "${missing[@]}"
+  [ -z "$made" ] || as_root "$why" rm -f $policy
+  [ ! -d /run/systemd/system ] || as_root "$why" systemctl disable --quiet "${missing[@]/nginx-light/nginx}" || true
+}
+
+setup_schemathesis() {
+  local folder=target/schemathesis
+  is_version "$SCHEMATHESIS" "$folder/bin/schemathesis" --version && return
+  have python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || apt_install "schemathesis" python3 python3-venv
+  say "schemathesis $SCHEMATHESIS (half a minute)"
+  python3 -m venv --clear "$folder"
+  "$folder/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$SCHEMATHESIS" >&2
+}
+
 case ${1:-build} in
   build | test | bench)
     setup_c_compiler
@@ -193,5 +223,11 @@ case ${1:-build} in
 esac
 if [ "${1:-build}" = test ]; then
   is_version "$CARGO_DENY" cargo-deny --version || install_tool cargo-deny "$CARGO_DENY" "1 to 6 minutes"
+  need "The gateways of the tests" nginx=nginx-light caddy=caddy haproxy=haproxy
+  setup_schemathesis
   setup_browser_tests
+fi
+if [ "${1:-build}" = bench ]; then
+  need "The load of the benchmark" wrk=wrk nginx=nginx-light
+  setup_node
 fi

@@ -1,6 +1,6 @@
 import AxeBuilder from "@axe-core/playwright";
 import { type Page, expect, test } from "@playwright/test";
-import { PASSWORD, SEEDED, dialog, generate, live, openGenerate, openMenu, signIn, signUp } from "./support";
+import { KEYS_PAGE, PASSWORD, SEEDED, dialog, generate, live, openGenerate, openMenu, signIn, signUp } from "./support";
 
 async function hasNoViolations(page: Page, state: string) {
   // Colours are judged when nothing is on its way in.
@@ -63,7 +63,13 @@ for (const colorScheme of ["light", "dark"] as const) {
       await hasNoViolations(page, "reveal, asking");
       await page.keyboard.press("Escape");
       await expect(dialog(page)).toHaveCount(0);
-      for (const item of ["Rename", "Refresh", "Delete"]) {
+      await page.goto("/settings/use-it");
+      await hasNoViolations(page, "use it");
+      await page.goto("/docs/api");
+      await hasNoViolations(page, "API reference");
+      await page.goto(KEYS_PAGE);
+      await live(page);
+      for (const item of ["Rename", "Refresh", "Rotate", "Recent refusals", "Delete"]) {
         await openMenu(page, "Key", item);
         await expect(dialog(page)).toBeVisible();
         await hasNoViolations(page, item);

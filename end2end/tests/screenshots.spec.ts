@@ -42,11 +42,11 @@ for (const colorScheme of ["light", "dark"] as const) {
         await live(page);
         await page.getByRole("button", { name: "Actions for Nightly report" }).click();
         await shoot(page, "menu");
-        for (const item of ["Rename", "Refresh", "Delete"]) {
+        for (const item of ["Rename", "Refresh", "Rotate", "Recent refusals", "Delete"]) {
           await page.goto(KEYS_PAGE);
           await live(page);
           await openMenu(page, "Nightly report", item);
-          await shoot(page, item.toLowerCase());
+          await shoot(page, item.toLowerCase().replace(" ", "-"));
         }
         await page.goto(KEYS_PAGE);
         await live(page);
@@ -71,6 +71,21 @@ for (const colorScheme of ["light", "dark"] as const) {
         await shoot(page, "reveal");
         await page.keyboard.press("Escape");
         await shoot(page, "reveal-asking");
+        await page.keyboard.press("Escape");
+        await openMenu(page, "Nightly report", "Rotate");
+        await dialog(page).getByRole("button", { name: "Rotate" }).click();
+        await dialog(page).getByRole("heading", { name: "API key rotated" }).waitFor();
+        await page.keyboard.press("Escape");
+        await page.keyboard.press("Escape");
+        await shoot(page, "list-rotating");
+      });
+
+      test("pages to read", async ({ page }) => {
+        await signIn(page, SEEDED.three);
+        await page.goto("/settings/use-it");
+        await shoot(page, "use-it");
+        await page.goto("/docs/api");
+        await shoot(page, "api-reference");
       });
     });
   }

@@ -139,12 +139,20 @@ pub fn heading(dialog: Element) -> Option<Element> {
     dialog.query_selector("h2").ok().flatten()
 }
 
-/// Where nothing has the focus any more, reading goes on at the page's content.
-pub fn keep_focus() {
-    let focused = document().active_element();
-    if focused.is_none_or(|element| element.tag_name() == "BODY") {
-        focus(document().get_element_by_id("content"));
+/// Where nothing has the focus any more, what has the id of what had it gets it; or else reading goes on at the
+/// page's content.
+pub fn keep_focus(id: &str) {
+    if document().active_element().is_none_or(|element| element.tag_name() == "BODY") {
+        let again = document().get_element_by_id(id);
+        focus(again.or_else(|| document().get_element_by_id("content")));
     }
+}
+
+/// Whether a part of the page has the focus, or a menu open.
+#[must_use]
+pub fn is_in_use(part: &str) -> bool {
+    let uses = format!("{part} :is(:focus, :popover-open)");
+    document().query_selector(&uses).is_ok_and(|used| used.is_some())
 }
 
 /// Gives the focus to an element, if there is one.
@@ -207,15 +215,13 @@ pub fn listen(path: &'static str, hear: impl Fn(&str) + 'static) -> impl Fn() + 
     connect
 }
 
-/// Milliseconds since 1970 by the browser's clock.
-#[must_use]
-pub fn clock() -> i64 {
-    js_sys::Date::now() as i64
-}
-
-/// A moment, in milliseconds since 1970, as the reader writes it where they are.
-#[must_use]
-pub fn local_date_and_time(milliseconds: i64) -> String {
-    let date = js_sys::Date::new(&JsValue::from_f64(milliseconds as f64));
-    date.to_locale_string("default", &JsValue::UNDEFINED).into()
+/// Writes the moments of the page as their reader would, once somebody points at them.
+pub fn localise_moments() {
+    window_event_listener(ev::pointerover, |event| {
+        let target: Option<Element> = event.target().map(JsCast::unchecked_into);
+        let Some(time) = target.filter(|target| target.tag_name() == "TIME") else { return };
+        let at = js_sys::Date::new(&time.get_attribute("datetime").into());
+        let _ =
+            time.set_attribute("title", &String::from(at.to_locale_string("default", &JsValue::UNDEFINED)));
+    });
 }

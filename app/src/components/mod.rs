@@ -4,6 +4,7 @@ pub mod api_keys;
 pub mod browser;
 pub mod copy;
 pub mod icon;
+#[cfg(feature = "ssr")]
 pub mod timestamp;
 pub mod toast;
 #[cfg(feature = "ssr")]

@@ -65,6 +65,9 @@ pub struct ApiKey {
     pub last_used_from: Option<String>,
     /// The switch.
     pub active: bool,
+    /// How the list shows it; empty where the page shows it already.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub html: String,
 }
 
 /// A secret whose place another has taken.
@@ -188,6 +191,7 @@ mod tests {
             last_used_at: None,
             last_used_from: None,
             active: true,
+            html: String::new(),
         }
     }
 

@@ -6,7 +6,9 @@ use crate::sessions;
 use crate::verification::live::{Event as KeyEvent, Watch};
 use crate::verification::{hex, parse_id};
 use app::backend::SignedIn;
+use app::components::api_keys::shown;
 use app::domain::account::AccountId;
+use app::domain::api_key::KeyList;
 use app::navigation::EVENTS;
 use app::text;
 use axum::Router;
@@ -29,6 +31,8 @@ const LASTS: Duration = Duration::from_secs(60 * 60);
 /// How often a stream makes sure that its session has not ended, and says something so that nobody on the way
 /// takes it for dead.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// How often the list is shown anew while nothing happens, for the times in it.
+const SHOW_EVERY: Duration = Duration::from_secs(60);
 /// Streams at once.
 const MOST: usize = 1_000;
 
@@ -68,47 +72,48 @@ struct Streaming {
 /// What a page is told.
 #[derive(Serialize)]
 struct Told {
+    /// The key that something happened to; empty if only time has passed.
     key_id: String,
-    /// Whether the key was let in.
-    is_use: bool,
-    /// Who presented it.
-    program: String,
-    /// The same in words, for the dialog that shows the new secret.
+    /// What happened, for the dialog that shows the new secret.
     first_request: String,
+    /// All keys, as they are now.
+    list: KeyList,
 }
 
 impl Streaming {
     fn events(self, who: SignedIn) -> impl Stream<Item = Result<Event, Infallible>> {
         unfold((self, who), async |(mut stream, who)| {
             let event = stream.next(&who.account).await?;
-            let program = event.program.to_string();
-            let told = Told {
-                key_id: hex(&event.key),
-                is_use: event.refused.is_none(),
-                first_request: text::traffic::first_request(event.refused, &program),
-                program,
-            };
-            let event = Event::default().json_data(told).ok()?;
+            let list = shown(stream.console.keys.list(&who.account).await.ok()?);
+            let (key_id, first_request) = event.map_or_else(Default::default, |event| {
+                let program = event.program.to_string();
+                (hex(&event.key), text::traffic::first_request(event.refused, &program))
+            });
+            let event = Event::default().json_data(Told { key_id, first_request, list }).ok()?;
             Some((Ok(event), (stream, who)))
         })
     }
 
-    /// The next event; `None` once the stream has lasted long enough, or its session has ended.
-    async fn next(&mut self, account: &AccountId) -> Option<KeyEvent> {
-        while Instant::now() < self.ends && !self.console.stopping.is_cancelled() {
-            let look = (Instant::now() + LOOK_EVERY).min(self.ends);
+    /// The next event, or nothing but the time for another look at the list. `None` once the stream has lasted
+    /// long enough, or its session has ended.
+    async fn next(&mut self, account: &AccountId) -> Option<Option<KeyEvent>> {
+        let show = (Instant::now() + SHOW_EVERY).min(self.ends);
+        loop {
+            let look = (Instant::now() + LOOK_EVERY).min(show);
             let event = tokio::select! {
                 event = timeout_at(look, self.watch.next()) => event,
                 () = self.console.stopping.cancelled() => return None,
             };
-            if !self.is_signed_in(account).await {
+            let now = Instant::now();
+            if now >= self.ends || !self.is_signed_in(account).await {
                 return None;
             }
-            if let Ok(event) = event {
-                return event;
+            match event {
+                Ok(event) => return Some(Some(event?)),
+                Err(_) if now >= show => return Some(None),
+                Err(_) => {}
             }
         }
-        None
     }
 
     /// Asks the database: signing out ends what is in flight too.

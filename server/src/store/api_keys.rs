@@ -63,6 +63,7 @@ impl KeyRow {
                 .zip(self.agent)
                 .map(|(address, agent)| Program { address, agent }.to_string()),
             active: self.active,
+            html: String::new(),
         })
     }
 }

@@ -1,20 +1,27 @@
-//! One key of the list.
+//! One key of the list, made on the server only: the island puts it in its place, and hears what is clicked in it.
 
-use super::state::State;
 use crate::components::copy::Copyable;
 use crate::components::icon::Icon;
 use crate::components::timestamp::Moment;
-use crate::domain::api_key::{ApiKey, KeyId, Status};
+use crate::domain::api_key::{ApiKey, KeyId, KeyList, Status};
 use crate::domain::timestamp::Timestamp;
-use crate::navigation::{Dialog, Done, HOME};
+use crate::navigation::{Dialog, HOME};
 use crate::server_fns::keys::SetKeyActive;
 use crate::text::{self, keys};
 use leptos::prelude::*;
 use leptos::server_fn::ServerFn;
 
+/// A list with each key as it is shown.
+#[must_use]
+pub fn shown(mut list: KeyList) -> KeyList {
+    for key in &mut list.keys {
+        key.html = row(key, list.now);
+    }
+    list
+}
+
 /// A key, as it is at `now`.
-#[component]
-pub(super) fn KeyRow(state: State, key: ApiKey, now: Timestamp) -> impl IntoView {
+pub(super) fn row(key: &ApiKey, now: Timestamp) -> String {
     let status = key.status(now);
     let description = (!key.description.is_empty())
         .then(|| view! { <p class="key-description">{key.description.clone()}</p> });
@@ -30,12 +37,7 @@ pub(super) fn KeyRow(state: State, key: ApiKey, now: Timestamp) -> impl IntoView
             <form class="key-old" action=HOME>
                 <input type="hidden" name="key_id" value=key.id.as_str().to_owned() />
                 <Moment at=Some(old.until) text=words />
-                <button
-                    class="button quiet small"
-                    name="dialog"
-                    value=retire.parts().0
-                    on:click=move |event| state.show(&event, &retire)
-                >
+                <button class="button quiet small" name="dialog" value=retire.parts().0>
                     {keys::RETIRE}
                 </button>
             </form>
@@ -49,7 +51,7 @@ pub(super) fn KeyRow(state: State, key: ApiKey, now: Timestamp) -> impl IntoView
         fact(keys::USED, key.last_used_at, used),
     ];
     view! {
-        <li class="key" data-dimmed=status != Status::Active>
+        <div class="key" data-dimmed=status != Status::Active>
             <div class="key-main">
                 <div class="key-title">
                     <h2 class="key-name">{key.name.clone()}</h2>
@@ -62,13 +64,14 @@ pub(super) fn KeyRow(state: State, key: ApiKey, now: Timestamp) -> impl IntoView
                 {description}
             </div>
             <div class="key-act">
-                <Switch state key=key.clone() status />
-                <Menu state key=key.clone() status now />
+                <Switch key=key.clone() status />
+                <Menu key=key.clone() status now />
             </div>
             <dl class="key-facts">{facts}</dl>
             {old}
-        </li>
+        </div>
     }
+    .to_html()
 }
 
 /// A term and what it is, with its exact moment if it has one.
@@ -102,18 +105,14 @@ fn Badge(key: ApiKey, now: Timestamp) -> impl IntoView {
 
 /// Switching on needs no confirmation; switching off opens a dialog that asks for one.
 #[component]
-fn Switch(state: State, key: ApiKey, status: Status) -> impl IntoView {
-    let id = key.id.clone();
+fn Switch(key: ApiKey, status: Status) -> impl IntoView {
     let is_on = status == Status::Active;
     view! {
-        <form
-            method="post"
-            action=SetKeyActive::PATH
-            on:submit=move |event| state.submit(&event, Done::SwitchedOn)
-        >
+        <form method="post" action=SetKeyActive::PATH>
             <input type="hidden" name="key_id" value=key.id.as_str().to_owned() />
             <input type="hidden" name="active" value="true" disabled=is_on />
             <button
+                id=format!("switch-{}", key.id.as_str())
                 class="switch"
                 role="switch"
                 aria-checked=if is_on { "true" } else { "false" }
@@ -123,11 +122,6 @@ fn Switch(state: State, key: ApiKey, status: Status) -> impl IntoView {
                 value=is_on.then_some("switch-off")
                 formmethod=is_on.then_some("get")
                 formaction=is_on.then_some(HOME)
-                on:click=move |event| {
-                    if is_on {
-                        state.show(&event, &Dialog::SwitchOff(id.clone()));
-                    }
-                }
             >
                 <span class="switch-track"></span>
                 <span class="switch-words">{if is_on { keys::ACTIVE } else { keys::INACTIVE }}</span>
@@ -139,7 +133,7 @@ fn Switch(state: State, key: ApiKey, status: Status) -> impl IntoView {
 /// A native popover: it opens, closes on Escape and outside clicks, and returns the focus by itself, with
 /// or without a script.
 #[component]
-fn Menu(state: State, key: ApiKey, status: Status, now: Timestamp) -> impl IntoView {
+fn Menu(key: ApiKey, status: Status, now: Timestamp) -> impl IntoView {
     let menu = format!("menu-{}", key.id.as_str());
     let cannot_refresh = match (status, key.expires_at) {
         (Status::Expired, _) => Some(keys::REFRESH_EXPIRED),
@@ -153,6 +147,7 @@ fn Menu(state: State, key: ApiKey, status: Status, now: Timestamp) -> impl IntoV
     view! {
         <button
             type="button"
+            id=format!("actions-{}", key.id.as_str())
             class="icon-button"
             popovertarget=menu.clone()
             aria-label=text::menu_label(&key.name)
@@ -161,9 +156,8 @@ fn Menu(state: State, key: ApiKey, status: Status, now: Timestamp) -> impl IntoV
         </button>
         <form id=menu class="menu" popover="auto" action=HOME aria-label=text::menu_label(&key.name)>
             <input type="hidden" name="key_id" value=key.id.as_str().to_owned() />
-            <MenuItem state dialog=Dialog::Rename icon="pencil" label=keys::RENAME id=key.id.clone() />
+            <MenuItem dialog=Dialog::Rename icon="pencil" label=keys::RENAME id=key.id.clone() />
             <MenuItem
-                state
                 dialog=Dialog::Refresh
                 icon="refresh"
                 label=keys::REFRESH
@@ -171,22 +165,20 @@ fn Menu(state: State, key: ApiKey, status: Status, now: Timestamp) -> impl IntoV
                 why_not=cannot_refresh
             />
             <MenuItem
-                state
                 dialog=Dialog::Rotate
                 icon="rotate"
                 label=keys::ROTATE
                 id=key.id.clone()
                 why_not=cannot_rotate
             />
-            <MenuItem state dialog=Dialog::Traffic icon="list" label=keys::TRAFFIC id=key.id.clone() />
-            <MenuItem state dialog=Dialog::Delete icon="trash" label=keys::DELETE id=key.id.clone() />
+            <MenuItem dialog=Dialog::Traffic icon="list" label=keys::TRAFFIC id=key.id.clone() />
+            <MenuItem dialog=Dialog::Delete icon="trash" label=keys::DELETE id=key.id.clone() />
         </form>
     }
 }
 
 #[component]
 fn MenuItem(
-    state: State,
     dialog: fn(KeyId) -> Dialog,
     icon: &'static str,
     label: &'static str,
@@ -203,7 +195,6 @@ fn MenuItem(
             value=dialog.parts().0
             disabled=why_not.is_some()
             title=why_not
-            on:click=move |event| state.show(&event, &dialog)
         >
             <Icon name=icon />
             {label}

@@ -1,10 +1,10 @@
 //! The heading with the meter and the way to a new key, and the list below.
 
-use super::key_row::KeyRow;
 use super::state::State;
 use crate::components::icon::Icon;
-use crate::domain::api_key::{KeyList, LIMIT};
-use crate::navigation::{Dialog, HOME};
+use crate::domain::api_key::{ApiKey, KeyList, LIMIT};
+use crate::domain::timestamp::Timestamp;
+use crate::navigation::{Dialog, Done, HOME};
 use crate::text::{self, keys};
 use leptos::either::Either;
 use leptos::prelude::*;
@@ -24,9 +24,15 @@ pub(super) fn keys(state: State, list: &KeyList) -> impl IntoView + use<> {
             </section>
         })
     } else {
-        let rows = list.keys.iter().cloned().map(|key| view! { <KeyRow state key now /> }).collect_view();
+        let rows =
+            list.keys.iter().map(|key| view! { <li inner_html=html_of(key, now)></li> }).collect_view();
         Either::Right(view! {
-            <ul class="keys" aria-label=keys::YOUR_KEYS>
+            <ul
+                class="keys"
+                aria-label=keys::YOUR_KEYS
+                on:click=move |event| state.follow(&event)
+                on:submit=move |event| state.submit(&event, Done::SwitchedOn)
+            >
                 {rows}
             </ul>
         })
@@ -53,6 +59,17 @@ pub(super) fn keys(state: State, list: &KeyList) -> impl IntoView + use<> {
     }
 }
 
+/// In the browser, the key comes as it is to be shown.
+fn html_of(key: &ApiKey, now: Timestamp) -> String {
+    #[cfg(feature = "ssr")]
+    return super::key_row::row(key, now);
+    #[cfg(not(feature = "ssr"))]
+    {
+        let _ = now;
+        key.html.clone()
+    }
+}
+
 #[component]
 fn GenerateButton(state: State, is_full: bool) -> impl IntoView {
     view! {
@@ -62,7 +79,10 @@ fn GenerateButton(state: State, is_full: bool) -> impl IntoView {
                 class="button primary"
                 disabled=is_full
                 aria-describedby=is_full.then_some("full")
-                on:click=move |event| state.show(&event, &Dialog::Generate)
+                on:click=move |event| {
+                    event.prevent_default();
+                    state.show(&Dialog::Generate);
+                }
             >
                 <Icon name="plus" />
                 {keys::GENERATE}

@@ -10,6 +10,7 @@
 mod dialog;
 mod fields;
 mod form;
+#[cfg(feature = "ssr")]
 mod key_row;
 mod list;
 mod reveal;
@@ -18,13 +19,13 @@ mod wire;
 
 use super::browser;
 use super::toast::Toasts;
-use crate::domain::timestamp::MINUTE;
 use crate::navigation::{EVENTS, HOME};
 use crate::submission::{PAGE_STATE, Page};
+#[cfg(feature = "ssr")]
+pub use key_row::shown;
 use leptos::ev;
 use leptos::prelude::*;
 use state::{Open, State};
-use std::time::Duration;
 
 /// The live part of Settings → API Keys.
 #[island]
@@ -58,8 +59,8 @@ fn page_state() -> Page {
 
 /// Runs once, in the browser only.
 fn come_alive(state: State) {
-    state.set_clock();
     browser::serve_copy_buttons();
+    browser::localise_moments();
     let connect = browser::listen(EVENTS, move |event| state.hear(event));
     // A new key is watched from the next connection on.
     Effect::new(move |connected: Option<()>| {
@@ -68,7 +69,6 @@ fn come_alive(state: State) {
         }
     });
     browser::show_address(HOME);
-    set_interval(move || state.tick(), Duration::from_millis(MINUTE.unsigned_abs() / 2));
     // A page put aside by the browser comes back as it was left (bfcache), even where `no-store` asks
     // otherwise: it leaves without the secret, and comes back with fresh keys.
     window_event_listener(ev::pagehide, move |_| state.forget_secret());

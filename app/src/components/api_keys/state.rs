@@ -6,7 +6,6 @@ use super::wire;
 use crate::components::browser;
 use crate::components::toast::Toaster;
 use crate::domain::api_key::{ApiKey, KeyId, KeyList};
-use crate::domain::timestamp::Timestamp;
 use crate::error::{Field, Refusal};
 use crate::navigation::{Dialog, Done};
 use crate::submission::{Page, Typed};
@@ -15,12 +14,12 @@ use leptos::ev::{MouseEvent, SubmitEvent};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
-use web_sys::{HtmlDialogElement, HtmlElement, HtmlFormElement};
+use web_sys::{Element, HtmlDialogElement, HtmlElement, HtmlFormElement, HtmlInputElement};
 
 /// The state of the page. Copies of it are the same state.
 #[derive(Clone, Copy)]
 pub(super) struct State {
-    /// The account's keys. Its `now` moves on, and countdowns follow it.
+    /// The account's keys.
     pub(super) list: RwSignal<KeyList>,
     /// The dialog that is open.
     pub(super) open: RwSignal<Option<Open>>,
@@ -30,8 +29,8 @@ pub(super) struct State {
     pub(super) toaster: Toaster,
     /// The address of this console.
     pub(super) origin: StoredValue<String>,
-    /// In milliseconds.
-    browser_is_ahead: StoredValue<i64>,
+    /// The id of what had the focus when the dialog was opened.
+    opener: StoredValue<String>,
     /// Whether an answer is awaited, also to a dialog that was closed meanwhile: two secrets at once could not
     /// both be shown.
     is_in_flight: StoredValue<bool>,
@@ -86,35 +85,38 @@ impl State {
             entry: RwSignal::new(Entry { typed, refusal, ..Entry::default() }),
             toaster,
             origin: StoredValue::new(origin),
-            browser_is_ahead: StoredValue::new(0),
+            opener: StoredValue::new(String::new()),
             is_in_flight: StoredValue::new(false),
         }
     }
 
-    /// Moves the present on. The server's clock is the one that counts; the browser's tells how much time has
-    /// passed.
-    pub(super) fn tick(self) {
-        let ahead = self.browser_is_ahead.get_value();
-        self.list.update(|list| list.now = Timestamp(browser::clock() - ahead));
-    }
-
-    /// Notes by how much the browser's clock is ahead of the server's, as far as the way here let it be known.
-    pub(super) fn set_clock(self) {
-        let now = self.list.with_untracked(|list| list.now);
-        self.browser_is_ahead.set_value(browser::clock() - now.0);
-    }
-
-    /// Opens a dialog in place of following the form that leads to it.
-    pub(super) fn show(self, event: &MouseEvent, dialog: &Dialog) {
+    /// Opens the dialog that a button in the list leads to, in place of following it.
+    pub(super) fn follow(self, event: &MouseEvent) {
+        let target: Option<Element> = event.target().map(JsCast::unchecked_into);
+        let Some(button) = target.and_then(|target| target.closest("[name=dialog]").ok().flatten()) else {
+            return;
+        };
+        let button: HtmlInputElement = button.unchecked_into();
+        let key = button
+            .closest("form")
+            .ok()
+            .flatten()
+            .and_then(|form| form.query_selector("[name=key_id]").ok()?);
+        let key = key.and_then(|key| KeyId::parse(&key.unchecked_into::<HtmlInputElement>().value()));
+        let Some(dialog) = Dialog::parse(&button.value(), key) else { return };
         event.prevent_default();
         // A menu closes first and gives the focus back to its button, which the dialog then remembers.
-        if let Some(button) = event.current_target()
-            && let Ok(Some(menu)) = button.unchecked_into::<HtmlElement>().closest("[popover]")
-        {
+        if let Ok(Some(menu)) = button.closest("[popover]") {
             let _ = menu.unchecked_into::<HtmlElement>().hide_popover();
         }
+        self.show(&dialog);
+    }
+
+    /// Opens a dialog.
+    pub(super) fn show(self, dialog: &Dialog) {
         let form = self.list.with_untracked(|list| Form::of(dialog, list, Typed::default()));
         let typed = form.as_ref().map(|form| form.initial.clone()).unwrap_or_default();
+        self.opener.set_value(document().active_element().map(|element| element.id()).unwrap_or_default());
         self.toaster.clear();
         self.entry.set(Entry { typed, is_live: true, ..Entry::default() });
         self.open.set(form.map(Open::Form));
@@ -123,20 +125,15 @@ impl State {
     /// Takes what has just happened to a key.
     pub(super) fn hear(self, event: &str) {
         let Some(event) = wire::event(event) else { return };
-        self.tick();
-        if event.is_use {
-            self.list.update(|list| {
-                if let Some(key) = list.keys.iter_mut().find(|key| key.id == event.key) {
-                    key.last_used_at = Some(list.now);
-                    key.last_used_from = Some(event.program);
-                }
-            });
-        }
-        let is_on_show = self
-            .open
-            .with_untracked(|open| matches!(open, Some(Open::Reveal { key, .. }) if key.id == event.key));
+        let is_on_show = self.open.with_untracked(
+            |open| matches!(open, Some(Open::Reveal { key, .. }) if key.id.as_str() == event.key_id),
+        );
         if is_on_show {
             self.entry.update(|entry| entry.first_request = event.first_request);
+        }
+        // What somebody is about to choose from stays where it is.
+        if !browser::is_in_use(".keys") {
+            self.list.set(event.list);
         }
     }
 
@@ -170,6 +167,13 @@ impl State {
     pub(super) fn on_closed(self) {
         self.open.set(None);
         self.entry.set(Entry::default());
+        self.keep_focus();
+    }
+
+    /// What had the focus may be gone with what was done, or have been made anew.
+    fn keep_focus(self) {
+        let opener = self.opener.get_value();
+        request_animation_frame(move || browser::keep_focus(&opener));
     }
 
     /// Takes a secret on show out of memory and out of the document.
@@ -191,7 +195,7 @@ impl State {
     /// Sends a form to its server function, once at a time, and takes the state that it answers with.
     pub(super) fn submit(self, event: &SubmitEvent, done: Done) {
         event.prevent_default();
-        let Some(form) = browser::closest::<HtmlFormElement>(event, "form") else { return };
+        let Some(form) = event.target().map(JsCast::unchecked_into::<HtmlFormElement>) else { return };
         if self.is_in_flight.get_value() {
             return;
         }
@@ -212,7 +216,6 @@ impl State {
     fn accept(self, mut list: KeyList, done: Done, form: &HtmlFormElement) {
         let reveal = reveal(&mut list);
         self.list.set(list);
-        self.set_clock();
         self.toaster.succeed(text::done(done).to_owned());
         if reveal.is_some() {
             self.entry.set(Entry { is_live: true, ..Entry::default() });
@@ -220,8 +223,7 @@ impl State {
         } else if let Ok(Some(dialog)) = form.closest("dialog[open]") {
             self.leave(dialog.unchecked_ref());
         }
-        // What had the focus may be gone with what was done.
-        request_animation_frame(browser::keep_focus);
+        self.keep_focus();
     }
 
     fn refuse(self, refusal: Refusal, form: HtmlFormElement) {

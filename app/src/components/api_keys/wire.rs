@@ -43,40 +43,23 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn name(this: &JsKey) -> String;
     #[wasm_bindgen(method, getter)]
-    fn description(this: &JsKey) -> String;
-    #[wasm_bindgen(method, getter)]
-    fn last_four(this: &JsKey) -> String;
-    #[wasm_bindgen(method, getter)]
-    fn created_at(this: &JsKey) -> f64;
-    #[wasm_bindgen(method, getter)]
     fn expires_at(this: &JsKey) -> Option<f64>;
     #[wasm_bindgen(method, getter)]
-    fn last_used_at(this: &JsKey) -> Option<f64>;
-    #[wasm_bindgen(method, getter)]
-    fn last_used_from(this: &JsKey) -> Option<String>;
-    #[wasm_bindgen(method, getter)]
-    fn active(this: &JsKey) -> bool;
-
-    #[wasm_bindgen(method, getter)]
     fn old(this: &JsKey) -> Option<JsOldSecret>;
+    #[wasm_bindgen(method, getter)]
+    fn html(this: &JsKey) -> Option<String>;
 
     type JsOldSecret;
     #[wasm_bindgen(method, getter)]
-    fn last_four(this: &JsOldSecret) -> String;
-    #[wasm_bindgen(method, getter)]
     fn until(this: &JsOldSecret) -> f64;
-    #[wasm_bindgen(method, getter)]
-    fn ends_on_use(this: &JsOldSecret) -> bool;
 
     type JsEvent;
     #[wasm_bindgen(method, getter)]
     fn key_id(this: &JsEvent) -> String;
     #[wasm_bindgen(method, getter)]
-    fn is_use(this: &JsEvent) -> bool;
-    #[wasm_bindgen(method, getter)]
-    fn program(this: &JsEvent) -> String;
-    #[wasm_bindgen(method, getter)]
     fn first_request(this: &JsEvent) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn list(this: &JsEvent) -> JsKeyList;
 
     type JsNewSecret;
     #[wasm_bindgen(method, getter)]
@@ -116,23 +99,19 @@ pub(super) fn answer(is_ok: bool, json: &JsValue) -> Result<KeyList, Refusal> {
 
 /// What has just happened to a key.
 pub(super) struct Happened {
-    pub(super) key: KeyId,
-    /// Whether it was let in.
-    pub(super) is_use: bool,
-    pub(super) program: String,
+    /// Empty, if the list is only a little older.
+    pub(super) key_id: String,
     /// For the dialog that shows the new secret.
     pub(super) first_request: String,
+    /// All keys, as they are now.
+    pub(super) list: KeyList,
 }
 
 /// The data of a server-sent event.
 pub(super) fn event(json: &str) -> Option<Happened> {
     let event: JsEvent = js_sys::JSON::parse(json).ok()?.unchecked_into();
-    Some(Happened {
-        key: KeyId::parse(&event.key_id())?,
-        is_use: event.is_use(),
-        program: event.program(),
-        first_request: event.first_request(),
-    })
+    let (key_id, first_request) = (event.key_id(), event.first_request());
+    Some(Happened { key_id, first_request, list: key_list(&event.list()) })
 }
 
 fn key_list(list: &JsKeyList) -> KeyList {
@@ -145,22 +124,21 @@ fn key_list(list: &JsKeyList) -> KeyList {
     }
 }
 
+/// What the dialogs need to know of a key, and how the list shows it. The rest stays with the server.
 fn key(key: &JsKey) -> Option<ApiKey> {
+    let (last_four, description) = (String::new(), String::new());
     Some(ApiKey {
         id: KeyId::parse(&key.id())?,
         name: key.name(),
-        description: key.description(),
-        last_four: key.last_four(),
-        old: key.old().map(|old| OldSecret {
-            last_four: old.last_four(),
-            until: moment(old.until()),
-            ends_on_use: old.ends_on_use(),
-        }),
-        created_at: moment(key.created_at()),
+        description,
+        last_four: last_four.clone(),
+        old: key.old().map(|old| OldSecret { last_four, until: moment(old.until()), ends_on_use: false }),
+        created_at: Timestamp::default(),
         expires_at: key.expires_at().map(moment),
-        last_used_at: key.last_used_at().map(moment),
-        last_used_from: key.last_used_from(),
-        active: key.active(),
+        last_used_at: None,
+        last_used_from: None,
+        active: true,
+        html: key.html().unwrap_or_default(),
     })
 }
 

@@ -1,0 +1,56 @@
+import { expect, test } from "@playwright/test";
+import { closeReveal, dialog, generate, live, openMenu, row, signUp, statusWith } from "./support";
+
+test("the reveal waits for the first request and then says who it was", async ({ page, request }) => {
+  await signUp(page);
+  await live(page);
+  const { id, secret } = await generate(page, "Awaited");
+  const said = dialog(page).getByRole("status").filter({ hasText: /request/ });
+  await expect(said).toHaveText("Waiting for the first request with this key …");
+
+  const send = (headers: Record<string, string>) => request.get("/verify", { headers: { "user-agent": "curl/8.5", ...headers } });
+  expect((await send({ "x-api-key-id": "f".repeat(32), "x-api-key-secret": secret })).status()).toBe(401);
+  await expect(said).toHaveText("A request was refused: the Key ID does not match (127.0.0.1, curl/8.5)");
+  expect((await send({ "x-api-key-id": id, "x-api-key-secret": `${secret.slice(0, -1)}~` })).status()).toBe(401);
+  expect((await send({ authorization: `Bearer ${secret}` })).status()).toBe(204);
+  await expect(said).toHaveText("First request received: 127.0.0.1, curl/8.5");
+  await closeReveal(page);
+  await expect(row(page, "Awaited")).toContainText("less than a minute ago");
+});
+
+test("in the list, last used moves by itself", async ({ page }) => {
+  await signUp(page);
+  await live(page);
+  const { secret } = await generate(page, "Moving");
+  await closeReveal(page);
+  await page.reload();
+  await live(page);
+  await expect(row(page, "Moving")).toContainText("Never used");
+  const streaming = page.waitForResponse((response) => response.url().endsWith("/events"));
+  await page.reload();
+  await streaming;
+  expect(await statusWith(secret)).toBe(200);
+  await expect(row(page, "Moving")).toContainText("less than a minute ago");
+});
+
+test("what is being chosen from a menu stays while the list moves", async ({ page }) => {
+  await signUp(page);
+  await live(page);
+  const { secret } = await generate(page, "Chosen");
+  await closeReveal(page);
+  const streaming = page.waitForResponse((response) => response.url().endsWith("/events"));
+  await page.reload();
+  await streaming;
+  await live(page);
+  await page.getByRole("button", { name: "Actions for Chosen" }).click();
+  const told = page.evaluate(
+    () => new Promise<void>((resolve) => (new EventSource("/settings/api-keys/events").onmessage = () => resolve())),
+  );
+  await page.waitForResponse((response) => response.url().endsWith("/events"));
+  expect(await statusWith(secret)).toBe(200);
+  await told;
+  await expect(row(page, "Chosen").getByRole("button", { name: "Rename" })).toBeVisible();
+  await page.keyboard.press("Escape");
+  await openMenu(page, "Chosen", "Rename");
+  await expect(dialog(page)).toBeVisible();
+});

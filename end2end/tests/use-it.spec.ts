@@ -1,0 +1,39 @@
+import { expect, test } from "@playwright/test";
+import { BASE_URL, KEYS_PAGE, signUp } from "./support";
+
+test("Use it shows a file for each gateway with this console's address, ready to copy", async ({ page, context }) => {
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await signUp(page);
+  await page.getByRole("link", { name: "Use it" }).click();
+  await expect(page.getByRole("heading", { name: "Use it", level: 1 })).toBeVisible();
+  await expect(page.getByRole("link", { name: "Use it" })).toHaveAttribute("aria-current", "page");
+  const copy = async (what: string) => {
+    await page.getByRole("button", { name: `Copy ${what}`, exact: true }).click();
+    await expect(page.getByRole("status").filter({ hasText: "Copied" }).first()).toBeVisible();
+    return page.evaluate(() => navigator.clipboard.readText());
+  };
+  await expect.poll(() => copy("Bearer token")).toContain(`${BASE_URL}/api/v1/key`);
+  for (const [gateway, file] of [["nginx", "nginx.conf"], ["Caddy", "Caddyfile"], ["Traefik", "traefik.yaml"], ["HAProxy", "haproxy.cfg"], ["Envoy", "envoy.yaml"]] as const) {
+    if (gateway !== "nginx") await page.getByText(gateway, { exact: true }).click();
+    const text = await copy(file);
+    expect(text).toContain(new URL(BASE_URL).port);
+    expect(text).not.toContain("3000");
+  }
+});
+
+test("the API reference can be read by anybody and leads to its description for programs", async ({ page, request }) => {
+  await page.goto("/docs/api");
+  await expect(page.getByRole("heading", { name: "API reference", level: 1 })).toBeVisible();
+  await expect(page.getByText("GET /api/v1/key")).toBeVisible();
+  await expect(page.getByText("ANY /verify")).toBeVisible();
+  const href = await page.getByRole("link", { name: /OpenAPI/ }).getAttribute("href");
+  const document = await (await request.get(href ?? "")).json();
+  expect(document.openapi).toMatch(/^3\.1/);
+});
+
+test("without a session Use it leads to sign-in and back", async ({ page }) => {
+  await page.goto("/settings/use-it");
+  await expect(page).toHaveURL(/\/sign-in\?next=\/settings\/use-it/);
+  await page.goto(KEYS_PAGE);
+  await expect(page).toHaveURL(/\/sign-in/);
+});
