@@ -17,6 +17,7 @@ const PROXY = 3303;
 mkdirSync(folder, { recursive: true });
 const children = new Set();
 process.on("exit", () => children.forEach((child) => child.kill("SIGKILL")));
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
 
 function start(command, args, env = {}) {
   const child = spawn(command, args, { stdio: "ignore", env: { ...process.env, RUST_LOG: "warn", ...env } });

@@ -21,12 +21,27 @@ post /rpc/account/sign-up 'email=ada@example.com&password=plum orchard tuesday l
 secret=$(post /rpc/keys/create 'name=Deploy&expire_in=90' | sed 's/.*"secret":"\([^"]*\)".*/\1/')
 session=$(sed -n 's/.*\(__Host-session\)\t\(.*\)/\1=\2/p' "$folder/jar")
 
+# For an operation that takes a key in any of several ways it makes up all of them and sends them at once, which is
+# 400 by contract and counts as a valid request refused; so that check is left out.
+left_out=positive_data_acceptance
+
 run() {
   echo "== $1"
   shift
-  (cd "$folder" && "$program" run --checks all --max-examples 40 --generation-deterministic "$@" \
-    $origin/api/v1/openapi.json)
+  check "$left_out" --exclude-path /verify "$@"
+  # It takes any method at all, and OpenAPI has no words for more than eight of them.
+  check "$left_out,unsupported_method" --include-path /verify "$@"
 }
+
+check() {
+  local checks=$1
+  shift
+  (cd "$folder" && "$program" run --checks all --exclude-checks "$checks" --max-examples 40 \
+    --generation-deterministic "$@" $origin/api/v1/openapi.json)
+}
+
 run "a stranger"
 run "a key" --header "Authorization: Bearer $secret"
+# Whatever it does to the cookie that it makes up, the one given here takes its place and is right.
+left_out=$left_out,negative_data_rejection
 run "an owner" --header "Cookie: $session"

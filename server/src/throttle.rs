@@ -99,7 +99,9 @@ impl Refusals {
 }
 
 fn count<K: Clone + Eq + Hash>(limiter: &DefaultKeyedRateLimiter<K>, key: &K) -> Result<(), ConsoleError> {
-    if limiter.len() > MANY {
+    // Now and then, and not at each attempt of a flood.
+    let counters = limiter.len();
+    if counters > MANY && counters.is_multiple_of(MANY / 10) {
         limiter.retain_recent();
     }
     limiter.check_key(key).map_err(|until| {

@@ -162,6 +162,34 @@ mod tests {
 
     proptest! {
         #[test]
+        fn one_credential_is_read_and_two_or_one_twice_are_no_request(
+            given in proptest::collection::vec((0usize..4, "[!-~]{1,40}"), 0..5)
+        ) {
+            let names = [AUTHORIZATION, KEY, KEY_ID, KEY_SECRET];
+            let mut map = HeaderMap::new();
+            let mut times = [0; 4];
+            for (which, value) in &given {
+                map.append(&names[*which], HeaderValue::from_str(value).unwrap());
+                times[*which] += 1;
+            }
+            let [authorization, key, id, secret] = times;
+            let forms = usize::from(authorization > 0) + usize::from(key > 0) + usize::from(id + secret > 0);
+            let is_no_request = times.iter().any(|times| *times > 1) || forms > 1;
+            match read(&map) {
+                Err(ApiProblem::InvalidRequest) => prop_assert!(is_no_request),
+                Ok(None) => prop_assert!(given.is_empty()),
+                Ok(Some(_)) | Err(ApiProblem::InvalidToken) => prop_assert!(!is_no_request && forms == 1),
+                Err(other) => prop_assert!(false, "{other:?}"),
+            }
+        }
+
+        #[test]
+        fn a_basic_pair_comes_back_as_it_was(id in "[^:\\PC]{0,40}", secret in "\\PC{0,60}") {
+            let value = format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
+            prop_assert_eq!(presented(&[("authorization", &value)]), Ok(Some((Some(id), secret))));
+        }
+
+        #[test]
         fn any_header_is_read_without_panic(value in proptest::collection::vec(any::<u8>(), 0..200)) {
             if let Ok(value) = HeaderValue::from_bytes(&value) {
                 for name in [AUTHORIZATION, KEY, KEY_ID, KEY_SECRET] {

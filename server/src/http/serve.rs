@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::config::ServeOptions;
 use crate::console::Console;
 use crate::keys::Keys;
-use crate::store::Store;
+use crate::store::{Claim, Store};
 use app::error::Refusal;
 use hyper_util::rt::TokioTimer;
 use leptos::config::LeptosOptions;
@@ -32,6 +32,7 @@ const WRITE_TRAFFIC_EVERY: Duration = Duration::from_secs(60);
 /// # Errors
 /// The database cannot be opened, or the address cannot be listened on.
 pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
+    let _claim = Claim::of(&options.database.database_url)?;
     let store = Store::open(&options.database.database_url).await?;
     let began = Instant::now();
     let console = Console::open(store.clone(), Clock::default(), &options)

@@ -19,7 +19,8 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use std::path::Path;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -59,6 +60,9 @@ pub enum StoreError {
     /// A column holds what this version did not write.
     #[error("a row of api_keys holds what cannot be read")]
     Corrupt,
+    /// Another process serves this database.
+    #[error("another server is serving this database")]
+    Served,
     /// `DATABASE_URL` is of a kind that this build does not know.
     #[error("DATABASE_URL must begin with sqlite:")]
     UnknownDatabase,
@@ -129,6 +133,34 @@ impl Store {
     }
 }
 
+/// The right to serve a database, for as long as it is kept.
+#[derive(Debug)]
+pub struct Claim {
+    _file: Option<File>,
+}
+
+impl Claim {
+    /// Claims a database. What one process has in memory would not follow what another commits.
+    ///
+    /// # Errors
+    /// [`StoreError::Served`] if another process has claimed it.
+    pub fn of(url: &str) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::from_str(url)?;
+        if url.contains(":memory:") {
+            return Ok(Self { _file: None });
+        }
+        let path = PathBuf::from(format!("{}.lock", options.get_filename().display()));
+        make_private(&path)?;
+        let failed = |error| StoreError::File { path: path.display().to_string(), error };
+        let file = File::open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: Some(file) }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Served),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+}
+
 /// Runs a transaction in a task of its own.
 ///
 /// A client that hangs up drops the handler at whatever await it stands, and a transaction dropped there
@@ -155,4 +187,19 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
     let file =
         std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(failed)?;
     file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_served_by_one_process_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("data/console.db").display());
+        let first = Claim::of(&url).unwrap();
+        assert!(matches!(Claim::of(&url), Err(StoreError::Served)));
+        drop(first);
+        assert!(Claim::of(&url).is_ok());
+    }
 }

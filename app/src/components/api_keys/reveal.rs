@@ -42,11 +42,11 @@ pub(super) fn reveal(state: State, key: &ApiKey, secret: &str, entry: &Entry) ->
                 }
             })
             .collect_view()}
+        <div class="dialog-act">
         <p class="first-request" role="status" hidden=!entry.is_live>
             <Icon name="clock" />
             {first_request}
         </p>
-        <div class="dialog-act">
             <p class="error" role="alert">
                 {is_asking.then_some(keys::CLOSE_WITHOUT_COPY)}
             </p>

@@ -5,16 +5,17 @@ use super::{description, requirement};
 use app::backend::Operation;
 use serde_json::Value;
 
-/// All operations, in the order of the description.
+/// All operations, in the order of the description. One that takes several methods is the same with each.
 #[must_use]
 pub fn operations() -> Vec<Operation> {
     let Ok(document) = serde_json::to_value(description()) else { return Vec::new() };
     let bearer = serde_json::to_value(requirement(&["bearer"])).unwrap_or_default();
     let mut operations = Vec::new();
     for (path, methods) in members(&document, "/paths") {
-        for (method, operation) in members(methods, "") {
+        let is_any = members(methods, "").count() > 1;
+        for (method, operation) in members(methods, "").take(1) {
             operations.push(Operation {
-                method: if path == "/verify" { "ANY".to_owned() } else { method.to_uppercase() },
+                method: if is_any { "ANY".to_owned() } else { method.to_uppercase() },
                 path: path.clone(),
                 title: text(operation, "/summary"),
                 description: text(operation, "/description"),
