@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::SystemTime;
 
+/// The latest moment that this process has seen.
+static LATEST: AtomicI64 = AtomicI64::new(0);
+
 /// Tells what time it is; in tests, the time that the test says it is.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
@@ -23,7 +26,13 @@ impl Clock {
         match self {
             Self::System => {
                 let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-                Timestamp(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
+                let now = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
+                // A clock that is set back must not bring back what has ended.
+                let latest = LATEST.load(Ordering::Relaxed);
+                if now > latest {
+                    LATEST.fetch_max(now, Ordering::Relaxed);
+                }
+                Timestamp(now.max(latest))
             }
             Self::Set(milliseconds) => Timestamp(milliseconds.load(Ordering::SeqCst)),
         }

@@ -4,7 +4,8 @@
 
 use super::problem::ApiProblem;
 use crate::console::Console;
-use crate::verification::{Admitted, Caller, Credential, Verified};
+use crate::verification::{Admitted, Caller, Credential, Denial, FirstUse, Verified};
+use app::domain::traffic::Reason;
 use axum::http::header::{AUTHORIZATION, USER_AGENT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine;
@@ -25,24 +26,47 @@ pub(super) async fn authenticate(
     headers: &HeaderMap,
     client: IpAddr,
 ) -> Result<Admitted, ApiProblem> {
-    match verify(console, headers, client)? {
+    match verify(console, headers, client, false)? {
         Verified::Admitted(admitted) => Ok(admitted),
-        Verified::First(first) => Ok(first.settle().await),
+        Verified::First(first) => settle(first).await,
     }
 }
 
-/// As [`authenticate`], without waiting.
-pub(super) fn verify(console: &Console, headers: &HeaderMap, client: IpAddr) -> Result<Verified, ApiProblem> {
+/// As [`authenticate`], without waiting. What `is_closed` is closed to every key.
+///
+/// # Errors
+/// Why not, as far as a stranger may know.
+pub(super) fn verify(
+    console: &Console,
+    headers: &HeaderMap,
+    client: IpAddr,
+    is_closed: bool,
+) -> Result<Verified, ApiProblem> {
     let credential = read(headers)?.ok_or(ApiProblem::Unauthenticated)?;
-    console.keys.verifier.verify(&credential, caller(headers, client)).map_err(|denial| {
+    let verified = console.keys.verifier.verify(&credential, caller(headers, client), is_closed);
+    verified.map_err(|denial| {
         tracing::debug!(?denial, %client, "credential refused");
+        if denial == Denial::Refused(Reason::ClosedModule) {
+            return ApiProblem::InsufficientScope;
+        }
         // Whoever guesses is told to wait; a valid key never is, whoever else is behind the same address.
         console.refusals.count(client).map_or(ApiProblem::InvalidToken, ApiProblem::TooManyRequests)
     })
 }
 
+/// Waits for what the first use of a new secret brings with it.
+///
+/// # Errors
+/// The database does not answer.
+pub(super) async fn settle(first: FirstUse) -> Result<Admitted, ApiProblem> {
+    first.settle().await.map_err(|error| {
+        tracing::error!(%error, "an old secret was not retired");
+        ApiProblem::Unavailable
+    })
+}
+
 /// Who sends a request with these headers.
-pub(super) fn caller(headers: &HeaderMap, address: IpAddr) -> Caller<'_> {
+fn caller(headers: &HeaderMap, address: IpAddr) -> Caller<'_> {
     let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     Caller { address, agent }
 }

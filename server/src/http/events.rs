@@ -33,8 +33,6 @@ const LASTS: Duration = Duration::from_secs(60 * 60);
 const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// How often the list is shown anew while nothing happens, for the times in it.
 const SHOW_EVERY: Duration = Duration::from_secs(60);
-/// Streams at once.
-const MOST: usize = 1_000;
 
 pub(super) fn router(console: Arc<Console>) -> Router {
     Router::new().route(EVENTS, get(events)).with_state(console)
@@ -47,15 +45,14 @@ async fn events(State(console): State<Arc<Console>>, session: Session) -> Respon
         Ok(None) => return StatusCode::NO_CONTENT.into_response(),
         Err(_) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
     };
-    let live = &console.keys.verifier.traffic.live;
-    if live.watching() >= MOST {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    }
     let Ok(list) = console.keys.list(&who.account).await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     let keys = list.keys.iter().filter_map(|key| parse_id(key.id.as_str())).collect();
-    let stream = Streaming { watch: live.watch(keys), console, session, ends: Instant::now() + LASTS };
+    let Some(watch) = console.keys.verifier.traffic.live.watch(&who.account, keys) else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let stream = Streaming { watch, console, session, ends: Instant::now() + LASTS };
     // A proxy that gathered the answer before passing it on would tell nothing in time (nginx).
     let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
     (unbuffered, Sse::new(stream.events(who)).keep_alive(KeepAlive::new().interval(LOOK_EVERY)))

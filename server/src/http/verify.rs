@@ -4,12 +4,11 @@
 //! It is asked for every request that anybody makes of whatever is protected here, so it stands before the router
 //! and its layers, which are for browsers: see [`super::front`].
 
-use super::credential::{self, caller};
+use super::credential;
 use super::problem::{ApiProblem, GatewayRefusals};
 use crate::console::Console;
 use crate::verification::{Admitted, Verified, hex_digits};
 use app::domain::timestamp::Timestamp;
-use app::domain::traffic::Reason;
 use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
@@ -69,22 +68,14 @@ pub(super) fn verify<B>(
     client: IpAddr,
 ) -> Either<Ready<Response>, BoxFuture<'static, Response>> {
     let is_closed = request.uri().query().is_some_and(asks_for_closed_module);
-    let answer = match credential::verify(console, request.headers(), client) {
-        Err(problem) => problem.without_body(),
-        Ok(Verified::Admitted(admitted)) if is_closed => {
-            let caller = caller(request.headers(), client);
-            console.keys.verifier.refuse(admitted.key, Reason::ClosedModule, caller);
-            ApiProblem::InsufficientScope.without_body()
-        }
-        Ok(Verified::Admitted(admitted)) => allowed(&admitted),
-        Ok(Verified::First(first)) => {
-            return Either::Right(Box::pin(async move {
-                let admitted = first.settle().await;
-                if is_closed { ApiProblem::InsufficientScope.without_body() } else { allowed(&admitted) }
-            }));
-        }
-    };
-    Either::Left(ready(answer))
+    match credential::verify(console, request.headers(), client, is_closed) {
+        Err(problem) => Either::Left(ready(problem.without_body())),
+        Ok(Verified::Admitted(admitted)) => Either::Left(ready(allowed(&admitted))),
+        Ok(Verified::First(first)) => Either::Right(Box::pin(async move {
+            let settled = credential::settle(first).await;
+            settled.map_or_else(ApiProblem::without_body, |admitted| allowed(&admitted))
+        })),
+    }
 }
 
 /// Whatever else the query says, and however it is written.

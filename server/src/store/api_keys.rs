@@ -358,7 +358,8 @@ pub(crate) async fn retire(
     now: Timestamp,
 ) -> Result<Change, StoreError> {
     let retired = sqlx::query(
-        "UPDATE api_keys SET old_until = $3 WHERE id = $1 AND account_id = $2 AND old_until > $3",
+        "UPDATE api_keys SET old_until = $3, old_ends_on_use = 0
+             WHERE id = $1 AND account_id = $2 AND old_until > $3",
     )
     .bind(key.as_str())
     .bind(&account.0)
@@ -372,7 +373,8 @@ pub(crate) async fn retire(
     Ok(if find(tx, account, key).await?.is_some() { Change::Done } else { Change::NotFound })
 }
 
-/// Ends the grace of an old secret that was to last until the new one, with this digest, is used.
+/// Ends the grace of an old secret that was to last until the new one, with this digest, is used. The new one's next
+/// use has nothing to end any more.
 pub(crate) async fn retire_on_use(
     tx: &mut Tx,
     key: &KeyId,
@@ -380,8 +382,8 @@ pub(crate) async fn retire_on_use(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE api_keys SET old_until = $3
-         WHERE id = $1 AND secret_digest = $2 AND old_ends_on_use = 1 AND old_until > $3",
+        "UPDATE api_keys SET old_until = CASE WHEN old_until > $3 THEN $3 ELSE old_until END, old_ends_on_use = 0
+         WHERE id = $1 AND secret_digest = $2 AND old_ends_on_use = 1",
     )
     .bind(key.as_str())
     .bind(new.as_bytes().as_slice())

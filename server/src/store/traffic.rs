@@ -168,12 +168,16 @@ pub(crate) async fn add_refused(tx: &mut Tx, key: &str, refused: &Refused) -> Re
     .execute(&mut **tx)
     .await?;
     sqlx::query(
-        "DELETE FROM api_key_refusals WHERE key_id = $1 AND last_at <
+        "DELETE FROM api_key_refusals WHERE key_id = $1 AND (reason = $3) = $4 AND last_at <
            (SELECT MIN(last_at) FROM
-             (SELECT last_at FROM api_key_refusals WHERE key_id = $1 ORDER BY last_at DESC LIMIT $2) latest)",
+             (SELECT last_at FROM api_key_refusals WHERE key_id = $1 AND (reason = $3) = $4
+              ORDER BY last_at DESC LIMIT $2) latest)",
     )
     .bind(key)
     .bind(REFUSED_A_KEY)
+    // Anybody who knows a Key ID can send wrong secrets: these crowd out only each other.
+    .bind(Reason::WrongSecret.name())
+    .bind(refused.reason == Reason::WrongSecret)
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -1,6 +1,7 @@
 //! Tells owners who watch what happens to their keys while it happens.
 
 use super::index::Id;
+use app::domain::account::AccountId;
 use app::domain::timestamp::{SECOND, Timestamp};
 use app::domain::traffic::{Program, Reason};
 use parking_lot::Mutex;
@@ -11,6 +12,10 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Events that may wait for a watcher; one that is slower misses some.
 const WAITING: usize = 32;
+/// Watchers at once.
+const MOST: usize = 1_000;
+/// Watchers of one account at once.
+const MOST_AN_ACCOUNT: usize = 20;
 /// How often one watcher is told of the same kind of event of the same key, in milliseconds.
 const TELL_EVERY: i64 = SECOND;
 
@@ -40,12 +45,22 @@ pub struct Live {
     /// How many watch anything: with nobody watching, nothing more is asked.
     watching: AtomicUsize,
     numbers: AtomicUsize,
+    accounts: Mutex<HashMap<AccountId, usize>>,
     by_key: Mutex<HashMap<Id, Vec<Watcher>>>,
 }
 
 impl Live {
-    /// Watches some keys until the watch is dropped.
-    pub fn watch(self: &Arc<Self>, keys: Vec<Id>) -> Watch {
+    /// Watches some keys of an account until the watch is dropped. `None` if too many watch already.
+    pub fn watch(self: &Arc<Self>, account: &AccountId, keys: Vec<Id>) -> Option<Watch> {
+        let mut accounts = self.accounts.lock();
+        if self.watching() >= MOST
+            || accounts.get(account).is_some_and(|watching| *watching >= MOST_AN_ACCOUNT)
+        {
+            return None;
+        }
+        *accounts.entry(account.clone()).or_default() += 1;
+        self.watching.fetch_add(1, Ordering::SeqCst);
+        drop(accounts);
         let (to, events) = channel(WAITING);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let never = Timestamp(i64::MIN);
@@ -55,8 +70,7 @@ impl Live {
             by_key.entry(*key).or_default().push(watcher);
         }
         drop(by_key);
-        self.watching.fetch_add(1, Ordering::SeqCst);
-        Watch { events, live: Arc::clone(self), keys, number }
+        Some(Watch { events, live: Arc::clone(self), account: account.clone(), keys, number })
     }
 
     /// How many watch.
@@ -91,6 +105,7 @@ impl Live {
 pub struct Watch {
     events: Receiver<Event>,
     live: Arc<Live>,
+    account: AccountId,
     keys: Vec<Id>,
     number: usize,
 }
@@ -104,7 +119,15 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
+        let mut accounts = self.live.accounts.lock();
         self.live.watching.fetch_sub(1, Ordering::SeqCst);
+        if let Some(watching) = accounts.get_mut(&self.account) {
+            *watching -= 1;
+            if *watching == 0 {
+                accounts.remove(&self.account);
+            }
+        }
+        drop(accounts);
         let mut by_key = self.live.by_key.lock();
         for key in &self.keys {
             if let Some(watchers) = by_key.get_mut(key) {

@@ -75,10 +75,13 @@ pub struct FirstUse {
 
 impl FirstUse {
     /// Ends the old secret: it is refused before the first success of the new one is told.
-    pub async fn settle(self) -> Admitted {
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn settle(self) -> Result<Admitted, StoreError> {
         let Self { admitted, secrets, digest, now } = self;
-        secrets.end_old(admitted.key, admitted.account, digest, now).await;
-        admitted
+        secrets.end_old(admitted.key, admitted.account, digest, now).await?;
+        Ok(admitted)
     }
 }
 
@@ -116,11 +119,17 @@ impl Verifier {
         Ok(Self { clock, prefix, secrets, traffic: Arc::default() })
     }
 
-    /// The key that a program presents, if it is let in now. It is a lookup in memory and waits for nothing.
+    /// The key that a program presents, if it is let in now; to what is closed to keys, none is. It is a lookup in
+    /// memory and waits for nothing.
     ///
     /// # Errors
     /// Why not: for the log, and for the owner of the key.
-    pub fn verify(&self, credential: &Credential<'_>, caller: Caller<'_>) -> Result<Verified, Denial> {
+    pub fn verify(
+        &self,
+        credential: &Credential<'_>,
+        caller: Caller<'_>,
+        is_closed: bool,
+    ) -> Result<Verified, Denial> {
         let now = self.clock.now();
         let found = SecretDigest::of_presented(&self.prefix, &credential.secret)
             .map(|digest| (digest, self.secrets.index.find(digest.as_bytes())));
@@ -134,7 +143,8 @@ impl Verifier {
                 return Err(if not_found.is_some() { Denial::Unknown } else { Denial::Malformed });
             }
         };
-        if let Some(reason) = refusal(&entry, claimed, now) {
+        let closed = is_closed.then_some(Reason::ClosedModule);
+        if let Some(reason) = refusal(&entry, claimed, now).or(closed) {
             if let (Reason::WrongId, Some(Some(other))) = (reason, claimed) {
                 self.traffic.claimed(other, caller, now);
             }
@@ -152,7 +162,7 @@ impl Verifier {
     }
 
     /// Notes that a program was refused that named a key.
-    pub fn refuse(&self, key: Id, reason: Reason, caller: Caller<'_>) {
+    fn refuse(&self, key: Id, reason: Reason, caller: Caller<'_>) {
         if self.traffic.refused(key, reason, caller, self.clock.now()) {
             tracing::info!(key = hex(&key), reason = reason.name(), client = %caller.address, "key refused");
         }

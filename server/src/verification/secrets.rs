@@ -68,21 +68,31 @@ impl Secrets {
         })
     }
 
-    /// Ends the grace of an old secret that was to last until the new one is used. Where the database does not
-    /// answer, the next use tries again.
-    pub(super) async fn end_old(&self, key: Id, account: Id, new: SecretDigest, now: Timestamp) {
+    /// Ends the grace of an old secret that was to last until the new one is used.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub(super) async fn end_old(
+        &self,
+        key: Id,
+        account: Id,
+        new: SecretDigest,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let (secrets, account) = (self.clone(), AccountId(hex(&account)));
-        let ended = detached(async move {
+        detached(async move {
             let Some(key) = KeyId::parse(&hex(&key)) else { return Ok(()) };
             let mut change = secrets.begin(&account).await?;
+            // Of many first uses at once, one has done it.
+            if secrets.index.find(new.as_bytes()).is_none_or(|entry| !entry.ends_old) {
+                return Ok(());
+            }
             api_keys::retire_on_use(&mut change.tx, &key, &new, now).await?;
             change.commit().await?;
             tracing::info!(key = key.as_str(), "old secret retired on first use of the new one");
             Ok(())
-        });
-        if let Err::<(), StoreError>(error) = ended.await {
-            tracing::error!(%error, key = hex(&key), "an old secret was not retired yet");
-        }
+        })
+        .await
     }
 
     /// Clears away what ended at `ended_by` or before.

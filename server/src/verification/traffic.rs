@@ -55,6 +55,8 @@ pub struct Traffic {
     /// Refusals of requests that named a Key ID and have not its secret. Anybody can send these; kept apart, they
     /// crowd out no others.
     claimed: Mutex<Counts>,
+    /// One writes at a time, so that nothing is written twice.
+    writing: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Traffic {
@@ -124,6 +126,7 @@ impl Traffic {
         let traffic = Arc::clone(self);
         let store = store.clone();
         detached(async move {
+            let _turn = traffic.writing.lock().await;
             for counts in traffic.uses.iter().chain([&traffic.refused, &traffic.claimed]) {
                 let keys: Vec<Id> = counts.lock().keys().copied().collect();
                 for keys in keys.chunks(KEYS_A_WRITE) {
@@ -164,7 +167,7 @@ async fn write(store: &Store, counts: &Mutex<Counts>, keys: &[Id]) -> Result<(),
         let Some(left) = counts.get_mut(&key) else { continue };
         for count in left.iter_mut() {
             let same = written.iter().find(|other| count.is_same(other.address, &other.agent, other.refused));
-            count.times -= same.map_or(0, |written| written.times);
+            count.times = count.times.saturating_sub(same.map_or(0, |written| written.times));
         }
         left.retain(|count| count.times > 0);
         if left.is_empty() {

@@ -1,6 +1,6 @@
 //! `/rpc/keys/rotate` and `/rpc/keys/retire`.
 
-use crate::test_app::{Browser, START, TestApp, bearer, verify};
+use crate::test_app::{Browser, START, TestApp, bearer, program, verify};
 use app::domain::timestamp::{DAY, HOUR};
 use axum::http::StatusCode;
 use futures::future::join_all;
@@ -61,6 +61,50 @@ async fn the_first_use_of_the_new_secret_ends_the_old_one() {
     assert_eq!(verify(&app.router, &old).await, StatusCode::UNAUTHORIZED);
     ada.sign_in("ada@example.com").await;
     assert_eq!(ada.list().await[0].old.as_ref().unwrap().until, START.plus(6 * DAY));
+}
+
+#[tokio::test]
+async fn after_its_first_use_a_new_secret_is_verified_in_memory_again() {
+    for ended in ["by use", "by hand", "by time"] {
+        let app = TestApp::new().await;
+        let mut ada = app.owner("ada@example.com").await;
+        let (id, _) = ada.create("Deploy").await;
+        let new = rotate(&mut ada, &id, "first-use").await;
+        match ended {
+            "by hand" => drop(ada.post("/rpc/keys/retire", &[("key_id", &id)]).await.list()),
+            "by time" => app.advance(8 * DAY),
+            _ => {}
+        }
+        assert_eq!(verify(&app.router, &new).await, StatusCode::NO_CONTENT);
+        // Without its database, only what waits for nothing is answered.
+        app.console.keys.verifier.secrets.store.close().await;
+        assert_eq!(verify(&app.router, &new).await, StatusCode::NO_CONTENT, "{ended}");
+    }
+}
+
+#[tokio::test]
+async fn a_first_use_that_cannot_end_the_old_secret_is_not_let_in() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (id, old) = ada.create("Deploy").await;
+    let new = rotate(&mut ada, &id, "first-use").await;
+    app.console.keys.verifier.secrets.store.close().await;
+    assert_eq!(verify(&app.router, &new).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(verify(&app.router, &old).await, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_closed_module_neither_counts_as_use_nor_ends_the_old_secret() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (id, old) = ada.create("Deploy").await;
+    let new = rotate(&mut ada, &id, "first-use").await;
+    for path in ["/verify?module=users", "/api/v1/users/me"] {
+        assert_eq!(program(&app.router, path, &[("x-api-key", &new)]).await.status, StatusCode::FORBIDDEN);
+    }
+    assert_eq!(ada.list().await[0].last_used_at, None);
+    assert_eq!(app.refused(&id).await, [("closed-module".to_owned(), 2)]);
+    assert_eq!(verify(&app.router, &old).await, StatusCode::NO_CONTENT);
 }
 
 #[tokio::test]

@@ -131,8 +131,9 @@ impl State {
         if is_on_show {
             self.entry.update(|entry| entry.first_request = event.first_request);
         }
-        // What somebody is about to choose from stays where it is.
-        if !browser::is_in_use(".keys") {
+        // What somebody is about to choose from stays where it is; and an answer may have come by a shorter way.
+        let is_newer = self.list.with_untracked(|list| event.list.now >= list.now);
+        if is_newer && !browser::is_in_use(".keys") {
             self.list.set(event.list);
         }
     }

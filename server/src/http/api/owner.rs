@@ -3,12 +3,11 @@
 
 use crate::console::Console;
 use crate::http::client::Client;
-use crate::http::credential::{authenticate, caller};
+use crate::http::credential::verify;
 use crate::http::problem::{ApiProblem, OwnerRefusals};
 use crate::sessions;
 use app::backend::SignedIn;
 use app::domain::timestamp::Timestamp;
-use app::domain::traffic::Reason;
 use axum::Json;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::CACHE_CONTROL;
@@ -27,14 +26,10 @@ pub(super) async fn refuse_keys(
     next: Next,
 ) -> Response {
     let client = Client::address_of(request.extensions());
-    match authenticate(&console, request.headers(), client).await {
+    match verify(&console, request.headers(), client, true) {
         Err(ApiProblem::Unauthenticated) => next.run(request).await,
         Err(problem) => problem.into_response(),
-        Ok(admitted) => {
-            let caller = caller(request.headers(), client);
-            console.keys.verifier.refuse(admitted.key, Reason::ClosedModule, caller);
-            ApiProblem::InsufficientScope.into_response()
-        }
+        Ok(_) => ApiProblem::InsufficientScope.into_response(),
     }
 }
 
