@@ -106,7 +106,6 @@ pub mod keys {
         "Gives the key a new secret, shown once. Key ID, name and expiry stay the same.";
     pub const ROTATED_TITLE: &str = "API key rotated";
     pub const GRACE: &str = "The old secret works";
-    pub const OLD_SECRET: &str = "Old secret";
     pub const RETIRE: &str = "Retire now";
     pub const RETIRE_TITLE: &str = "Retire the old secret";
     pub const RETIRE_LEAD: &str = "Every request with the old secret is refused from now on";

@@ -1,6 +1,10 @@
 //! API keys. Whose they are, whether they are live and what they may become stands in the statements, so
 //! that no answer depends on what was true a moment ago.
 
+mod rotation;
+
+pub(crate) use rotation::{NewSecretRow, retire, retire_on_use, rotate};
+
 use super::{Store, StoreError, Tx};
 use crate::secret::SecretDigest;
 use app::domain::account::AccountId;
@@ -83,19 +87,6 @@ pub struct NewApiKey {
     pub last_four: String,
     /// When it expires.
     pub expires_at: Option<Timestamp>,
-}
-
-/// The secret that takes the place of another.
-#[derive(Debug)]
-pub struct NewSecretRow {
-    /// Its digest.
-    pub digest: SecretDigest,
-    /// Its last four characters.
-    pub last_four: String,
-    /// From when on the old one is refused.
-    pub old_until: Timestamp,
-    /// Whether the old one is also refused once the new one is used.
-    pub old_ends_on_use: bool,
 }
 
 /// What came of changing a key.
@@ -315,82 +306,6 @@ pub(crate) async fn delete(
         .execute(&mut **tx)
         .await?;
     Ok(if deleted.rows_affected() == 1 { Change::Done } else { Change::NotFound })
-}
-
-/// Gives a key that has not expired another secret, unless its last rotation has not ended yet.
-pub(crate) async fn rotate(
-    tx: &mut Tx,
-    account: &AccountId,
-    key: &KeyId,
-    new: &NewSecretRow,
-    now: Timestamp,
-) -> Result<Change, StoreError> {
-    let rotated = sqlx::query(
-        "UPDATE api_keys SET old_digest = secret_digest, old_last_four = last_four, old_until = $5,
-                old_ends_on_use = $6, secret_digest = $3, last_four = $4
-         WHERE id = $1 AND account_id = $2 AND (expires_at IS NULL OR expires_at > $7)
-           AND (old_until IS NULL OR old_until <= $7)",
-    )
-    .bind(key.as_str())
-    .bind(&account.0)
-    .bind(new.digest.as_bytes().as_slice())
-    .bind(&new.last_four)
-    .bind(new.old_until.0)
-    .bind(new.old_ends_on_use)
-    .bind(now.0)
-    .execute(&mut **tx)
-    .await?;
-    if rotated.rows_affected() == 1 {
-        return Ok(Change::Done);
-    }
-    Ok(match find(tx, account, key).await? {
-        None => Change::NotFound,
-        Some(KeyRow { expires_at: Some(at), .. }) if at <= now.0 => Change::Expired,
-        Some(_) => Change::Rotating,
-    })
-}
-
-/// Ends the grace of an old secret at once.
-pub(crate) async fn retire(
-    tx: &mut Tx,
-    account: &AccountId,
-    key: &KeyId,
-    now: Timestamp,
-) -> Result<Change, StoreError> {
-    let retired = sqlx::query(
-        "UPDATE api_keys SET old_until = $3, old_ends_on_use = 0
-             WHERE id = $1 AND account_id = $2 AND old_until > $3",
-    )
-    .bind(key.as_str())
-    .bind(&account.0)
-    .bind(now.0)
-    .execute(&mut **tx)
-    .await?;
-    if retired.rows_affected() == 1 {
-        return Ok(Change::Done);
-    }
-    // It has ended by itself meanwhile: what was asked for is so.
-    Ok(if find(tx, account, key).await?.is_some() { Change::Done } else { Change::NotFound })
-}
-
-/// Ends the grace of an old secret that was to last until the new one, with this digest, is used. The new one's next
-/// use has nothing to end any more.
-pub(crate) async fn retire_on_use(
-    tx: &mut Tx,
-    key: &KeyId,
-    new: &SecretDigest,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE api_keys SET old_until = CASE WHEN old_until > $3 THEN $3 ELSE old_until END, old_ends_on_use = 0
-         WHERE id = $1 AND secret_digest = $2 AND old_ends_on_use = 1",
-    )
-    .bind(key.as_str())
-    .bind(new.as_bytes().as_slice())
-    .bind(now.0)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }
 
 /// Clears away keys of an account that expired at `expired_by` or before.

@@ -45,10 +45,14 @@ impl TestApp {
     /// With these flags of the command line.
     pub(crate) async fn with(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("data/console.db").display());
-        let flags = ["server", "--database-url", &url].into_iter().chain(flags.iter().copied());
+        let url = database(&folder);
+        Self::on(folder, &url, flags, START.0).await
+    }
+
+    async fn on(folder: TempDir, url: &str, flags: &[&str], now: i64) -> Self {
+        let flags = ["server", "--database-url", url].into_iter().chain(flags.iter().copied());
         let options = Cli::parse_from(flags).serve;
-        let hand = Arc::new(AtomicI64::new(START.0));
+        let hand = Arc::new(AtomicI64::new(now));
         let store = Store::open(&options.database.database_url).await.unwrap();
         let console = Console::open(store, Clock::Set(Arc::clone(&hand)), &options).await.unwrap();
         let site = LeptosOptions::builder().output_name("mecha-console").build();
@@ -58,14 +62,8 @@ impl TestApp {
 
     /// Another process on the same database, after this one.
     pub(crate) async fn restart(&self) -> Self {
-        let url = format!("sqlite:{}", self.folder.path().join("data/console.db").display());
-        let options = Cli::parse_from(["server", "--database-url", &url, "--sign-ups", "open"]).serve;
-        let hand = Arc::new(AtomicI64::new(self.hand.load(Ordering::SeqCst)));
-        let store = Store::open(&url).await.unwrap();
-        let console = Console::open(store, Clock::Set(Arc::clone(&hand)), &options).await.unwrap();
-        let site = LeptosOptions::builder().output_name("mecha-console").build();
-        let router = build(console.clone(), site, TrustedProxies(options.trusted_proxies));
-        Self { router, console, folder: tempfile::tempdir().unwrap(), hand }
+        let (elsewhere, now) = (tempfile::tempdir().unwrap(), self.hand.load(Ordering::SeqCst));
+        Self::on(elsewhere, &database(&self.folder), &["--sign-ups", "open"], now).await
     }
 
     pub(crate) fn advance(&self, milliseconds: i64) {
@@ -106,6 +104,10 @@ impl TestApp {
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
         browser
     }
+}
+
+fn database(folder: &TempDir) -> String {
+    format!("sqlite:{}", folder.path().join("data/console.db").display())
 }
 
 /// A browser: it has a cookie and says where its requests come from.
