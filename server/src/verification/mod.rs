@@ -4,6 +4,7 @@
 
 pub mod index;
 pub mod live;
+mod places;
 pub mod secrets;
 pub mod traffic;
 
