@@ -4,11 +4,13 @@
 //! `Arc<dyn Backend>`. In exchange no database crate ever meets WebAssembly.
 
 use crate::domain::account::{AccountId, Email, Password};
+use crate::domain::activity::ActivityPage;
 use crate::domain::api_key::{KeyId, KeyList};
 use crate::domain::description::Description;
 use crate::domain::expiry::Period;
 use crate::domain::key_name::KeyName;
 use crate::domain::rotation::Grace;
+use crate::domain::timestamp::Timestamp;
 use crate::domain::traffic::Traffic;
 use crate::error::ConsoleError;
 use http::request::Parts;
@@ -25,6 +27,34 @@ pub struct SignedIn {
     pub account: AccountId,
     /// The address it signs in with.
     pub email: String,
+    /// The network address of the request.
+    pub address: String,
+}
+
+/// A session of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionView {
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it was last seen, to the minute.
+    pub last_seen_at: Timestamp,
+    /// The address that it began from.
+    pub address: String,
+    /// What it began with: the browser's `User-Agent`.
+    pub agent: String,
+    /// Whether it is the session of this request.
+    pub is_current: bool,
+}
+
+/// What Settings → Account shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountPage {
+    /// The sessions that have not ended, newest first.
+    pub sessions: Vec<SessionView>,
+    /// How many keys it has.
+    pub keys: usize,
+    /// The present moment.
+    pub now: Timestamp,
 }
 
 /// What programs may call, for people to read.
@@ -67,31 +97,48 @@ pub trait Backend: Send + Sync + 'static {
     async fn sign_in(&self, request: &Parts, email: Email, password: Password) -> Result<()>;
     /// Ends the session of this request, whatever else is in flight.
     async fn sign_out(&self, request: &Parts) -> Result<()>;
+    /// What Settings → Account shows.
+    async fn account(&self, request: &Parts, who: &SignedIn) -> Result<AccountPage>;
+    /// Gives the account another password, if `current` is the one it has, and ends all its sessions but this, which
+    /// goes on under another id.
+    async fn change_password(
+        &self,
+        request: &Parts,
+        who: &SignedIn,
+        current: Password,
+        new: Password,
+    ) -> Result<()>;
+    /// Ends all sessions of the account, this one too.
+    async fn sign_out_everywhere(&self, request: &Parts, who: &SignedIn) -> Result<()>;
+    /// Deletes the account with everything that it owns, if this is its password.
+    async fn delete_account(&self, request: &Parts, who: &SignedIn, password: Password) -> Result<()>;
+    /// What was done to the account before the entry of this number, newest first.
+    async fn activity(&self, account: &AccountId, before: Option<i64>) -> Result<ActivityPage>;
 
     /// All keys of the account.
     async fn keys(&self, account: &AccountId) -> Result<KeyList>;
     /// Makes a key. The list is read in the same transaction: a secret is never lost to a later error.
     async fn create_key(
         &self,
-        account: &AccountId,
+        who: &SignedIn,
         name: KeyName,
         period: Period,
         description: Description,
     ) -> Result<KeyList>;
     /// Gives a key another name.
-    async fn rename_key(&self, account: &AccountId, key: &KeyId, name: KeyName) -> Result<KeyList>;
+    async fn rename_key(&self, who: &SignedIn, key: &KeyId, name: KeyName) -> Result<KeyList>;
     /// Moves the expiry of a key later, counted from now.
-    async fn refresh_key(&self, account: &AccountId, key: &KeyId, period: Period) -> Result<KeyList>;
+    async fn refresh_key(&self, who: &SignedIn, key: &KeyId, period: Period) -> Result<KeyList>;
     /// Switches a key on or off.
-    async fn set_key_active(&self, account: &AccountId, key: &KeyId, active: bool) -> Result<KeyList>;
+    async fn set_key_active(&self, who: &SignedIn, key: &KeyId, active: bool) -> Result<KeyList>;
     /// Gives a key another secret; for the grace time the old one works too.
-    async fn rotate_key(&self, account: &AccountId, key: &KeyId, grace: Grace) -> Result<KeyList>;
+    async fn rotate_key(&self, who: &SignedIn, key: &KeyId, grace: Grace) -> Result<KeyList>;
     /// Ends the grace of an old secret at once.
-    async fn retire_key(&self, account: &AccountId, key: &KeyId) -> Result<KeyList>;
+    async fn retire_key(&self, who: &SignedIn, key: &KeyId) -> Result<KeyList>;
     /// Who used a key lately, and who was refused with it.
     async fn traffic(&self, account: &AccountId, key: &KeyId) -> Result<Traffic>;
     /// Deletes a key, if `confirm_name` is its name.
-    async fn delete_key(&self, account: &AccountId, key: &KeyId, confirm_name: &str) -> Result<KeyList>;
+    async fn delete_key(&self, who: &SignedIn, key: &KeyId, confirm_name: &str) -> Result<KeyList>;
 }
 
 /// The server behind this request.

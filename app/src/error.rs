@@ -22,9 +22,22 @@ pub enum Field {
     Email,
     /// The password to sign in with.
     Password,
+    /// The password that is to be changed.
+    CurrentPassword,
+    /// The password that takes its place.
+    NewPassword,
+    /// The password, to confirm that an account is to be deleted.
+    ConfirmPassword,
 }
 
 impl Field {
+    /// Whether it is a password, which no page gives back.
+    #[must_use]
+    pub fn is_password(name: &str) -> bool {
+        let passwords = [Self::Password, Self::CurrentPassword, Self::NewPassword, Self::ConfirmPassword];
+        passwords.iter().any(|field| field.name() == name)
+    }
+
     /// The name under which forms send it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -36,6 +49,9 @@ impl Field {
             Self::ConfirmName => "confirm_name",
             Self::Email => "email",
             Self::Password => "password",
+            Self::CurrentPassword => "current_password",
+            Self::NewPassword => "new_password",
+            Self::ConfirmPassword => "confirm_password",
         }
     }
 }
@@ -73,6 +89,8 @@ pub enum Problem {
     NotAnAddress,
     /// The password is easy to guess.
     Guessable,
+    /// It is not the account's password.
+    WrongPassword,
 }
 
 /// Why an action of the console was not done. It carries nothing that was typed.

@@ -11,6 +11,10 @@ pub const EVENTS: &str = "/settings/api-keys/events";
 pub const TRAFFIC: &str = "/settings/api-keys/traffic";
 /// How to put keys to use.
 pub const USE_IT: &str = "/settings/use-it";
+/// Password, sessions, and the end of the account.
+pub const ACCOUNT: &str = "/settings/account";
+/// Who did what, when and from where.
+pub const ACTIVITY: &str = "/settings/activity";
 /// What programs may call.
 pub const REFERENCE: &str = "/docs/api";
 /// Where somebody signed out is led.
@@ -102,10 +106,16 @@ pub enum Done {
     Deleted,
     /// The session has ended.
     SignedOut,
+    /// All sessions of the account have ended.
+    SignedOutEverywhere,
+    /// The account has another password.
+    PasswordChanged,
+    /// The account is gone.
+    AccountDeleted,
 }
 
 impl Done {
-    const NAMES: [(Self, &'static str); 9] = [
+    const NAMES: [(Self, &'static str); 12] = [
         (Self::Generated, "generated"),
         (Self::Renamed, "renamed"),
         (Self::Refreshed, "refreshed"),
@@ -115,6 +125,9 @@ impl Done {
         (Self::Retired, "retired"),
         (Self::Deleted, "deleted"),
         (Self::SignedOut, "signed-out"),
+        (Self::SignedOutEverywhere, "signed-out-everywhere"),
+        (Self::PasswordChanged, "password-changed"),
+        (Self::AccountDeleted, "account-deleted"),
     ];
 
     /// The address of `page` with this said on it.

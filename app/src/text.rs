@@ -201,6 +201,100 @@ pub mod use_it {
     pub const STREAM: &str = "A stream of events";
 }
 
+/// Settings → Account.
+#[cfg(feature = "ssr")]
+pub mod my_account {
+    pub const TITLE: &str = "Account";
+    pub const LEAD: &str = "Your password, where you are signed in, and the end of the account.";
+    pub const CHANGE_PASSWORD: &str = "Change password";
+    pub const CHANGE_LEAD: &str = "Your other sessions end; your API keys stay as they are.";
+    pub const CURRENT_PASSWORD: &str = "Current password";
+    pub const NEW_PASSWORD: &str = "New password";
+    pub const SESSIONS: &str = "Sessions";
+    pub const SESSIONS_LEAD: &str =
+        "Where you are signed in. A session ends after a day without use, and after 30 days at the latest.";
+    pub const THIS_SESSION: &str = "This session";
+    pub const UNKNOWN_BROWSER: &str = "Unknown browser";
+    pub const SIGN_OUT_EVERYWHERE: &str = "Sign out everywhere";
+    pub const DELETE: &str = "Delete account";
+    pub const DELETE_CONFIRM: &str = "I understand, delete my account";
+
+    /// Where and when a session began.
+    #[must_use]
+    pub fn began(date: &str, address: &str) -> String {
+        if address.is_empty() { format!("Since {date}") } else { format!("Since {date}, from {address}") }
+    }
+
+    /// When it was last seen.
+    #[must_use]
+    pub fn last_seen(span: &str) -> String {
+        format!("last seen {}", super::ago(span))
+    }
+
+    /// What goes with the account.
+    #[must_use]
+    pub fn delete_lead(keys: usize) -> String {
+        let keys = match keys {
+            0 => "You have no API keys.".to_owned(),
+            1 => "Your API key goes with it: every request with it is refused from then on.".to_owned(),
+            _ => format!("Your {keys} API keys go with it: every request with them is refused from then on."),
+        };
+        format!("This cannot be undone. {keys} To confirm, enter your password.")
+    }
+}
+
+/// Settings → Activity.
+#[cfg(feature = "ssr")]
+pub mod activity {
+    use crate::domain::activity::{Activity, What};
+    use crate::domain::rotation::Grace;
+    use crate::domain::timestamp::Timestamp;
+
+    pub const TITLE: &str = "Activity";
+    pub const LEAD: &str = "What was done to your account and your keys, when and from where. Kept for a year; nobody can change it.";
+    pub const EMPTY: &str = "Nothing was done yet.";
+    pub const NEWEST: &str = "Newest";
+    pub const OLDER: &str = "Older";
+    pub const PAGES: &str = "Pages of activity";
+    pub const ON_THE_SERVER: &str = "on the server";
+
+    /// Where from.
+    #[must_use]
+    pub fn from(address: &str) -> String {
+        if address.is_empty() { ON_THE_SERVER.to_owned() } else { format!("from {address}") }
+    }
+
+    /// What was done.
+    #[must_use]
+    pub fn what(done: &Activity) -> String {
+        let (key, became) = (&done.key_name, &done.became);
+        let until = || {
+            let at = became.parse().ok().map(Timestamp);
+            at.map_or_else(|| "does not expire".to_owned(), |at| format!("expires on {}", at.date()))
+        };
+        match done.what {
+            What::AccountMade => "Account created".to_owned(),
+            What::SignedIn => "Signed in".to_owned(),
+            What::SignInRefused => "Refused: a wrong password".to_owned(),
+            What::SignedOut => "Signed out".to_owned(),
+            What::SignedOutEverywhere => "Signed out everywhere".to_owned(),
+            What::PasswordChanged => "Password changed, other sessions ended".to_owned(),
+            What::KeyMade => format!("Key “{key}” generated, {}", until()),
+            What::KeyRenamed => format!("Key “{key}” renamed to “{became}”"),
+            What::KeyRefreshed => format!("Key “{key}” refreshed, {}", until()),
+            What::KeyRotated => {
+                let grace = Grace::parse(became).map(super::grace).unwrap_or_default();
+                format!("Key “{key}” rotated, the old secret works {grace}")
+            }
+            What::OldSecretRetired => format!("Old secret of key “{key}” retired"),
+            What::OldSecretReplaced => format!("Old secret of key “{key}” retired: the new one was used"),
+            What::KeySwitchedOn => format!("Key “{key}” switched on"),
+            What::KeySwitchedOff => format!("Key “{key}” switched off"),
+            What::KeyDeleted => format!("Key “{key}” deleted"),
+        }
+    }
+}
+
 /// What programs may call.
 #[cfg(feature = "ssr")]
 pub mod reference {
@@ -325,6 +419,9 @@ pub fn done(done: Done) -> &'static str {
         Done::Retired => "Old secret retired",
         Done::Deleted => "API key deleted",
         Done::SignedOut => "You are signed out",
+        Done::SignedOutEverywhere => "You are signed out everywhere",
+        Done::PasswordChanged => "Password changed. Your other sessions have ended.",
+        Done::AccountDeleted => "Your account is deleted, and its keys are refused",
     }
 }
 
@@ -335,6 +432,11 @@ pub fn problem(field: Field, problem: Problem) -> String {
         (Field::Name, Problem::Empty) => "Enter a name for the key.".to_owned(),
         (Field::Email, Problem::Empty) => "Enter your e-mail address.".to_owned(),
         (Field::Password, Problem::Empty) => "Enter a password.".to_owned(),
+        (Field::NewPassword, Problem::Empty) => "Enter a new password.".to_owned(),
+        (Field::CurrentPassword | Field::ConfirmPassword, Problem::Empty) => {
+            "Enter your password.".to_owned()
+        }
+        (_, Problem::WrongPassword) => "This is not your password.".to_owned(),
         (Field::ConfirmName, _) => "This is not the name of the key. Enter it exactly as shown.".to_owned(),
         (Field::ExpireIn, Problem::NotLater) => {
             "The key already lives longer than this. Choose a longer period.".to_owned()

@@ -2,7 +2,8 @@
 //! every state, one with three keys, one with ten. Keys that have expired were made in the past, by a clock
 //! that is set.
 
-use app::domain::account::{AccountId, Email, Password};
+use app::backend::SignedIn;
+use app::domain::account::{Email, Password};
 use app::domain::api_key::KeyId;
 use app::domain::description::Description;
 use app::domain::expiry::Period;
@@ -72,21 +73,19 @@ struct Seed {
 }
 
 impl Seed {
-    async fn account(&self, email: &str) -> Result<AccountId, Box<dyn Error>> {
+    async fn account(&self, email: &str) -> Result<SignedIn, Box<dyn Error>> {
+        let typed = email;
         let email = Email::parse(email).map_err(|problem| format!("{problem:?}"))?;
         let password = Password::parse_new(PASSWORD).map_err(|problem| format!("{problem:?}"))?;
         let rng = &mut UnwrapErr(SysRng);
-        Ok(self
-            .console
-            .accounts
-            .add(email, password, true, rng)
-            .await
-            .map_err(|error| format!("{error:?}"))?)
+        let added = self.console.accounts.add(email, password, true, String::new(), rng).await;
+        let account = added.map_err(|error| format!("{error:?}"))?;
+        Ok(SignedIn { account, email: typed.to_owned(), address: "198.51.100.7".to_owned() })
     }
 
     async fn key(
         &self,
-        account: &AccountId,
+        who: &SignedIn,
         at: Timestamp,
         name: &str,
         period: Period,
@@ -96,7 +95,7 @@ impl Seed {
         let name = KeyName::parse(name).map_err(|problem| format!("{problem:?}"))?;
         let description = Description::parse(description).map_err(|problem| format!("{problem:?}"))?;
         let rng = &mut UnwrapErr(SysRng);
-        let made = self.console.keys.create(account, name, period, description, rng).await;
+        let made = self.console.keys.create(who, name, period, description, rng).await;
         let list = made.map_err(|error| format!("{error:?}"))?;
         Ok(list.new.ok_or("no key")?.id)
     }

@@ -3,12 +3,18 @@
 use crate::clock::Clock;
 use crate::passwords::{Passwords, judge};
 use crate::store::accounts::{self, Insertion, NewAccount};
-use crate::store::{AccountRow, Store, StoreError, detached, sessions};
+use crate::store::activity::{self, NewActivity};
+use crate::store::{AccountRow, Store, StoreError, Tx, detached, sessions};
 use crate::throttle::Throttle;
+use crate::verification::secrets::Secrets;
+use app::backend::SignedIn;
 use app::domain::account::{AccountId, Email, Password};
+use app::domain::activity::What;
+use app::domain::timestamp::Timestamp;
 use app::error::{ConsoleError, Field, Problem};
 use rand::CryptoRng;
 use std::net::IpAddr;
+use tokio_util::task::TaskTracker;
 
 /// Makes accounts and lets them in.
 #[derive(Clone, Debug)]
@@ -23,6 +29,8 @@ pub struct Accounts {
     pub throttle: Throttle,
     /// Whether anybody may make an account, and not only the first visitor.
     pub is_open: bool,
+    /// What is written down while nobody waits for it; the server does before it stops.
+    pub background: TaskTracker,
 }
 
 impl Accounts {
@@ -49,10 +57,10 @@ impl Accounts {
             return Err(ConsoleError::SignUpsClosed);
         }
         self.throttle.sign_up(client)?;
-        self.add(email, password, self.is_open, rng).await
+        self.add(email, password, self.is_open, client.to_string(), rng).await
     }
 
-    /// Makes an account.
+    /// Makes an account. `address` is where it is made from; empty: on the server itself.
     ///
     /// # Errors
     /// As [`Accounts::sign_up`].
@@ -61,6 +69,7 @@ impl Accounts {
         email: Email,
         password: Password,
         is_open: bool,
+        address: String,
         rng: &mut (impl CryptoRng + Send),
     ) -> Result<AccountId, ConsoleError> {
         judge(&password, &email).map_err(|problem| ConsoleError::field(Field::Password, problem))?;
@@ -75,6 +84,7 @@ impl Accounts {
                 Insertion::Taken => return Err(ConsoleError::field(Field::Email, Problem::Taken)),
                 Insertion::Closed => return Err(ConsoleError::SignUpsClosed),
             }
+            record(&mut tx, &id, created_at, What::AccountMade, &address).await?;
             tx.commit().await.map_err(StoreError::from)?;
             tracing::info!(account = id.0, "account made");
             Ok(id)
@@ -96,38 +106,135 @@ impl Accounts {
         self.throttle.sign_in(email, client)?;
         let account = self.store.account_by_email(email).await?;
         let hash = account.as_ref().map(|account| account.password_hash.as_str());
-        if self.passwords.verify(password, hash).await?
-            && let Some(account) = account
-        {
-            return Ok(AccountId(account.id));
+        let is_right = self.passwords.verify(password, hash).await?;
+        let Some(account) = account.map(|account| AccountId(account.id)) else {
+            tracing::info!(%client, "sign-in refused: unknown address");
+            return Err(ConsoleError::WrongCredentials);
+        };
+        if is_right {
+            self.note(&account, What::SignedIn, &client.to_string()).await?;
+            return Ok(account);
         }
-        tracing::info!(%client, "sign-in refused");
+        tracing::info!(%client, account = account.0, "sign-in refused: wrong password");
+        // Nobody waits for it: the answer would take longer than for an unknown address.
+        let accounts = self.clone();
+        self.background.spawn(async move {
+            if let Err(error) = accounts.note(&account, What::SignInRefused, &client.to_string()).await {
+                tracing::error!(?error, "a refused sign-in was not written down");
+            }
+        });
         Err(ConsoleError::WrongCredentials)
     }
 
-    /// Gives an account another password and ends its sessions.
+    /// Writes down what was done to an account.
     ///
     /// # Errors
-    /// A guessable password, or no such account.
-    pub async fn set_password(
-        &self,
-        email: Email,
-        password: Password,
-        rng: &mut (impl CryptoRng + Send),
-    ) -> Result<(), ConsoleError> {
-        judge(&password, &email).map_err(|problem| ConsoleError::field(Field::Password, problem))?;
-        let password_hash = self.passwords.hash(&password, rng).await?;
-        let store = self.store.clone();
+    /// The database does not answer.
+    pub async fn note(&self, account: &AccountId, what: What, address: &str) -> Result<(), ConsoleError> {
+        let (store, now) = (self.store.clone(), self.clock.now());
+        let (account, address) = (account.clone(), address.to_owned());
         detached(async move {
             let mut tx = store.begin().await?;
-            if !accounts::set_password(&mut tx, &email, &password_hash).await? {
-                return Err(ConsoleError::WrongCredentials);
+            record(&mut tx, &account, now, what, &address).await?;
+            Ok(tx.commit().await.map_err(StoreError::from)?)
+        })
+        .await
+    }
+
+    /// Gives an account another password and ends all its sessions. Whoever is signed in says the `old` one again,
+    /// which is throttled like a sign-in; the operator need not.
+    ///
+    /// # Errors
+    /// Another old password, a guessable new one, or too many attempts.
+    pub async fn set_password(
+        &self,
+        account: &AccountRow,
+        old: Option<(Password, IpAddr)>,
+        new: Password,
+        rng: &mut (impl CryptoRng + Send),
+    ) -> Result<(), ConsoleError> {
+        let email = Email::parse(&account.email).map_err(|_| ConsoleError::Internal)?;
+        let id = AccountId(account.id.clone());
+        let (field, address) = match old {
+            Some((old, client)) => {
+                self.confirm(account, &email, &old, client, Field::CurrentPassword).await?;
+                (Field::NewPassword, client.to_string())
             }
-            sessions::delete_all_of(&mut tx, &email).await?;
+            None => (Field::Password, String::new()),
+        };
+        judge(&new, &email).map_err(|problem| ConsoleError::field(field, problem))?;
+        let (old_hash, new_hash) = (account.password_hash.clone(), self.passwords.hash(&new, rng).await?);
+        let (store, now) = (self.store.clone(), self.clock.now());
+        detached(async move {
+            let mut tx = store.begin().await?;
+            if !accounts::set_password(&mut tx, &id, &old_hash, &new_hash).await? {
+                // Somebody else has changed it meanwhile, or deleted the account.
+                return Err(ConsoleError::SignedOut);
+            }
+            sessions::delete_all_of(&mut tx, &id).await?;
+            record(&mut tx, &id, now, What::PasswordChanged, &address).await?;
             tx.commit().await.map_err(StoreError::from)?;
+            tracing::info!(account = id.0, "password changed");
             Ok(())
         })
         .await
+    }
+
+    /// Ends all sessions of an account.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn sign_out_everywhere(&self, who: &SignedIn) -> Result<(), ConsoleError> {
+        let (store, now, who) = (self.store.clone(), self.clock.now(), who.clone());
+        detached(async move {
+            let mut tx = store.begin().await?;
+            sessions::delete_all_of(&mut tx, &who.account).await?;
+            record(&mut tx, &who.account, now, What::SignedOutEverywhere, &who.address).await?;
+            Ok(tx.commit().await.map_err(StoreError::from)?)
+        })
+        .await
+    }
+
+    /// Deletes an account with everything that it owns, if this is its password. Its keys are refused once this is
+    /// answered.
+    ///
+    /// # Errors
+    /// Another password, or too many attempts.
+    pub async fn delete(
+        &self,
+        secrets: &Secrets,
+        account: &AccountRow,
+        password: &Password,
+        client: IpAddr,
+    ) -> Result<(), ConsoleError> {
+        let email = Email::parse(&account.email).map_err(|_| ConsoleError::Internal)?;
+        self.confirm(account, &email, password, client, Field::ConfirmPassword).await?;
+        let (secrets, id) = (secrets.clone(), AccountId(account.id.clone()));
+        detached(async move {
+            let mut change = secrets.begin(&id).await?;
+            accounts::delete(&mut change.tx, &id).await?;
+            change.commit().await?;
+            tracing::info!(account = id.0, %client, "account deleted");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes sure that who is signed in knows the password (OWASP ASVS 5.0, 7.5.1).
+    async fn confirm(
+        &self,
+        account: &AccountRow,
+        email: &Email,
+        password: &Password,
+        client: IpAddr,
+        field: Field,
+    ) -> Result<(), ConsoleError> {
+        self.throttle.sign_in(email, client)?;
+        if self.passwords.verify(password, Some(&account.password_hash)).await? {
+            return Ok(());
+        }
+        self.note(&AccountId(account.id.clone()), What::SignInRefused, &client.to_string()).await?;
+        Err(ConsoleError::field(field, Problem::WrongPassword))
     }
 
     /// All accounts, oldest first.
@@ -137,6 +244,17 @@ impl Accounts {
     pub async fn list(&self) -> Result<Vec<AccountRow>, ConsoleError> {
         Ok(self.store.accounts().await?)
     }
+}
+
+/// Writes down what is done to an account in the same transaction.
+async fn record(
+    tx: &mut Tx,
+    account: &AccountId,
+    at: Timestamp,
+    what: What,
+    address: &str,
+) -> Result<(), StoreError> {
+    activity::insert(tx, &NewActivity { account, at, what, key: ("", ""), became: "", address }).await
 }
 
 /// A new handle: a UUID of version 7 (RFC 9562), which sorts by time, as 32 hex digits.

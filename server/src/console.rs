@@ -8,16 +8,18 @@ use crate::http::client::Client;
 use crate::keys::Keys;
 use crate::passwords::Passwords;
 use crate::sessions::{self, DatabaseSessions};
-use crate::store::Store;
+use crate::store::{AccountRow, Store};
 use crate::throttle::{Refusals, Throttle};
 use crate::verification::Verifier;
-use app::backend::{Backend, Operation, Result, SignedIn};
+use app::backend::{AccountPage, Backend, Operation, Result, SessionView, SignedIn};
 use app::domain::account::{AccountId, Email, Password};
+use app::domain::activity::{ActivityPage, What};
 use app::domain::api_key::{KeyId, KeyList};
 use app::domain::description::Description;
 use app::domain::expiry::Period;
 use app::domain::key_name::KeyName;
 use app::domain::rotation::Grace;
+use app::domain::timestamp::Timestamp;
 use app::domain::traffic::Traffic;
 use app::error::ConsoleError;
 use async_trait::async_trait;
@@ -27,7 +29,7 @@ use axum::http::{Extensions, HeaderMap};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use tokio_util::sync::CancellationToken;
-use tower_sessions::Session;
+use tokio_util::task::TaskTracker;
 
 /// Everything that a request may need.
 #[derive(Clone, Debug)]
@@ -83,6 +85,7 @@ pub fn accounts(store: Store, clock: Clock, options: &ServeOptions) -> Result<Ac
         passwords: Passwords::new(permits, &mut system_rng())?,
         throttle: Throttle::default(),
         is_open: options.sign_ups == SignUps::Open,
+        background: TaskTracker::new(),
     })
 }
 
@@ -98,17 +101,16 @@ impl Console {
         let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
         Origin { is_https, authority: host.to_owned() }
     }
-}
 
-/// The session of a request, which the session layer has put there.
-fn session(request: &Parts) -> Result<&Session> {
-    request.extensions.get::<Session>().ok_or(ConsoleError::Internal)
+    async fn row_of(&self, who: &SignedIn) -> Result<AccountRow> {
+        self.accounts.store.account(&who.account).await?.ok_or(ConsoleError::SignedOut)
+    }
 }
 
 #[async_trait]
 impl Backend for Console {
     async fn signed_in(&self, request: &Parts) -> Result<Option<SignedIn>> {
-        sessions::signed_in(session(request)?).await
+        sessions::signed_in(&request.extensions).await
     }
 
     fn operations(&self) -> Vec<Operation> {
@@ -132,17 +134,64 @@ impl Backend for Console {
             .accounts
             .sign_up(email, password, Client::address_of(&request.extensions), &mut system_rng())
             .await?;
-        sessions::begin(session(request)?, &account).await
+        sessions::begin(request, &account).await
     }
 
     async fn sign_in(&self, request: &Parts, email: Email, password: Password) -> Result<()> {
         let account =
             self.accounts.authenticate(&email, &password, Client::address_of(&request.extensions)).await?;
-        sessions::begin(session(request)?, &account).await
+        sessions::begin(request, &account).await
     }
 
     async fn sign_out(&self, request: &Parts) -> Result<()> {
-        sessions::end(session(request)?).await
+        if let Some(who) = self.signed_in(request).await? {
+            self.accounts.note(&who.account, What::SignedOut, &who.address).await?;
+        }
+        sessions::end(sessions::of(&request.extensions)?).await
+    }
+
+    async fn account(&self, request: &Parts, who: &SignedIn) -> Result<AccountPage> {
+        let current = sessions::of(&request.extensions)?.id().map(|id| sessions::hash(&id));
+        let sessions = self.sessions.of_account(&who.account).await?;
+        let list = self.keys.list(&who.account).await?;
+        let sessions = sessions.into_iter().map(|row| SessionView {
+            created_at: Timestamp(row.created_at),
+            last_seen_at: Timestamp(row.last_seen_at),
+            address: row.address,
+            agent: row.agent,
+            is_current: current.as_ref() == Some(&row.id_hash),
+        });
+        Ok(AccountPage { sessions: sessions.collect(), keys: list.keys.len(), now: list.now })
+    }
+
+    async fn change_password(
+        &self,
+        request: &Parts,
+        who: &SignedIn,
+        current: Password,
+        new: Password,
+    ) -> Result<()> {
+        let row = self.row_of(who).await?;
+        let client = Client::address_of(&request.extensions);
+        self.accounts.set_password(&row, Some((current, client)), new, &mut system_rng()).await?;
+        // The session that asked has ended with the others, and goes on under another id (OWASP ASVS 5.0, 7.2.4).
+        sessions::begin(request, &who.account).await
+    }
+
+    async fn sign_out_everywhere(&self, request: &Parts, who: &SignedIn) -> Result<()> {
+        self.accounts.sign_out_everywhere(who).await?;
+        sessions::end(sessions::of(&request.extensions)?).await
+    }
+
+    async fn delete_account(&self, request: &Parts, who: &SignedIn, password: Password) -> Result<()> {
+        let row = self.row_of(who).await?;
+        let client = Client::address_of(&request.extensions);
+        self.accounts.delete(&self.keys.verifier.secrets, &row, &password, client).await?;
+        sessions::end(sessions::of(&request.extensions)?).await
+    }
+
+    async fn activity(&self, account: &AccountId, before: Option<i64>) -> Result<ActivityPage> {
+        Ok(self.accounts.store.activity(account, before).await?)
     }
 
     async fn keys(&self, account: &AccountId) -> Result<KeyList> {
@@ -151,39 +200,39 @@ impl Backend for Console {
 
     async fn create_key(
         &self,
-        account: &AccountId,
+        who: &SignedIn,
         name: KeyName,
         period: Period,
         description: Description,
     ) -> Result<KeyList> {
-        self.keys.create(account, name, period, description, &mut system_rng()).await
+        self.keys.create(who, name, period, description, &mut system_rng()).await
     }
 
-    async fn rename_key(&self, account: &AccountId, key: &KeyId, name: KeyName) -> Result<KeyList> {
-        self.keys.rename(account, key, name).await
+    async fn rename_key(&self, who: &SignedIn, key: &KeyId, name: KeyName) -> Result<KeyList> {
+        self.keys.rename(who, key, name).await
     }
 
-    async fn refresh_key(&self, account: &AccountId, key: &KeyId, period: Period) -> Result<KeyList> {
-        self.keys.refresh(account, key, period).await
+    async fn refresh_key(&self, who: &SignedIn, key: &KeyId, period: Period) -> Result<KeyList> {
+        self.keys.refresh(who, key, period).await
     }
 
-    async fn set_key_active(&self, account: &AccountId, key: &KeyId, active: bool) -> Result<KeyList> {
-        self.keys.set_active(account, key, active).await
+    async fn set_key_active(&self, who: &SignedIn, key: &KeyId, active: bool) -> Result<KeyList> {
+        self.keys.set_active(who, key, active).await
     }
 
-    async fn rotate_key(&self, account: &AccountId, key: &KeyId, grace: Grace) -> Result<KeyList> {
-        self.keys.rotate(account, key, grace, &mut system_rng()).await
+    async fn rotate_key(&self, who: &SignedIn, key: &KeyId, grace: Grace) -> Result<KeyList> {
+        self.keys.rotate(who, key, grace, &mut system_rng()).await
     }
 
-    async fn retire_key(&self, account: &AccountId, key: &KeyId) -> Result<KeyList> {
-        self.keys.retire(account, key).await
+    async fn retire_key(&self, who: &SignedIn, key: &KeyId) -> Result<KeyList> {
+        self.keys.retire(who, key).await
     }
 
     async fn traffic(&self, account: &AccountId, key: &KeyId) -> Result<Traffic> {
         self.keys.traffic(account, key).await
     }
 
-    async fn delete_key(&self, account: &AccountId, key: &KeyId, confirm_name: &str) -> Result<KeyList> {
-        self.keys.delete(account, key, confirm_name).await
+    async fn delete_key(&self, who: &SignedIn, key: &KeyId, confirm_name: &str) -> Result<KeyList> {
+        self.keys.delete(who, key, confirm_name).await
     }
 }

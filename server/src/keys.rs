@@ -2,10 +2,13 @@
 
 use crate::accounts::new_id;
 use crate::secret::PlainSecret;
+use crate::store::activity::{self, NewActivity};
 use crate::store::api_keys::{self, Change, NewApiKey, NewSecretRow};
 use crate::store::{Store, StoreError, Tx, detached, traffic};
 use crate::verification::{Verifier, parse_id};
+use app::backend::SignedIn;
 use app::domain::account::AccountId;
+use app::domain::activity::{ACTIVITY_KEPT_FOR, What};
 use app::domain::api_key::{ApiKey, EXPIRED_KEPT_FOR, KeyId, KeyList, NewSecret};
 use app::domain::description::Description;
 use app::domain::expiry::Period;
@@ -39,7 +42,7 @@ impl Keys {
     /// A name that is taken, or the limit of keys.
     pub async fn create(
         &self,
-        account: &AccountId,
+        who: &SignedIn,
         name: KeyName,
         period: Period,
         description: Description,
@@ -56,7 +59,7 @@ impl Keys {
             last_four: secret.last_four().to_owned(),
             expires_at: period.expires_at(now),
         };
-        let mut list = self.change(account, now, Edit::Create(new)).await?;
+        let mut list = self.change(who, now, Edit::Create(new)).await?;
         list.new = Some(NewSecret { id, secret: secret.reveal().to_owned() });
         Ok(list)
     }
@@ -65,13 +68,8 @@ impl Keys {
     ///
     /// # Errors
     /// A name that is taken, or no such key.
-    pub async fn rename(
-        &self,
-        account: &AccountId,
-        key: &KeyId,
-        name: KeyName,
-    ) -> Result<KeyList, ConsoleError> {
-        self.change(account, self.now(), Edit::Rename(key.clone(), name)).await
+    pub async fn rename(&self, who: &SignedIn, key: &KeyId, name: KeyName) -> Result<KeyList, ConsoleError> {
+        self.change(who, self.now(), Edit::Rename(key.clone(), name)).await
     }
 
     /// Moves the expiry of a key later, counted from now.
@@ -80,11 +78,12 @@ impl Keys {
     /// A period that ends too early, an expired key, or no such key.
     pub async fn refresh(
         &self,
-        account: &AccountId,
+        who: &SignedIn,
         key: &KeyId,
         period: Period,
     ) -> Result<KeyList, ConsoleError> {
-        self.change(account, self.now(), Edit::Refresh(key.clone(), period)).await
+        let now = self.now();
+        self.change(who, now, Edit::Refresh(key.clone(), period.expires_at(now))).await
     }
 
     /// Switches a key on or off.
@@ -93,11 +92,11 @@ impl Keys {
     /// An expired key, or no such key.
     pub async fn set_active(
         &self,
-        account: &AccountId,
+        who: &SignedIn,
         key: &KeyId,
         active: bool,
     ) -> Result<KeyList, ConsoleError> {
-        self.change(account, self.now(), Edit::SetActive(key.clone(), active)).await
+        self.change(who, self.now(), Edit::SetActive(key.clone(), active)).await
     }
 
     /// Deletes a key for ever, if `confirm_name` is its name.
@@ -106,11 +105,11 @@ impl Keys {
     /// Another name, or no such key.
     pub async fn delete(
         &self,
-        account: &AccountId,
+        who: &SignedIn,
         key: &KeyId,
         confirm_name: &str,
     ) -> Result<KeyList, ConsoleError> {
-        self.change(account, self.now(), Edit::Delete(key.clone(), confirm_name.to_owned())).await
+        self.change(who, self.now(), Edit::Delete(key.clone(), confirm_name.to_owned())).await
     }
 
     /// Gives a key another secret; for the grace time the old one works too.
@@ -119,20 +118,15 @@ impl Keys {
     /// A rotation that has not ended yet, an expired key, or no such key.
     pub async fn rotate(
         &self,
-        account: &AccountId,
+        who: &SignedIn,
         key: &KeyId,
         grace: Grace,
         rng: &mut impl CryptoRng,
     ) -> Result<KeyList, ConsoleError> {
         let now = self.now();
         let secret = PlainSecret::generate(&self.verifier.prefix, rng);
-        let new = NewSecretRow {
-            digest: secret.digest(),
-            last_four: secret.last_four().to_owned(),
-            old_until: grace.ends_at(now),
-            old_ends_on_use: grace == Grace::FirstUse,
-        };
-        let mut list = self.change(account, now, Edit::Rotate(key.clone(), new)).await?;
+        let new = NewSecretRow { digest: secret.digest(), last_four: secret.last_four().to_owned(), grace };
+        let mut list = self.change(who, now, Edit::Rotate(key.clone(), new)).await?;
         list.new = Some(NewSecret { id: key.clone(), secret: secret.reveal().to_owned() });
         Ok(list)
     }
@@ -141,21 +135,36 @@ impl Keys {
     ///
     /// # Errors
     /// No such key.
-    pub async fn retire(&self, account: &AccountId, key: &KeyId) -> Result<KeyList, ConsoleError> {
-        self.change(account, self.now(), Edit::Retire(key.clone())).await
+    pub async fn retire(&self, who: &SignedIn, key: &KeyId) -> Result<KeyList, ConsoleError> {
+        self.change(who, self.now(), Edit::Retire(key.clone())).await
     }
 
     /// Makes one change and reads the list, in one transaction: what is answered is what was committed, and
     /// no error after a commit can lose a secret.
-    async fn change(&self, account: &AccountId, now: Timestamp, edit: Edit) -> Result<KeyList, ConsoleError> {
-        let (keys, account) = (self.clone(), account.clone());
+    async fn change(&self, who: &SignedIn, now: Timestamp, edit: Edit) -> Result<KeyList, ConsoleError> {
+        let (keys, who) = (self.clone(), who.clone());
         detached(async move {
-            let mut change = keys.verifier.secrets.begin(&account).await?;
-            let (what, key) = edit.subject();
-            edit.apply(&mut change.tx, &account, now).await?;
-            let rows = api_keys::list(&mut *change.tx, &account, now).await?;
+            let account = &who.account;
+            let mut change = keys.verifier.secrets.begin(account).await?;
+            let (what, became) = edit.activity();
+            let key = edit.key().clone();
+            let name = match &edit {
+                Edit::Create(new) => Some(new.name.as_str().to_owned()),
+                _ => api_keys::name(&mut change.tx, account, &key).await?,
+            };
+            edit.apply(&mut change.tx, account, now).await?;
+            let done = NewActivity {
+                account,
+                at: now,
+                what,
+                key: (key.as_str(), &name.unwrap_or_default()),
+                became: &became,
+                address: &who.address,
+            };
+            activity::insert(&mut change.tx, &done).await?;
+            let rows = api_keys::list(&mut *change.tx, account, now).await?;
             change.commit().await?;
-            tracing::info!(key, account = account.0, "key {what}");
+            tracing::info!(key = key.as_str(), account = account.0, "{}", what.name());
             Ok(keys.listed(now, rows))
         })
         .await
@@ -189,6 +198,7 @@ impl Keys {
         detached(async move {
             let mut tx = store.begin().await?;
             traffic::forget(&mut tx, now.plus(-TRAFFIC_KEPT_FOR)).await?;
+            activity::forget(&mut tx, now.plus(-ACTIVITY_KEPT_FOR)).await?;
             Ok(tx.commit().await?)
         })
         .await
@@ -228,7 +238,7 @@ impl Keys {
 enum Edit {
     Create(NewApiKey),
     Rename(KeyId, KeyName),
-    Refresh(KeyId, Period),
+    Refresh(KeyId, Option<Timestamp>),
     SetActive(KeyId, bool),
     Rotate(KeyId, NewSecretRow),
     Retire(KeyId),
@@ -236,19 +246,31 @@ enum Edit {
 }
 
 impl Edit {
-    /// What is logged of it.
-    fn subject(&self) -> (&'static str, String) {
-        let (what, key) = match self {
-            Self::Create(new) => ("made", &new.id),
-            Self::Rename(key, _) => ("renamed", key),
-            Self::Refresh(key, _) => ("refreshed", key),
-            Self::SetActive(key, true) => ("switched on", key),
-            Self::SetActive(key, false) => ("switched off", key),
-            Self::Rotate(key, _) => ("rotated", key),
-            Self::Retire(key) => ("old secret retired", key),
-            Self::Delete(key, _) => ("deleted", key),
-        };
-        (what, key.as_str().to_owned())
+    fn key(&self) -> &KeyId {
+        match self {
+            Self::Create(new) => &new.id,
+            Self::Rename(key, _)
+            | Self::Refresh(key, _)
+            | Self::SetActive(key, _)
+            | Self::Rotate(key, _)
+            | Self::Retire(key)
+            | Self::Delete(key, _) => key,
+        }
+    }
+
+    /// What it is to its owner, and what the key becomes.
+    fn activity(&self) -> (What, String) {
+        let moment = |at: Option<Timestamp>| at.map(|at| at.0.to_string()).unwrap_or_default();
+        match self {
+            Self::Create(new) => (What::KeyMade, moment(new.expires_at)),
+            Self::Rename(_, name) => (What::KeyRenamed, name.as_str().to_owned()),
+            Self::Refresh(_, until) => (What::KeyRefreshed, moment(*until)),
+            Self::SetActive(_, true) => (What::KeySwitchedOn, String::new()),
+            Self::SetActive(_, false) => (What::KeySwitchedOff, String::new()),
+            Self::Rotate(_, new) => (What::KeyRotated, new.grace.value().to_owned()),
+            Self::Retire(_) => (What::OldSecretRetired, String::new()),
+            Self::Delete(..) => (What::KeyDeleted, String::new()),
+        }
     }
 
     async fn apply(self, tx: &mut Tx, account: &AccountId, now: Timestamp) -> Result<(), ConsoleError> {
@@ -259,9 +281,7 @@ impl Edit {
                 api_keys::insert(tx, account, &new, now).await?
             }
             Self::Rename(key, name) => api_keys::rename(tx, account, &key, &name).await?,
-            Self::Refresh(key, period) => {
-                api_keys::refresh(tx, account, &key, period.expires_at(now), now).await?
-            }
+            Self::Refresh(key, until) => api_keys::refresh(tx, account, &key, until, now).await?,
             Self::SetActive(key, active) => api_keys::set_active(tx, account, &key, active, now).await?,
             Self::Rotate(key, new) => api_keys::rotate(tx, account, &key, &new, now).await?,
             Self::Retire(key) => api_keys::retire(tx, account, &key, now).await?,

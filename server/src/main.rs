@@ -44,7 +44,8 @@ async fn account(command: AccountCommand) -> Result<(), Box<dyn Error>> {
         AccountCommand::Add { email, database } => {
             let (accounts, email) = (accounts(database).await?, told(Field::Email, Email::parse(&email))?);
             let password = read_password()?;
-            let account = accounts.add(email, password, true, &mut system_rng()).await.map_err(tell)?;
+            let account =
+                accounts.add(email, password, true, String::new(), &mut system_rng()).await.map_err(tell)?;
             println!("{}", account.0);
         }
         AccountCommand::List { database } => {
@@ -55,12 +56,9 @@ async fn account(command: AccountCommand) -> Result<(), Box<dyn Error>> {
         AccountCommand::SetPassword { email, database } => {
             let (accounts, email) = (accounts(database).await?, told(Field::Email, Email::parse(&email))?);
             let password = read_password()?;
-            match accounts.set_password(email, password, &mut system_rng()).await {
-                Err(ConsoleError::WrongCredentials) => {
-                    return Err("there is no account with this address".into());
-                }
-                done => done.map_err(tell)?,
-            }
+            let account = accounts.store.account_by_email(&email).await?;
+            let account = account.ok_or("there is no account with this address")?;
+            accounts.set_password(&account, None, password, &mut system_rng()).await.map_err(tell)?;
             println!("The password is changed and all sessions of the account have ended.");
         }
     }

@@ -4,13 +4,17 @@
 //! while nothing is written and knows no absolute limit (OWASP ASVS 5.0, 7.3.1 and 7.3.2).
 
 use crate::clock::Clock;
-use crate::store::sessions::ListedSession;
+use crate::http::client::Client;
+use crate::store::sessions::{ListedSession, NewSession};
 use crate::store::{Store, StoreError, detached, sessions};
 use app::backend::SignedIn;
 use app::domain::account::AccountId;
 use app::domain::timestamp::{DAY, HOUR, MINUTE, Timestamp};
 use app::error::ConsoleError;
 use async_trait::async_trait;
+use axum::http::Extensions;
+use axum::http::header::USER_AGENT;
+use axum::http::request::Parts;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use time::OffsetDateTime;
@@ -27,6 +31,10 @@ const TOUCH_EVERY: i64 = MINUTE;
 
 const ACCOUNT: &str = "account";
 const EMAIL: &str = "email";
+const ADDRESS: &str = "address";
+const AGENT: &str = "agent";
+/// Bytes of a `User-Agent` that are remembered.
+const AGENT_LENGTH: usize = 200;
 
 /// How long the browser keeps the cookie.
 #[must_use]
@@ -34,16 +42,28 @@ pub fn cookie_lifetime() -> Expiry {
     Expiry::OnInactivity(time::Duration::milliseconds(ABSOLUTE_LIMIT))
 }
 
-/// The account whose session this is.
+/// Who sends a request with these extensions.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn signed_in(session: &Session) -> std::result::Result<Option<SignedIn>, ConsoleError> {
+pub async fn signed_in(request: &Extensions) -> std::result::Result<Option<SignedIn>, ConsoleError> {
+    let session = of(request)?;
     let value = async |key| session.get::<String>(key).await.map_err(|error| unavailable(&error));
     match (value(ACCOUNT).await?, value(EMAIL).await?) {
-        (Some(account), Some(email)) => Ok(Some(SignedIn { account: AccountId(account), email })),
+        (Some(account), Some(email)) => {
+            let address = Client::address_of(request).to_string();
+            Ok(Some(SignedIn { account: AccountId(account), email, address }))
+        }
         _ => Ok(None),
     }
+}
+
+/// The session of a request, which the session layer has put there.
+///
+/// # Errors
+/// There is none: the route is outside that layer.
+pub fn of(request: &Extensions) -> std::result::Result<&Session, ConsoleError> {
+    request.get::<Session>().ok_or(ConsoleError::Internal)
 }
 
 /// Begins a session, always with a new id: one that somebody planted is never taken on (OWASP ASVS 5.0,
@@ -51,10 +71,14 @@ pub async fn signed_in(session: &Session) -> std::result::Result<Option<SignedIn
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn begin(session: &Session, account: &AccountId) -> std::result::Result<(), ConsoleError> {
+pub async fn begin(request: &Parts, account: &AccountId) -> std::result::Result<(), ConsoleError> {
+    let session = of(&request.extensions)?;
+    let agent = request.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     let begun = async {
         session.cycle_id().await?;
         session.insert(ACCOUNT, &account.0).await?;
+        session.insert(ADDRESS, Client::address_of(&request.extensions)).await?;
+        session.insert(AGENT, agent.get(..AGENT_LENGTH).unwrap_or(agent)).await?;
         session.save().await
     };
     begun.await.map_err(|error| unavailable(&error))
@@ -101,14 +125,20 @@ fn failed(error: StoreError) -> Error {
 impl SessionStore for DatabaseSessions {
     /// A session is made when somebody signs in, and never otherwise.
     async fn create(&self, record: &mut Record) -> Result<()> {
-        let Some(account) = record.data.get(ACCOUNT).and_then(|account| account.as_str()) else {
+        let text = |key| record.data.get(key).and_then(|value| value.as_str()).map(ToOwned::to_owned);
+        let Some(account) = text(ACCOUNT) else {
             return Err(Error::Encode("a session belongs to an account".to_owned()));
         };
+        let new = NewSession {
+            id_hash: hash(&record.id),
+            account: AccountId(account),
+            address: text(ADDRESS).unwrap_or_default(),
+            agent: text(AGENT).unwrap_or_default(),
+        };
         let (store, now) = (self.store.clone(), self.clock.now());
-        let (id, account) = (hash(&record.id), AccountId(account.to_owned()));
         detached(async move {
             let mut tx = store.begin().await?;
-            sessions::insert(&mut tx, &id, &account, now).await?;
+            sessions::insert(&mut tx, &new, now).await?;
             Ok(tx.commit().await?)
         })
         .await

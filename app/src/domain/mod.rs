@@ -2,6 +2,8 @@
 //! functions without side effects that take the present moment as an argument.
 
 pub mod account;
+#[cfg(feature = "ssr")]
+pub mod activity;
 pub mod api_key;
 pub mod description;
 pub mod expiry;

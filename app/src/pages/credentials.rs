@@ -95,32 +95,61 @@ pub(super) fn CredentialsForm(
                     aria-describedby="email-error"
                     aria-invalid=refusal.of(Field::Email).map(|_| "true")
                 />
-                <FieldError id="email-error" problem=refusal.of(Field::Email).map(ToOwned::to_owned) />
+                <FieldError id="email-error".to_owned() problem=refusal.of(Field::Email).map(ToOwned::to_owned) />
             </div>
-            <div class="field">
-                <label for="password">{account::PASSWORD}</label>
-                <input
-                    id="password"
-                    name="password"
-                    type="password"
-                    autocomplete=password_autocomplete
-                    required
-                    autofocus=password_is_next
-                    aria-describedby="password-hint password-error"
-                    aria-invalid=refusal.of(Field::Password).map(|_| "true")
-                />
-                <p class="hint" id="password-hint">
-                    {(!password_hint.is_empty()).then_some(password_hint)}
-                </p>
-                <FieldError id="password-error" problem=refusal.of(Field::Password).map(ToOwned::to_owned) />
-            </div>
+            <PasswordField
+                field=Field::Password
+                label=account::PASSWORD
+                autocomplete=password_autocomplete
+                hint=password_hint
+                autofocus=password_is_next
+                problem=refusal.of(Field::Password).map(ToOwned::to_owned)
+            />
             <button class="button primary wide">{submit}</button>
         </form>
     }
 }
 
+/// A password. It is never filled in: no page gives one back.
 #[component]
-fn FieldError(id: &'static str, problem: Option<String>) -> impl IntoView {
+pub(super) fn PasswordField(
+    field: Field,
+    label: &'static str,
+    /// What the browser is to offer (WHATWG HTML, autofill).
+    autocomplete: &'static str,
+    /// What it must be like.
+    #[prop(optional)]
+    hint: &'static str,
+    /// Whether it is the next thing to fill in.
+    #[prop(optional)]
+    autofocus: bool,
+    /// What is wrong with the one that was entered.
+    problem: Option<String>,
+) -> impl IntoView {
+    let id = field.name();
+    view! {
+        <div class="field">
+            <label for=id>{label}</label>
+            <input
+                id=id
+                name=id
+                type="password"
+                autocomplete=autocomplete
+                required
+                autofocus=autofocus
+                aria-describedby=format!("{id}-hint {id}-error")
+                aria-invalid=problem.as_ref().map(|_| "true")
+            />
+            <p class="hint" id=format!("{id}-hint")>
+                {(!hint.is_empty()).then_some(hint)}
+            </p>
+            <FieldError id=format!("{id}-error") problem />
+        </div>
+    }
+}
+
+#[component]
+fn FieldError(id: String, problem: Option<String>) -> impl IntoView {
     view! {
         <p class="error" id=id>
             {problem.map(|problem| view! { <Icon name="alert" /> <span>{problem}</span> })}

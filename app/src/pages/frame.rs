@@ -2,10 +2,10 @@
 
 use crate::backend::SignedIn;
 use crate::components::icon::Icon;
-use crate::navigation::{HOME, USE_IT};
+use crate::navigation::{ACCOUNT, ACTIVITY, HOME, USE_IT};
 use crate::server_fns::account::SignOut;
 use crate::submission::Submission;
-use crate::text::{self, account, keys, use_it};
+use crate::text::{self, account, activity, keys, my_account, use_it};
 use http::StatusCode;
 use http::request::Parts;
 use leptos::prelude::*;
@@ -48,7 +48,12 @@ pub(super) fn SettingsFrame(
             <nav aria-label=text::SETTINGS inert=is_covered>
                 <p class="nav-title">{text::SETTINGS}</p>
                 <ul>
-                    {[(HOME, "key", keys::TITLE), (USE_IT, "plug", use_it::TITLE)]
+                    {[
+                        (HOME, "key", keys::TITLE),
+                        (USE_IT, "plug", use_it::TITLE),
+                        (ACTIVITY, "clock", activity::TITLE),
+                        (ACCOUNT, "person", my_account::TITLE),
+                    ]
                         .map(|(href, icon, name)| {
                             view! {
                                 <li>

@@ -1,5 +1,7 @@
 //! Pages, rendered on the server. What lives in the browser is an island inside them.
 
+mod account;
+mod activity;
 mod api_keys;
 mod credentials;
 mod frame;
@@ -54,6 +56,8 @@ pub fn App() -> impl IntoView {
                 <Route path=StaticSegment(SIGN_UP) view=sign_up::SignUpPage ssr=SsrMode::Async />
                 <Route path=(StaticSegment("docs"), StaticSegment("api")) view=reference::ReferencePage ssr=SsrMode::Async />
                 <Route path=(StaticSegment("settings"), StaticSegment("use-it")) view=use_it::UseItPage ssr=SsrMode::Async />
+                <Route path=(StaticSegment("settings"), StaticSegment("account")) view=account::AccountSettingsPage ssr=SsrMode::Async />
+                <Route path=(StaticSegment("settings"), StaticSegment("activity")) view=activity::ActivitySettingsPage ssr=SsrMode::Async />
                 <Route
                     path=(StaticSegment("settings"), StaticSegment("api-keys"))
                     view=api_keys::ApiKeysPage

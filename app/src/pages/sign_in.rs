@@ -15,7 +15,9 @@ use leptos::server_fn::ServerFn;
 #[component]
 pub(super) fn SignInPage() -> impl IntoView {
     let attempt = Attempt::take();
-    let done = Done::parse(&parameter("done")).filter(|done| *done == Done::SignedOut).map(text::done);
+    let done = Done::parse(&parameter("done"))
+        .filter(|done| matches!(done, Done::SignedOut | Done::SignedOutEverywhere | Done::AccountDeleted));
+    let done = done.map(text::done);
     let page = Suspend::new(async move {
         let (is_open, is_unencrypted) = match terms().await {
             Ok(terms) => terms,

@@ -3,10 +3,10 @@
 use crate::error::Refusal;
 #[cfg(feature = "ssr")]
 use crate::{
-    backend::{backend, request},
+    backend::{backend, request, require_account},
     domain::account::{Email, Password},
     error::{ConsoleError, Field, Problems},
-    navigation::{Done, SIGN_IN, local_path},
+    navigation::{ACCOUNT, Done, SIGN_IN, local_path},
 };
 use leptos::prelude::*;
 
@@ -58,4 +58,45 @@ pub async fn sign_in(
 pub async fn sign_out() -> Result<String, Refusal> {
     backend()?.sign_out(&request()?).await?;
     Ok(Done::SignedOut.href(SIGN_IN))
+}
+
+/// Gives the account another password and ends its other sessions; answers with the path to go to.
+///
+/// # Errors
+/// Fields that need mending, or too many attempts.
+#[server(name = ChangePassword, prefix = "/rpc", endpoint = "account/change-password")]
+pub async fn change_password(current_password: String, new_password: String) -> Result<String, Refusal> {
+    let who = require_account().await?;
+    let mut problems = Problems::default();
+    let current = problems.check(Field::CurrentPassword, Password::parse(&current_password));
+    let new = problems.check(Field::NewPassword, Password::parse_new(&new_password));
+    let (Some(current), Some(new)) = (current, new) else {
+        return Err(ConsoleError::from(problems).into());
+    };
+    backend()?.change_password(&request()?, &who, current, new).await?;
+    Ok(Done::PasswordChanged.href(ACCOUNT))
+}
+
+/// Ends all sessions of the account; answers with the path to go to.
+///
+/// # Errors
+/// Only those of the server.
+#[server(name = SignOutEverywhere, prefix = "/rpc", endpoint = "account/sign-out-everywhere")]
+pub async fn sign_out_everywhere() -> Result<String, Refusal> {
+    let who = require_account().await?;
+    backend()?.sign_out_everywhere(&request()?, &who).await?;
+    Ok(Done::SignedOutEverywhere.href(SIGN_IN))
+}
+
+/// Deletes the account with everything that it owns; answers with the path to go to.
+///
+/// # Errors
+/// A password that needs mending, or too many attempts.
+#[server(name = DeleteAccount, prefix = "/rpc", endpoint = "account/delete")]
+pub async fn delete_account(confirm_password: String) -> Result<String, Refusal> {
+    let who = require_account().await?;
+    let password = Password::parse(&confirm_password)
+        .map_err(|problem| ConsoleError::field(Field::ConfirmPassword, problem))?;
+    backend()?.delete_account(&request()?, &who, password).await?;
+    Ok(Done::AccountDeleted.href(SIGN_IN))
 }

@@ -20,7 +20,7 @@ pub async fn create_key(
     expire_in: String,
     #[server(default)] description: String,
 ) -> Result<KeyList, Refusal> {
-    let account = require_account().await?.account;
+    let who = require_account().await?;
     let mut problems = Problems::default();
     let name = problems.check(Field::Name, KeyName::parse(&name));
     let period = problems.check(Field::ExpireIn, Period::parse(&expire_in).ok_or(Problem::NotOnOffer));
@@ -28,7 +28,7 @@ pub async fn create_key(
     let (Some(name), Some(period), Some(description)) = (name, period, description) else {
         return Err(ConsoleError::from(problems).into());
     };
-    Ok(shown(backend()?.create_key(&account, name, period, description).await?))
+    Ok(shown(backend()?.create_key(&who, name, period, description).await?))
 }
 
 /// Gives a key another name.
@@ -37,10 +37,10 @@ pub async fn create_key(
 /// A name that needs mending, or no such key.
 #[server(name = RenameKey, prefix = "/rpc", endpoint = "keys/rename")]
 pub async fn rename_key(key_id: String, name: String) -> Result<KeyList, Refusal> {
-    let account = require_account().await?.account;
+    let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
     let name = KeyName::parse(&name).map_err(|problem| ConsoleError::field(Field::Name, problem))?;
-    Ok(shown(backend()?.rename_key(&account, &key, name).await?))
+    Ok(shown(backend()?.rename_key(&who, &key, name).await?))
 }
 
 /// Moves the expiry of a key later.
@@ -49,11 +49,11 @@ pub async fn rename_key(key_id: String, name: String) -> Result<KeyList, Refusal
 /// A period that needs mending, an expired key, or no such key.
 #[server(name = RefreshKey, prefix = "/rpc", endpoint = "keys/refresh")]
 pub async fn refresh_key(key_id: String, expire_in: String) -> Result<KeyList, Refusal> {
-    let account = require_account().await?.account;
+    let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
     let period =
         Period::parse(&expire_in).ok_or_else(|| ConsoleError::field(Field::ExpireIn, Problem::NotOnOffer))?;
-    Ok(shown(backend()?.refresh_key(&account, &key, period).await?))
+    Ok(shown(backend()?.refresh_key(&who, &key, period).await?))
 }
 
 /// Switches a key on or off.
@@ -62,9 +62,9 @@ pub async fn refresh_key(key_id: String, expire_in: String) -> Result<KeyList, R
 /// An expired key, or no such key.
 #[server(name = SetKeyActive, prefix = "/rpc", endpoint = "keys/set-active")]
 pub async fn set_key_active(key_id: String, active: bool) -> Result<KeyList, Refusal> {
-    let account = require_account().await?.account;
+    let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
-    Ok(shown(backend()?.set_key_active(&account, &key, active).await?))
+    Ok(shown(backend()?.set_key_active(&who, &key, active).await?))
 }
 
 /// Gives a key another secret; answers with it, this once.
@@ -73,10 +73,10 @@ pub async fn set_key_active(key_id: String, active: bool) -> Result<KeyList, Ref
 /// A grace time that needs mending, a rotation that has not ended yet, an expired key, or no such key.
 #[server(name = RotateKey, prefix = "/rpc", endpoint = "keys/rotate")]
 pub async fn rotate_key(key_id: String, grace: String) -> Result<KeyList, Refusal> {
-    let account = require_account().await?.account;
+    let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
     let grace = Grace::parse(&grace).ok_or_else(|| ConsoleError::field(Field::Grace, Problem::NotOnOffer))?;
-    Ok(shown(backend()?.rotate_key(&account, &key, grace).await?))
+    Ok(shown(backend()?.rotate_key(&who, &key, grace).await?))
 }
 
 /// Ends the grace of an old secret at once.
@@ -85,9 +85,9 @@ pub async fn rotate_key(key_id: String, grace: String) -> Result<KeyList, Refusa
 /// No such key.
 #[server(name = RetireKey, prefix = "/rpc", endpoint = "keys/retire")]
 pub async fn retire_key(key_id: String) -> Result<KeyList, Refusal> {
-    let account = require_account().await?.account;
+    let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
-    Ok(shown(backend()?.retire_key(&account, &key).await?))
+    Ok(shown(backend()?.retire_key(&who, &key).await?))
 }
 
 /// Deletes a key for ever, if its name was re-entered.
@@ -96,7 +96,7 @@ pub async fn retire_key(key_id: String) -> Result<KeyList, Refusal> {
 /// A name that does not match, or no such key.
 #[server(name = DeleteKey, prefix = "/rpc", endpoint = "keys/delete")]
 pub async fn delete_key(key_id: String, confirm_name: String) -> Result<KeyList, Refusal> {
-    let account = require_account().await?.account;
+    let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
-    Ok(shown(backend()?.delete_key(&account, &key, &confirm_name).await?))
+    Ok(shown(backend()?.delete_key(&who, &key, &confirm_name).await?))
 }

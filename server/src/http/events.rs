@@ -13,7 +13,7 @@ use app::navigation::EVENTS;
 use app::text;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode};
+use axum::http::{Extensions, HeaderName, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -38,8 +38,8 @@ pub(super) fn router(console: Arc<Console>) -> Router {
     Router::new().route(EVENTS, get(events)).with_state(console)
 }
 
-async fn events(State(console): State<Arc<Console>>, session: Session) -> Response {
-    let who = match sessions::signed_in(&session).await {
+async fn events(State(console): State<Arc<Console>>, session: Session, extensions: Extensions) -> Response {
+    let who = match sessions::signed_in(&extensions).await {
         Ok(Some(who)) => who,
         // To a browser, 204 means not to ask again.
         Ok(None) => return StatusCode::NO_CONTENT.into_response(),

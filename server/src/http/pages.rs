@@ -21,7 +21,6 @@ use leptos::prelude::{provide_context, use_context};
 use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list, render_app_async_with_context};
 use std::sync::Arc;
 use tower_http::services::ServeDir;
-use tower_sessions::Session;
 
 pub(super) fn router(console: Arc<Console>, options: LeptosOptions) -> Router {
     let backend: Arc<dyn Backend> = console;
@@ -56,11 +55,11 @@ pub(super) fn router(console: Arc<Console>, options: LeptosOptions) -> Router {
 /// leads people about: whatever shows or changes something asks for the account itself.
 async fn lead_to_the_right_page(request: Request, next: Next) -> Response {
     let is_page = request.method() == Method::GET && request.extensions().get::<Submission>().is_none();
-    let Some(session) = request.extensions().get::<Session>().filter(|_| is_page) else {
+    if !is_page {
         return next.run(request).await;
-    };
+    }
     let path = request.uri().path();
-    let is_signed_in = match sessions::signed_in(session).await {
+    let is_signed_in = match sessions::signed_in(request.extensions()).await {
         Ok(who) => who.is_some(),
         // The page itself says that the database does not answer.
         Err(ConsoleError::Unavailable) => return next.run(request).await,

@@ -9,8 +9,8 @@ use super::compression::ShowsSecret;
 use super::problem::ApiProblem;
 use app::domain::api_key::{KeyId, KeyList};
 use app::error::{Field, Refusal};
-use app::navigation::{Dialog, Done, HOME, SIGN_IN, SIGN_UP, with_next};
-use app::server_fns::account::{SignIn, SignOut, SignUp};
+use app::navigation::{ACCOUNT, Dialog, Done, HOME, SIGN_IN, SIGN_UP, with_next};
+use app::server_fns::account::{ChangePassword, DeleteAccount, SignIn, SignOut, SignOutEverywhere, SignUp};
 use app::server_fns::keys::{
     CreateKey, DeleteKey, RefreshKey, RenameKey, RetireKey, RotateKey, SetKeyActive,
 };
@@ -27,10 +27,13 @@ use leptos::server_fn::ServerFn;
 use tower::ServiceExt;
 
 /// The paths of all server functions.
-const ACTIONS: [&str; 10] = [
+const ACTIONS: [&str; 13] = [
     SignUp::PATH,
     SignIn::PATH,
     SignOut::PATH,
+    ChangePassword::PATH,
+    SignOutEverywhere::PATH,
+    DeleteAccount::PATH,
     CreateKey::PATH,
     RenameKey::PATH,
     RefreshKey::PATH,
@@ -39,6 +42,9 @@ const ACTIONS: [&str; 10] = [
     RetireKey::PATH,
     DeleteKey::PATH,
 ];
+
+/// Those of Settings → Account.
+const OF_ACCOUNT: [&str; 3] = [ChangePassword::PATH, SignOutEverywhere::PATH, DeleteAccount::PATH];
 
 /// Those that answer with a secret.
 const REVEALING: [&str; 2] = [CreateKey::PATH, RotateKey::PATH];
@@ -142,7 +148,7 @@ async fn page(pages: &Router, parts: Parts, body: &Bytes, answer: Answer) -> Res
             Err(_) => internal(),
         },
         Ok(body) => Redirect::to(&follows(&path, &typed, &body)).into_response(),
-        Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED && path.starts_with("/rpc/keys/") => {
+        Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED && path != SignIn::PATH => {
             Redirect::to(&with_next(SIGN_IN, &asks_again(&path, &typed))).into_response()
         }
         Err(refusal) => {
@@ -197,6 +203,7 @@ fn asks_again(path: &str, typed: &Typed) -> String {
     let dialog = match key {
         _ if path == SignIn::PATH || path == SignOut::PATH => return SIGN_IN.to_owned(),
         _ if path == SignUp::PATH => return SIGN_UP.to_owned(),
+        _ if OF_ACCOUNT.contains(&path) => return ACCOUNT.to_owned(),
         _ if path == CreateKey::PATH => Some(Dialog::Generate),
         Some(key) if path == RenameKey::PATH => Some(Dialog::Rename(key)),
         Some(key) if path == RefreshKey::PATH => Some(Dialog::Refresh(key)),
@@ -208,10 +215,10 @@ fn asks_again(path: &str, typed: &Typed) -> String {
     dialog.map_or_else(|| HOME.to_owned(), |dialog| dialog.href())
 }
 
-/// What was typed, without the password: no page gives one back.
+/// What was typed, without passwords: no page gives one back.
 fn typed(body: &[u8]) -> Typed {
     let fields: Vec<(String, String)> = serde_urlencoded::from_bytes(body).unwrap_or_default();
-    Typed(fields.into_iter().filter(|(name, _)| name != Field::Password.name()).collect())
+    Typed(fields.into_iter().filter(|(name, _)| !Field::is_password(name)).collect())
 }
 
 fn is_too_large(error: &axum::Error) -> bool {

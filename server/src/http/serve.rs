@@ -43,6 +43,7 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     tokio::spawn(sweep(console.clone()));
     tokio::spawn(write_down_traffic(console.keys.clone()));
     let (keys, stopping) = (console.keys.clone(), console.stopping.clone());
+    let background = console.accounts.background.clone();
     if options.public_url.is_none() && !options.listen.ip().is_loopback() {
         tracing::warn!(
             "reachable from other machines without encryption: put it behind HTTPS, and set --public-url"
@@ -73,6 +74,8 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
         handle.graceful_shutdown(Some(DRAIN));
     });
     server.serve(service_fn(move |peer: SocketAddr| ready(Ok::<_, Infallible>(front.of(peer))))).await?;
+    background.close();
+    background.wait().await;
     if let Err(error) = keys.write_down_traffic().await {
         tracing::warn!(%error, "the last uses of keys were not written down");
     }

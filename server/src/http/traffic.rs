@@ -8,12 +8,11 @@ use app::error::{ConsoleError, Refusal};
 use app::navigation::{Dialog, TRAFFIC};
 use axum::Router;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::http::{Extensions, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 use std::sync::Arc;
-use tower_sessions::Session;
 
 pub(super) fn router(console: Arc<Console>) -> Router {
     Router::new().route(TRAFFIC, get(show)).with_state(console)
@@ -28,9 +27,13 @@ struct Asked {
     key_id: String,
 }
 
-async fn show(State(console): State<Arc<Console>>, session: Session, Query(asked): Query<Asked>) -> Response {
+async fn show(
+    State(console): State<Arc<Console>>,
+    extensions: Extensions,
+    Query(asked): Query<Asked>,
+) -> Response {
     let html = async {
-        let who = sessions::signed_in(&session).await?.ok_or(ConsoleError::SignedOut)?;
+        let who = sessions::signed_in(&extensions).await?.ok_or(ConsoleError::SignedOut)?;
         let key = KeyId::parse(&asked.key_id).ok_or(ConsoleError::NotFound)?;
         let known = console.keys.traffic(&who.account, &key).await?;
         let dialog = Dialog::parse(&asked.dialog, Some(key)).ok_or(ConsoleError::NotFound)?;

@@ -56,6 +56,17 @@ impl Store {
         .await?)
     }
 
+    /// The account with this handle.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn account(&self, account: &AccountId) -> Result<Option<AccountRow>, StoreError> {
+        Ok(sqlx::query_as("SELECT id, email, password_hash, created_at FROM accounts WHERE id = $1")
+            .bind(&account.0)
+            .fetch_optional(&self.read)
+            .await?)
+    }
+
     /// All accounts, oldest first.
     ///
     /// # Errors
@@ -101,16 +112,24 @@ pub(crate) async fn insert(
     Ok(if made.rows_affected() == 1 { Insertion::Done } else { Insertion::Taken })
 }
 
-/// Gives the account with this address another password; whether there is one.
+/// Gives an account another password in the place of the one with the hash `old`; whether it still had that.
 pub(crate) async fn set_password(
     tx: &mut Tx,
-    email: &Email,
-    password_hash: &str,
+    account: &AccountId,
+    old: &str,
+    new: &str,
 ) -> Result<bool, StoreError> {
-    let changed = sqlx::query("UPDATE accounts SET password_hash = $2 WHERE email_folded = $1")
-        .bind(fold(email.as_str()))
-        .bind(password_hash)
+    let changed = sqlx::query("UPDATE accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
+        .bind(&account.0)
+        .bind(old)
+        .bind(new)
         .execute(&mut **tx)
         .await?;
     Ok(changed.rows_affected() == 1)
+}
+
+/// Deletes an account with everything that it owns.
+pub(crate) async fn delete(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM accounts WHERE id = $1").bind(&account.0).execute(&mut **tx).await?;
+    Ok(())
 }

@@ -335,6 +335,15 @@ pub(crate) async fn clear_ended(tx: &mut Tx, ended_by: Timestamp) -> Result<(), 
     Ok(())
 }
 
+/// The name of a key of the account.
+pub(crate) async fn name(
+    tx: &mut Tx,
+    account: &AccountId,
+    key: &KeyId,
+) -> Result<Option<String>, StoreError> {
+    Ok(find(tx, account, key).await?.map(|row| row.name))
+}
+
 /// A key of the account, inside the transaction that failed to change it.
 async fn find(tx: &mut Tx, account: &AccountId, key: &KeyId) -> Result<Option<KeyRow>, StoreError> {
     Ok(sqlx::query_as(select_keys!("WHERE k.id = $1 AND k.account_id = $2"))

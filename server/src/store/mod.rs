@@ -4,6 +4,7 @@
 //! no functions of either. What differs is here: how a database is opened and how a write begins.
 
 pub(crate) mod accounts;
+pub(crate) mod activity;
 pub(crate) mod api_keys;
 pub(crate) mod secrets;
 pub(crate) mod sessions;

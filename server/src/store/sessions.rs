@@ -1,9 +1,8 @@
 //! Sessions. Ids come here hashed.
 
 use super::{Store, StoreError, Tx};
-use app::domain::account::{AccountId, Email};
+use app::domain::account::AccountId;
 use app::domain::timestamp::Timestamp;
-use app::domain::unicode::fold;
 use sqlx::FromRow;
 
 /// A session that is neither idle nor too old.
@@ -26,6 +25,20 @@ pub struct ListedSession {
     pub created_at: i64,
     /// When it was last seen, to the minute.
     pub last_seen_at: i64,
+    /// The address that it began from.
+    pub address: String,
+    /// What it began with: the browser's `User-Agent`.
+    pub agent: String,
+}
+
+/// A session to be begun.
+pub(crate) struct NewSession {
+    pub id_hash: Vec<u8>,
+    pub account: AccountId,
+    /// Where it begins from.
+    pub address: String,
+    /// What it begins with.
+    pub agent: String,
 }
 
 impl Store {
@@ -40,7 +53,7 @@ impl Store {
         made_since: Timestamp,
     ) -> Result<Vec<ListedSession>, StoreError> {
         Ok(sqlx::query_as(
-            "SELECT id_hash, created_at, last_seen_at FROM sessions
+            "SELECT id_hash, created_at, last_seen_at, address, agent FROM sessions
              WHERE account_id = $1 AND last_seen_at > $2 AND created_at > $3 ORDER BY created_at DESC, id_hash",
         )
         .bind(&account.0)
@@ -74,18 +87,16 @@ impl Store {
 }
 
 /// Begins a session.
-pub(crate) async fn insert(
-    tx: &mut Tx,
-    id_hash: &[u8],
-    account: &AccountId,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+pub(crate) async fn insert(tx: &mut Tx, new: &NewSession, now: Timestamp) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO sessions (id_hash, account_id, created_at, last_seen_at) VALUES ($1, $2, $3, $3)",
+        "INSERT INTO sessions (id_hash, account_id, created_at, last_seen_at, address, agent)
+         VALUES ($1, $2, $3, $3, $4, $5)",
     )
-    .bind(id_hash)
-    .bind(&account.0)
+    .bind(&new.id_hash)
+    .bind(&new.account.0)
     .bind(now.0)
+    .bind(&new.address)
+    .bind(&new.agent)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -108,12 +119,9 @@ pub(crate) async fn delete(tx: &mut Tx, id_hash: &[u8]) -> Result<(), StoreError
     Ok(())
 }
 
-/// Ends all sessions of the account with this address.
-pub(crate) async fn delete_all_of(tx: &mut Tx, email: &Email) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM sessions WHERE account_id IN (SELECT id FROM accounts WHERE email_folded = $1)")
-        .bind(fold(email.as_str()))
-        .execute(&mut **tx)
-        .await?;
+/// Ends all sessions of an account.
+pub(crate) async fn delete_all_of(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM sessions WHERE account_id = $1").bind(&account.0).execute(&mut **tx).await?;
     Ok(())
 }
 

@@ -72,6 +72,7 @@ pub struct FirstUse {
     secrets: Secrets,
     digest: SecretDigest,
     now: Timestamp,
+    client: IpAddr,
 }
 
 impl FirstUse {
@@ -80,8 +81,8 @@ impl FirstUse {
     /// # Errors
     /// The database does not answer.
     pub async fn settle(self) -> Result<Admitted, StoreError> {
-        let Self { admitted, secrets, digest, now } = self;
-        secrets.end_old(admitted.key, admitted.account, digest, now).await?;
+        let Self { admitted, secrets, digest, now, client } = self;
+        secrets.end_old(admitted.key, admitted.account, digest, now, client).await?;
         Ok(admitted)
     }
 }
@@ -156,7 +157,13 @@ impl Verifier {
         let Entry { key, account, name, until, ends_old, .. } = entry;
         let admitted = Admitted { key, account, name, until };
         Ok(if ends_old {
-            Verified::First(FirstUse { admitted, secrets: self.secrets.clone(), digest, now })
+            Verified::First(FirstUse {
+                admitted,
+                secrets: self.secrets.clone(),
+                digest,
+                now,
+                client: caller.address,
+            })
         } else {
             Verified::Admitted(admitted)
         })

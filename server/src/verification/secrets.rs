@@ -7,12 +7,15 @@
 use super::hex;
 use super::index::{Id, Index};
 use crate::secret::SecretDigest;
+use crate::store::activity::{self, NewActivity};
 use crate::store::secrets::{self as rows};
 use crate::store::{Store, StoreError, Tx, api_keys, detached};
 use app::domain::account::AccountId;
+use app::domain::activity::What;
 use app::domain::api_key::KeyId;
 use app::domain::timestamp::Timestamp;
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -78,6 +81,7 @@ impl Secrets {
         account: Id,
         new: SecretDigest,
         now: Timestamp,
+        client: IpAddr,
     ) -> Result<(), StoreError> {
         let (secrets, account) = (self.clone(), AccountId(hex(&account)));
         detached(async move {
@@ -87,7 +91,18 @@ impl Secrets {
             if secrets.index.find(new.as_bytes()).is_none_or(|entry| !entry.ends_old) {
                 return Ok(());
             }
-            api_keys::retire_on_use(&mut change.tx, &key, &new, now).await?;
+            if api_keys::retire_on_use(&mut change.tx, &key, &new, now).await? {
+                let name = api_keys::name(&mut change.tx, &account, &key).await?.unwrap_or_default();
+                let done = NewActivity {
+                    account: &account,
+                    at: now,
+                    what: What::OldSecretReplaced,
+                    key: (key.as_str(), &name),
+                    became: "",
+                    address: &client.to_string(),
+                };
+                activity::insert(&mut change.tx, &done).await?;
+            }
             change.commit().await?;
             tracing::info!(key = key.as_str(), "old secret retired on first use of the new one");
             Ok(())

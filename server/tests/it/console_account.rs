@@ -165,12 +165,14 @@ async fn too_many_attempts_are_told_to_wait_and_the_owner_gets_in_from_elsewhere
 }
 
 #[tokio::test]
-async fn another_password_ends_all_sessions() {
+async fn another_password_from_the_command_line_ends_all_sessions() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let email = app::domain::account::Email::parse("ada@example.com").unwrap();
     let password = app::domain::account::Password::parse("velvet anchor nineteen moss").unwrap();
-    app.console.accounts.set_password(email, password, &mut server::console::system_rng()).await.unwrap();
+    let account = app.console.accounts.store.account_by_email(&email).await.unwrap().unwrap();
+    let rng = &mut server::console::system_rng();
+    app.console.accounts.set_password(&account, None, password, rng).await.unwrap();
     assert!(!is_signed_in(&mut ada).await);
     assert_eq!(sign_in(&mut app.stranger(), "ada@example.com", PASSWORD).await, StatusCode::UNAUTHORIZED);
     assert_eq!(sign_in(&mut ada, "ada@example.com", "velvet anchor nineteen moss").await, StatusCode::OK);

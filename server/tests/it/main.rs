@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod account_settings;
+mod activity;
 mod api_key;
 mod coherence;
 mod console_account;

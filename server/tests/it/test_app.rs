@@ -49,6 +49,13 @@ impl TestApp {
         Self::on(folder, &url, flags, START.0).await
     }
 
+    /// At another moment.
+    pub(crate) async fn at(now: Timestamp) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = database(&folder);
+        Self::on(folder, &url, &["--sign-ups", "open"], now.0).await
+    }
+
     async fn on(folder: TempDir, url: &str, flags: &[&str], now: i64) -> Self {
         let flags = ["server", "--database-url", url].into_iter().chain(flags.iter().copied());
         let options = Cli::parse_from(flags).serve;

@@ -11,19 +11,24 @@ use server::http::api::{KEY_SCHEMES, SESSION_SCHEME, description};
 use server::http::front::Front;
 
 /// Pages for whom: a stranger, or an owner, to whom strangers are led.
-const PAGES: [(&str, Who); 5] = [
+const PAGES: [(&str, Who); 7] = [
     ("/sign-in", Who::Anyone),
     ("/sign-up", Who::Anyone),
     ("/settings/api-keys", Who::Session),
     ("/settings/use-it", Who::Session),
+    ("/settings/account", Who::Session),
+    ("/settings/activity", Who::Session),
     ("/docs/api", Who::Anyone),
 ];
 
 /// Actions of pages for whom.
-const ACTIONS: [(&str, Who); 10] = [
+const ACTIONS: [(&str, Who); 13] = [
     ("/rpc/account/sign-up", Who::Anyone),
     ("/rpc/account/sign-in", Who::Anyone),
     ("/rpc/account/sign-out", Who::Anyone),
+    ("/rpc/account/change-password", Who::Session),
+    ("/rpc/account/sign-out-everywhere", Who::Session),
+    ("/rpc/account/delete", Who::Session),
     ("/rpc/keys/create", Who::Session),
     ("/rpc/keys/rename", Who::Session),
     ("/rpc/keys/refresh", Who::Session),
@@ -134,6 +139,9 @@ async fn each_action_asks_for_a_session_and_no_key_stands_in_for_one() {
         ("confirm_name", "a"),
         ("email", "x@example.com"),
         ("password", "short"),
+        ("current_password", "short"),
+        ("new_password", "short"),
+        ("confirm_password", "short"),
         ("next", ""),
     ];
     for (path, who) in ACTIONS {

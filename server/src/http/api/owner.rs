@@ -40,8 +40,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Owner {
     type Rejection = ApiProblem;
 
     async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, ApiProblem> {
-        let session = request.extensions.get::<Session>().ok_or(ApiProblem::Internal)?;
-        match sessions::signed_in(session).await {
+        match sessions::signed_in(&request.extensions).await {
             Ok(Some(who)) => Ok(Self(who)),
             Ok(None) => Err(ApiProblem::Unauthenticated),
             Err(_) => Err(ApiProblem::Unavailable),

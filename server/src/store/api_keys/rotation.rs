@@ -5,6 +5,7 @@ use crate::secret::SecretDigest;
 use crate::store::{StoreError, Tx};
 use app::domain::account::AccountId;
 use app::domain::api_key::KeyId;
+use app::domain::rotation::Grace;
 use app::domain::timestamp::Timestamp;
 
 /// The secret that takes the place of another.
@@ -14,10 +15,8 @@ pub struct NewSecretRow {
     pub digest: SecretDigest,
     /// Its last four characters.
     pub last_four: String,
-    /// From when on the old one is refused.
-    pub old_until: Timestamp,
-    /// Whether the old one is also refused once the new one is used.
-    pub old_ends_on_use: bool,
+    /// How long the old one works too.
+    pub grace: Grace,
 }
 
 /// Gives a key that has not expired another secret, unless its last rotation has not ended yet.
@@ -38,8 +37,8 @@ pub(crate) async fn rotate(
     .bind(&account.0)
     .bind(new.digest.as_bytes().as_slice())
     .bind(&new.last_four)
-    .bind(new.old_until.0)
-    .bind(new.old_ends_on_use)
+    .bind(new.grace.ends_at(now).0)
+    .bind(new.grace == Grace::FirstUse)
     .bind(now.0)
     .execute(&mut **tx)
     .await?;
@@ -77,14 +76,14 @@ pub(crate) async fn retire(
 }
 
 /// Ends the grace of an old secret that was to last until the new one, with this digest, is used. The new one's next
-/// use has nothing to end any more.
+/// use has nothing to end any more. Whether there was one.
 pub(crate) async fn retire_on_use(
     tx: &mut Tx,
     key: &KeyId,
     new: &SecretDigest,
     now: Timestamp,
-) -> Result<(), StoreError> {
-    sqlx::query(
+) -> Result<bool, StoreError> {
+    let retired = sqlx::query(
         "UPDATE api_keys SET old_until = CASE WHEN old_until > $3 THEN $3 ELSE old_until END, old_ends_on_use = 0
          WHERE id = $1 AND secret_digest = $2 AND old_ends_on_use = 1",
     )
@@ -93,5 +92,5 @@ pub(crate) async fn retire_on_use(
     .bind(now.0)
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    Ok(retired.rows_affected() == 1)
 }

@@ -1,0 +1,165 @@
+//! Settings → Account: the password, the sessions, and the end of the account. Plain forms, complete without a script.
+
+use super::credentials::PasswordField;
+use super::frame::{SettingsFrame, parameter, set_status, submission};
+use super::not_found::BrokenPage;
+use crate::backend::{self, AccountPage, SessionView, SignedIn, backend, require_account};
+use crate::components::icon::Icon;
+use crate::components::timestamp::Moment;
+use crate::domain::timestamp::Timestamp;
+use crate::error::{ConsoleError, Field, Refusal};
+use crate::navigation::{ACCOUNT, Done};
+use crate::server_fns::account::{ChangePassword, DeleteAccount, SignOutEverywhere};
+use crate::text::{self, account, my_account};
+use leptos::either::Either;
+use leptos::prelude::*;
+use leptos::server_fn::ServerFn;
+
+/// The account of whoever is signed in.
+#[component]
+pub(super) fn AccountSettingsPage() -> impl IntoView {
+    let refusal = submission().and_then(|submission| submission.outcome.err()).unwrap_or_default();
+    if refusal.status > 0 {
+        set_status(refusal.status);
+    }
+    let done = Done::parse(&parameter("done")).filter(|done| *done == Done::PasswordChanged).map(text::done);
+    let page = Suspend::new(async move {
+        match load().await {
+            Err(error) => Either::Left(view! { <BrokenPage error /> }),
+            Ok((who, page)) => {
+                let email = who.email.clone();
+                Either::Right(view! {
+                    <SettingsFrame title=my_account::TITLE here=ACCOUNT who is_covered=false>
+                        {content(&email, &page, &refusal, done)}
+                    </SettingsFrame>
+                })
+            }
+        }
+    });
+    view! { <Suspense fallback=|| ()>{page}</Suspense> }
+}
+
+async fn load() -> Result<(SignedIn, AccountPage), ConsoleError> {
+    let request = backend::request()?;
+    let who = require_account().await?;
+    let page = backend()?.account(&request, &who).await?;
+    Ok((who, page))
+}
+
+fn content(
+    email: &str,
+    page: &AccountPage,
+    refusal: &Refusal,
+    done: Option<&'static str>,
+) -> impl IntoView + use<> {
+    let now = page.now;
+    let done = done.map(|done| {
+        view! {
+            <div class="notice" role="status">
+                <Icon name="check" />
+                <p>{done}</p>
+            </div>
+        }
+    });
+    let detail = (!refusal.detail.is_empty()).then(|| {
+        view! {
+            <div class="notice danger" role="alert">
+                <Icon name="alert" />
+                <p>{refusal.detail.clone()}</p>
+            </div>
+        }
+    });
+    view! {
+        <header class="page-head">
+            <div>
+                <h1>{my_account::TITLE}</h1>
+                <p class="lead">{my_account::LEAD}</p>
+            </div>
+        </header>
+        {done}
+        {detail}
+        <div class="guide">
+            {password(email, refusal)}
+            <section aria-labelledby="sessions">
+                <h2 id="sessions">{my_account::SESSIONS}</h2>
+                <p>{my_account::SESSIONS_LEAD}</p>
+                <ul class="rows">{page.sessions.iter().map(|it| session(it, now)).collect_view()}</ul>
+                <form method="post" action=SignOutEverywhere::PATH>
+                    <button class="button quiet small">{my_account::SIGN_OUT_EVERYWHERE}</button>
+                </form>
+            </section>
+            {delete(email, page.keys, refusal)}
+        </div>
+    }
+}
+
+fn password(email: &str, refusal: &Refusal) -> impl IntoView + use<> {
+    let problem = |field| refusal.of(field).map(ToOwned::to_owned);
+    view! {
+        <section aria-labelledby="change-password">
+            <h2 id="change-password">{my_account::CHANGE_PASSWORD}</h2>
+            <p>{my_account::CHANGE_LEAD}</p>
+            <form class="short" method="post" action=ChangePassword::PATH novalidate>
+                {username(email)}
+                <PasswordField
+                    field=Field::CurrentPassword
+                    label=my_account::CURRENT_PASSWORD
+                    autocomplete="current-password"
+                    problem=problem(Field::CurrentPassword)
+                />
+                <PasswordField
+                    field=Field::NewPassword
+                    label=my_account::NEW_PASSWORD
+                    autocomplete="new-password"
+                    hint=account::PASSWORD_HINT
+                    problem=problem(Field::NewPassword)
+                />
+                <button class="button primary">{my_account::CHANGE_PASSWORD}</button>
+            </form>
+        </section>
+    }
+}
+
+fn delete(email: &str, keys: usize, refusal: &Refusal) -> impl IntoView + use<> {
+    view! {
+        <section aria-labelledby="delete-account">
+            <h2 id="delete-account">{my_account::DELETE}</h2>
+            <p>{my_account::delete_lead(keys)}</p>
+            <form class="short" method="post" action=DeleteAccount::PATH novalidate>
+                {username(email)}
+                <PasswordField
+                    field=Field::ConfirmPassword
+                    label=account::PASSWORD
+                    autocomplete="current-password"
+                    problem=refusal.of(Field::ConfirmPassword).map(ToOwned::to_owned)
+                />
+                <button class="button" data-danger>{my_account::DELETE_CONFIRM}</button>
+            </form>
+        </section>
+    }
+}
+
+/// For the browser to know whose password it is to offer or to keep.
+fn username(email: &str) -> impl IntoView + use<> {
+    view! { <input type="text" autocomplete="username" value=email.to_owned() hidden readonly /> }
+}
+
+fn session(session: &SessionView, now: Timestamp) -> impl IntoView + use<> {
+    let agent = match session.agent.as_str() {
+        "" => my_account::UNKNOWN_BROWSER.to_owned(),
+        agent => agent.to_owned(),
+    };
+    let current = session.is_current.then(|| view! { <span class="badge">{my_account::THIS_SESSION}</span> });
+    view! {
+        <li>
+            <p class="agent">{agent} " " {current}</p>
+            <p class="quiet">
+                <Moment
+                    at=Some(session.created_at)
+                    text=my_account::began(&session.created_at.date(), &session.address)
+                /> ", "
+                <Moment at=Some(session.last_seen_at) text=my_account::last_seen(&now.since(session.last_seen_at)) />
+            </p>
+        </li>
+    }
+}

@@ -1,0 +1,76 @@
+//! Settings → Activity: who did what to the account and its keys.
+
+use super::frame::{SettingsFrame, parameter};
+use super::not_found::BrokenPage;
+use crate::backend::{SignedIn, backend, require_account};
+use crate::components::timestamp::Moment;
+use crate::domain::activity::{Activity, ActivityPage, What};
+use crate::error::ConsoleError;
+use crate::navigation::ACTIVITY;
+use crate::text::activity;
+use leptos::either::Either;
+use leptos::prelude::*;
+
+/// Newest first, a page at a time.
+#[component]
+pub(super) fn ActivitySettingsPage() -> impl IntoView {
+    let before = parameter("before").parse::<i64>().ok();
+    let page = Suspend::new(async move {
+        match load(before).await {
+            Err(error) => Either::Left(view! { <BrokenPage error /> }),
+            Ok((who, page)) => Either::Right(view! {
+                <SettingsFrame title=activity::TITLE here=ACTIVITY who is_covered=false>
+                    {content(&page, before.is_some())}
+                </SettingsFrame>
+            }),
+        }
+    });
+    view! { <Suspense fallback=|| ()>{page}</Suspense> }
+}
+
+async fn load(before: Option<i64>) -> Result<(SignedIn, ActivityPage), ConsoleError> {
+    let who = require_account().await?;
+    let page = backend()?.activity(&who.account, before).await?;
+    Ok((who, page))
+}
+
+fn content(page: &ActivityPage, has_newer: bool) -> impl IntoView + use<> {
+    let oldest = page.entries.last().map(|entry| entry.id).filter(|_| page.has_older);
+    let links = (has_newer || oldest.is_some()).then(|| {
+        view! {
+            <nav class="pages" aria-label=activity::PAGES>
+                {has_newer.then(|| view! { <a class="button quiet small" href=ACTIVITY>{activity::NEWEST}</a> })}
+                {oldest
+                    .map(|oldest| {
+                        view! {
+                            <a class="button quiet small" href=format!("{ACTIVITY}?before={oldest}")>{activity::OLDER}</a>
+                        }
+                    })}
+            </nav>
+        }
+    });
+    let empty = page.entries.is_empty().then(|| view! { <p class="quiet">{activity::EMPTY}</p> });
+    view! {
+        <header class="page-head">
+            <div>
+                <h1>{activity::TITLE}</h1>
+                <p class="lead">{activity::LEAD}</p>
+            </div>
+        </header>
+        {empty}
+        <ol class="rows">{page.entries.iter().map(entry).collect_view()}</ol>
+        {links}
+    }
+}
+
+fn entry(entry: &Activity) -> impl IntoView + use<> {
+    view! {
+        <li data-kind=(entry.what == What::SignInRefused).then_some("warning")>
+            <p>{activity::what(entry)}</p>
+            <p class="quiet">
+                <Moment at=Some(entry.at) text=entry.at.date_and_time() /> " "
+                {activity::from(&entry.address)}
+            </p>
+        </li>
+    }
+}
