@@ -65,6 +65,12 @@ for (const colorScheme of ["light", "dark"] as const) {
       await expect(dialog(page)).toHaveCount(0);
       await page.goto("/settings/use-it");
       await hasNoViolations(page, "use it");
+      await page.goto("/settings/activity");
+      await hasNoViolations(page, "activity");
+      await page.goto("/settings/account");
+      await hasNoViolations(page, "account");
+      await page.getByRole("button", { name: "Change password" }).click();
+      await hasNoViolations(page, "account, fields to mend");
       await page.goto("/docs/api");
       await hasNoViolations(page, "API reference");
       await page.goto(KEYS_PAGE);

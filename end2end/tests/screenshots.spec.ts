@@ -84,6 +84,11 @@ for (const colorScheme of ["light", "dark"] as const) {
         await signIn(page, SEEDED.three);
         await page.goto("/settings/use-it");
         await shoot(page, "use-it");
+        await page.goto("/settings/activity");
+        await shoot(page, "activity");
+        await page.goto("/settings/account");
+        await page.getByRole("button", { name: "Change password" }).click();
+        await shoot(page, "account");
         await page.goto("/docs/api");
         await shoot(page, "api-reference");
       });

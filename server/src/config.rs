@@ -25,6 +25,30 @@ pub enum Command {
     Serve(ServeOptions),
     /// Bring the database's tables up to date, and do nothing else
     Migrate(DatabaseOptions),
+    /// Copy the database to a file, also while it is served
+    Backup {
+        /// The copy; it must not be there yet
+        file: PathBuf,
+        /// Which database.
+        #[command(flatten)]
+        database: DatabaseOptions,
+    },
+    /// Put a copy in the place of the database. All keys start switched off and all sessions have ended, because the
+    /// copy does not know what was revoked since it was made
+    Restore {
+        /// The copy
+        file: PathBuf,
+        /// Replace the database that is there; it is kept beside, with .replaced at the end of its name
+        #[arg(long)]
+        overwrite: bool,
+        /// Leave keys switched on that were so when the copy was made: also those that were deleted, switched off or
+        /// rotated since
+        #[arg(long)]
+        keep_active: bool,
+        /// Which database.
+        #[command(flatten)]
+        database: DatabaseOptions,
+    },
     /// Accounts, from the command line
     Account {
         /// What to do with them.
@@ -104,6 +128,11 @@ pub struct ServeOptions {
     /// number. Valid keys are never told to wait
     #[arg(long, env = "MECHA_REFUSALS_PER_MINUTE", default_value = "600", value_name = "COUNT")]
     pub refusals_per_minute: u32,
+
+    /// Address and port for the operator's monitoring: /metrics, /healthz and /readyz. Whoever reaches it may read
+    /// it; without it, there are no metrics
+    #[arg(long, env = "MECHA_METRICS", value_name = "ADDRESS:PORT")]
+    pub metrics: Option<SocketAddr>,
 
     /// The folder with the pages' scripts and styles
     #[arg(long, env = "LEPTOS_SITE_ROOT", default_value = "target/site", value_name = "FOLDER")]

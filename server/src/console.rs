@@ -6,6 +6,7 @@ use crate::config::{Origin, ServeOptions, SignUps};
 use crate::http::api;
 use crate::http::client::Client;
 use crate::keys::Keys;
+use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::sessions::{self, DatabaseSessions};
 use crate::store::{AccountRow, Store};
@@ -42,6 +43,8 @@ pub struct Console {
     pub refusals: Refusals,
     /// Sessions.
     pub sessions: DatabaseSessions,
+    /// What the operator's monitoring sees.
+    pub metrics: Metrics,
     /// Ends what would go on for long, when the server stops.
     pub stopping: CancellationToken,
     /// The address by which browsers reach the console, if the operator has said it.
@@ -66,6 +69,7 @@ impl Console {
             keys: Keys { verifier },
             refusals: Refusals::per_minute(options.refusals_per_minute),
             sessions: DatabaseSessions { store, clock },
+            metrics: Metrics::default(),
             stopping: CancellationToken::new(),
             public_url: options.public_url.clone(),
         })

@@ -5,11 +5,13 @@
 #![warn(missing_docs)]
 
 pub mod accounts;
+pub mod backup;
 pub mod clock;
 pub mod config;
 pub mod console;
 pub mod http;
 pub mod keys;
+pub mod metrics;
 pub mod passwords;
 pub mod secret;
 pub mod sessions;

@@ -4,12 +4,14 @@ use app::domain::account::{Email, Password};
 use app::error::{ConsoleError, Field, Problem, Refusal};
 use clap::Parser;
 use server::accounts::Accounts;
+use server::backup::Since;
 use server::clock::Clock;
 use server::config::{AccountCommand, Cli, Command, DatabaseOptions, ServeOptions};
 use server::console::system_rng;
 use server::store::Store;
 use std::error::Error;
 use std::io::{BufRead, IsTerminal};
+use std::path::Path;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -34,8 +36,59 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
             tracing::info!("the database is up to date");
             Ok(())
         }
+        Command::Backup { file, database } => backup(&file, &database).await,
+        Command::Restore { file, overwrite, keep_active, database } => {
+            restore(&file, overwrite, keep_active, &database).await
+        }
         Command::Account { command } => account(command).await,
     }
+}
+
+#[expect(clippy::print_stdout, reason = "the answer to the command")]
+async fn backup(file: &Path, database: &DatabaseOptions) -> Result<(), Box<dyn Error>> {
+    let keys = server::backup::backup(&database.database_url, file).await?;
+    println!(
+        "{} has everything, with {keys} keys. It lets nobody in, and names everybody: keep it private.",
+        file.display()
+    );
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the answer to the command")]
+async fn restore(
+    file: &Path,
+    overwrite: bool,
+    keep_active: bool,
+    database: &DatabaseOptions,
+) -> Result<(), Box<dyn Error>> {
+    let url = &database.database_url;
+    let restored = server::backup::restore(url, file, overwrite, keep_active, &Clock::default()).await?;
+    println!("The database is {} again, with {} keys.", file.display(), restored.keys);
+    if let Some(replaced) = restored.replaced {
+        println!("The one before is kept at {}.", replaced.display());
+    }
+    match restored.since {
+        None => println!("What was made, changed or deleted since is not known."),
+        Some(since) if since.is_empty() => println!("No key was made, changed or deleted since."),
+        Some(since) => {
+            println!("Since then:");
+            for (what, key) in since {
+                let what = match what {
+                    Since::Made => "made, gone now",
+                    Since::Deleted => "deleted, back now",
+                    Since::Changed => "changed, as before now",
+                };
+                println!("  {}  {what}: {:?} of {}", key.id, key.name, key.email);
+            }
+        }
+    }
+    if keep_active {
+        println!("Keys that were switched on are let in. Delete what must not be.");
+    } else {
+        println!("All keys are switched off: owners switch on those that are still to be let in.");
+    }
+    println!("All sessions have ended; passwords are those of the copy.");
+    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "the answer to the command")]

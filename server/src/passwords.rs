@@ -10,6 +10,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use rand::CryptoRng;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -18,10 +19,39 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The least score of a new password, of 0 to 4: safely unguessable online (zxcvbn).
 const LEAST_SCORE: zxcvbn::Score = zxcvbn::Score::Three;
 
+/// How many hashes there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// That run.
+    pub running: usize,
+    /// That wait for their turn.
+    pub waiting: usize,
+    /// That may run at once.
+    pub most: usize,
+}
+
+/// Counted for as long as it is kept: a request that is dropped while it waits does not wait any more.
+struct Waiting<'c>(&'c AtomicUsize);
+
+impl<'c> Waiting<'c> {
+    fn begin(count: &'c AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Hashes and verifies passwords, so many at once.
 #[derive(Clone, Debug)]
 pub struct Passwords {
     permits: Arc<Semaphore>,
+    most: usize,
+    waiting: Arc<AtomicUsize>,
     /// Verified where there is no account, so that an unknown address takes as long as a wrong password.
     dummy: Arc<str>,
 }
@@ -33,7 +63,15 @@ impl Passwords {
     /// The hash function does not work on this machine.
     pub fn new(permits: usize, rng: &mut impl CryptoRng) -> Result<Self, ConsoleError> {
         let dummy = hash("no account has this password", salt(rng))?;
-        Ok(Self { permits: Arc::new(Semaphore::new(permits)), dummy: dummy.into() })
+        let semaphore = Arc::new(Semaphore::new(permits));
+        Ok(Self { permits: semaphore, most: permits, waiting: Arc::default(), dummy: dummy.into() })
+    }
+
+    /// How much there is to do.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let running = self.most.saturating_sub(self.permits.available_permits());
+        Load { running, waiting: self.waiting.load(Ordering::Relaxed), most: self.most }
     }
 
     /// The hash of a password, as a PHC string.
@@ -68,7 +106,9 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ConsoleError> {
+        let waiting = Waiting::begin(&self.waiting);
         let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned()).await;
+        drop(waiting);
         let Ok(Ok(permit)) = turn else { return Err(ConsoleError::Unavailable) };
         let done = tokio::task::spawn_blocking(move || {
             let result = work();

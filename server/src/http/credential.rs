@@ -4,6 +4,7 @@
 
 use super::problem::ApiProblem;
 use crate::console::Console;
+use crate::verification::outcomes::Outcome;
 use crate::verification::{Admitted, Caller, Credential, Denial, FirstUse, Verified};
 use app::domain::traffic::Reason;
 use axum::http::header::{AUTHORIZATION, USER_AGENT};
@@ -42,8 +43,23 @@ pub(super) fn verify(
     client: IpAddr,
     is_closed: bool,
 ) -> Result<Verified, ApiProblem> {
-    let credential = read(headers)?.ok_or(ApiProblem::Unauthenticated)?;
-    let verified = console.keys.verifier.verify(&credential, caller(headers, client), is_closed);
+    let verifier = &console.keys.verifier;
+    let refused = |outcome, problem| {
+        verifier.outcomes.count(outcome);
+        problem
+    };
+    let credential = match read(headers) {
+        Ok(Some(credential)) => credential,
+        Ok(None) => return Err(refused(Outcome::NoCredential, ApiProblem::Unauthenticated)),
+        Err(ApiProblem::InvalidRequest) => {
+            return Err(refused(Outcome::Ambiguous, ApiProblem::InvalidRequest));
+        }
+        Err(problem) => return Err(refused(Outcome::Denied(Denial::Malformed), problem)),
+    };
+    let verified = verifier.verify(&credential, caller(headers, client), is_closed);
+    verifier
+        .outcomes
+        .count(verified.as_ref().map_or_else(|denial| Outcome::Denied(*denial), |_| Outcome::Admitted));
     verified.map_err(|denial| {
         tracing::debug!(?denial, %client, "credential refused");
         if denial == Denial::Refused(Reason::ClosedModule) {

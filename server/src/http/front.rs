@@ -6,6 +6,7 @@
 use super::client::TrustedProxies;
 use super::verify;
 use crate::console::Console;
+use crate::metrics::TIMED_VERIFICATIONS;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::ConnectInfo;
@@ -14,10 +15,12 @@ use axum::response::Response;
 use axum::routing::future::RouteFuture;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, Map, Ready};
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 use tower::{BoxError, Service};
 
 /// Answers the requests of one connection.
@@ -44,6 +47,14 @@ impl Front {
     }
 }
 
+/// Whether this verification is one of those that are timed.
+fn is_timed() -> bool {
+    thread_local! {
+        static COUNT: Cell<u32> = const { Cell::new(0) };
+    }
+    COUNT.with(|count| count.replace(count.get().wrapping_add(1))).is_multiple_of(TIMED_VERIFICATIONS)
+}
+
 impl<B> Service<Request<B>> for Front
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
@@ -59,9 +70,14 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if verify::is_asked_at(request.uri().path()) {
+            let began = is_timed().then(Instant::now);
             let client = self.proxies.client(self.peer, request.headers()).address;
+            let answer = verify::verify(&self.console, &request, client);
+            if let Some(began) = began {
+                self.console.metrics.verified(began.elapsed());
+            }
             let answered: Answered = Ok;
-            return Either::Left(verify::verify(&self.console, &request, client).map(answered));
+            return Either::Left(answer.map(answered));
         }
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(ConnectInfo(peer));

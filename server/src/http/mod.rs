@@ -7,6 +7,7 @@ mod credential;
 mod events;
 pub mod front;
 mod health;
+pub mod metrics;
 mod pages;
 mod plain_forms;
 mod problem;
@@ -57,11 +58,13 @@ pub fn build(console: Console, site: LeptosOptions, trusted_proxies: TrustedProx
         .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT));
     let programs =
         Router::new().merge(api::programs()).merge(health::router()).with_state(Arc::clone(&console));
+    let routes = metrics::Routes::new(Arc::clone(&console));
     let router = programs
         .fallback_service(browsers)
         .layer(from_fn_with_state(Arc::clone(&console), security::set_headers))
         .layer(CatchPanicLayer::custom(on_panic))
         .layer(from_fn_with_state(Arc::clone(&trusted_proxies), client::identify))
+        .layer(from_fn_with_state(routes, metrics::count))
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
             // Never the query, which may hold what was typed, and never headers.
             tracing::info_span!("request", method = %request.method(), path = request.uri().path())

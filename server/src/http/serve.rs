@@ -1,19 +1,21 @@
 //! Listening, serving, and stopping.
 
-use super::build;
 use super::client::TrustedProxies;
+use super::{build, metrics};
 use crate::clock::Clock;
 use crate::config::ServeOptions;
 use crate::console::Console;
 use crate::keys::Keys;
 use crate::store::{Claim, Store};
 use app::error::Refusal;
+use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use leptos::config::LeptosOptions;
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::ready;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tower::service_fn;
@@ -49,14 +51,19 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
             "reachable from other machines without encryption: put it behind HTTPS, and set --public-url"
         );
     }
+    let handle = Handle::new();
+    let server = listen(options.listen).handle(handle.clone());
+    if let Some(address) = options.metrics {
+        let operators = metrics::router(Arc::new(console.clone())).into_make_service();
+        let server = listen(address);
+        tokio::spawn(async move {
+            if let Err(error) = server.serve(operators).await {
+                tracing::error!(%error, "there are no metrics at {address}");
+            }
+        });
+    }
     let site = site(&options);
     let front = build(console, site, TrustedProxies(options.trusted_proxies.clone()));
-
-    let handle = axum_server::Handle::new();
-    let mut server = axum_server::bind(options.listen).handle(handle.clone());
-    // Without a timer the timeouts would be inert (axum#2741).
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT);
     tokio::spawn({
         let handle = handle.clone();
         let public_url = options.public_url.clone();
@@ -81,6 +88,14 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     }
     store.close().await;
     Ok(())
+}
+
+fn listen(address: SocketAddr) -> Server<SocketAddr> {
+    let mut server = axum_server::bind(address);
+    // Without a timer the timeouts would be inert (axum#2741).
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT);
+    server
 }
 
 /// Where the pages' scripts and styles are. Their names carry hashes if `cargo leptos` has listed them

@@ -6,6 +6,7 @@
 pub(crate) mod accounts;
 pub(crate) mod activity;
 pub(crate) mod api_keys;
+pub mod backup;
 pub(crate) mod secrets;
 pub(crate) mod sessions;
 pub(crate) mod traffic;
@@ -61,6 +62,9 @@ pub enum StoreError {
     /// A column holds what this version did not write.
     #[error("a row of api_keys holds what cannot be read")]
     Corrupt,
+    /// A copy of a database is not whole.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
     /// Another process serves this database.
     #[error("another server is serving this database")]
     Served,
@@ -127,6 +131,13 @@ impl Store {
         Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
     }
 
+    /// For each pool of connections its name, how many there are, and how many of them nobody uses.
+    #[must_use]
+    pub fn pools(&self) -> [(&'static str, usize, usize); 2] {
+        let [read, write] = [&self.read, &self.write];
+        [("read", read.size() as usize, read.num_idle()), ("write", write.size() as usize, write.num_idle())]
+    }
+
     /// Closes all connections; what was written is in the database file alone afterwards.
     pub async fn close(&self) {
         self.read.close().await;
@@ -150,7 +161,7 @@ impl Claim {
         if url.contains(":memory:") {
             return Ok(Self { _file: None });
         }
-        let path = PathBuf::from(format!("{}.lock", options.get_filename().display()));
+        let path = beside(options.get_filename(), ".lock");
         make_private(&path)?;
         let failed = |error| StoreError::File { path: path.display().to_string(), error };
         let file = File::open(&path).map_err(failed)?;
@@ -175,6 +186,25 @@ where
     E: From<StoreError> + Send + 'static,
 {
     tokio::spawn(work).await.map_err(StoreError::from)?
+}
+
+/// The file of a database, if it is one.
+///
+/// # Errors
+/// `DATABASE_URL` is of a kind that has no file.
+pub fn file_of(url: &str) -> Result<PathBuf, StoreError> {
+    if !url.starts_with("sqlite:") || url.contains(":memory:") {
+        return Err(StoreError::UnknownDatabase);
+    }
+    Ok(SqliteConnectOptions::from_str(url)?.get_filename().to_owned())
+}
+
+/// The file with this at the end of its name.
+#[must_use]
+pub fn beside(file: &Path, end: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(end);
+    name.into()
 }
 
 /// Makes the database file, if there is none, readable and writable by its owner only. SQLite gives the

@@ -1,9 +1,11 @@
 //! Whether a program is let in: a lookup in memory, exactly coherent with what was committed.
 //!
-//! [`secrets`] holds what may be presented, [`traffic`] what was, and [`live`] tells it to owners who watch.
+//! [`secrets`] holds what may be presented, [`traffic`] what was, and [`live`] tells it to owners who watch;
+//! [`outcomes`] counts for the operator.
 
 pub mod index;
 pub mod live;
+pub mod outcomes;
 mod places;
 pub mod secrets;
 pub mod traffic;
@@ -14,6 +16,7 @@ use crate::store::{Store, StoreError};
 use app::domain::timestamp::Timestamp;
 use app::domain::traffic::Reason;
 use index::{Entry, Id};
+use outcomes::Outcomes;
 use secrets::Secrets;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -109,6 +112,8 @@ pub struct Verifier {
     pub secrets: Secrets,
     /// Who used them.
     pub traffic: Arc<Traffic>,
+    /// What came of it.
+    pub outcomes: Arc<Outcomes>,
 }
 
 impl Verifier {
@@ -118,7 +123,7 @@ impl Verifier {
     /// The database does not answer.
     pub async fn open(store: Store, clock: Clock, prefix: Prefix) -> Result<Self, StoreError> {
         let secrets = Secrets::open(store).await?;
-        Ok(Self { clock, prefix, secrets, traffic: Arc::default() })
+        Ok(Self { clock, prefix, secrets, traffic: Arc::default(), outcomes: Arc::default() })
     }
 
     /// The key that a program presents, if it is let in now; to what is closed to keys, none is. It is a lookup in

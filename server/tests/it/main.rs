@@ -5,10 +5,12 @@
 mod account_settings;
 mod activity;
 mod api_key;
+mod backup;
 mod coherence;
 mod console_account;
 mod console_keys;
 mod events;
+mod metrics;
 mod owner_modules;
 mod plain_forms;
 mod rotation;

@@ -67,6 +67,12 @@ impl TestApp {
         Self { router, console, folder, hand }
     }
 
+    /// On the database in this folder.
+    pub(crate) async fn open(folder: TempDir) -> Self {
+        let url = database(&folder);
+        Self::on(folder, &url, &["--sign-ups", "open"], START.0).await
+    }
+
     /// Another process on the same database, after this one.
     pub(crate) async fn restart(&self) -> Self {
         let (elsewhere, now) = (tempfile::tempdir().unwrap(), self.hand.load(Ordering::SeqCst));

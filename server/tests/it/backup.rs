@@ -1,0 +1,155 @@
+//! Copies of the database, made under load and put back.
+
+use crate::test_app::{TestApp, verify};
+use app::domain::account::{AccountId, Email};
+use app::domain::activity::What;
+use axum::http::StatusCode;
+use server::backup::{BackupError, Since, backup, restore};
+use server::clock::Clock;
+use server::store::{Claim, StoreError};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+fn url(path: &Path) -> String {
+    format!("sqlite:{}", path.display())
+}
+
+fn database(app: &TestApp) -> String {
+    url(&app.folder.path().join("data/console.db"))
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_backups_under_load_all_restore_and_verify() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (_, kept) = ada.create("Kept").await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = tokio::spawn({
+        let (stop, mut ada) = (Arc::clone(&stop), ada.clone());
+        async move {
+            let mut rounds = 0;
+            while !stop.load(Ordering::SeqCst) {
+                let (id, _) = ada.create("Passing").await;
+                ada.post("/rpc/keys/delete", &[("key_id", &id), ("confirm_name", "Passing")]).await.list();
+                rounds += 1;
+            }
+            rounds
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    for n in 0..50 {
+        let file = folder.path().join(format!("{n}.db"));
+        let keys = backup(&database(&app), &file).await.unwrap();
+        assert!((1..=2).contains(&keys), "{keys} keys");
+        assert_eq!(mode(&file), 0o600);
+    }
+    stop.store(true, Ordering::SeqCst);
+    assert!(load.await.unwrap() > 50, "there was hardly any load");
+    for n in 0..50 {
+        let other = tempfile::tempdir().unwrap();
+        let target = other.path().join("data/console.db");
+        let from = folder.path().join(format!("{n}.db"));
+        restore(&url(&target), &from, false, true, &Clock::default()).await.unwrap();
+        let restored = TestApp::open(other).await;
+        assert_eq!(verify(&restored.router, &kept).await, StatusCode::NO_CONTENT, "backup {n}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 50, "nothing is left beside");
+}
+
+/// A console of which a copy was made, and then one key was deleted, one switched off, and one made.
+async fn moved_on() -> (TestApp, PathBuf, [String; 3]) {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (leaked, leaked_secret) = ada.create("Leaked").await;
+    let (paused, paused_secret) = ada.create("Paused").await;
+    let copy = app.folder.path().join("copy.db");
+    assert_eq!(backup(&database(&app), &copy).await.unwrap(), 2);
+    ada.post("/rpc/keys/delete", &[("key_id", &leaked), ("confirm_name", "Leaked")]).await.list();
+    ada.post("/rpc/keys/set-active", &[("key_id", &paused), ("active", "false")]).await.list();
+    let (_, new_secret) = ada.create("New").await;
+    app.console.keys.verifier.secrets.store.close().await;
+    (app, copy, [leaked_secret, paused_secret, new_secret])
+}
+
+#[tokio::test]
+async fn a_restored_database_tells_what_came_back_and_lets_nobody_in() {
+    let (app, copy, secrets) = moved_on().await;
+    // What a server that was killed leaves, and what must not be taken for the new database's.
+    let file = app.folder.path().join("data/console.db");
+    std::fs::write(app.folder.path().join("data/console.db-shm"), b"stale").unwrap();
+    let restored = restore(&url(&file), &copy, true, false, &Clock::default()).await.unwrap();
+    let mut since: Vec<_> = restored.since.unwrap().into_iter().map(|(what, key)| (key.name, what)).collect();
+    since.sort_by(|a, b| a.0.cmp(&b.0));
+    let named = |name: &str, what| (name.to_owned(), what);
+    assert_eq!(
+        since,
+        [named("Leaked", Since::Deleted), named("New", Since::Made), named("Paused", Since::Changed)]
+    );
+    assert!(restored.replaced.unwrap().exists());
+    assert!(!app.folder.path().join("data/console.db-wal").exists());
+    assert_eq!(mode(&file), 0o600);
+    let again = app.restart().await;
+    for secret in &secrets {
+        assert_eq!(verify(&again.router, secret).await, StatusCode::UNAUTHORIZED);
+    }
+    // Her session has ended, and she is told what happened.
+    let mut ada = again.stranger();
+    ada.sign_in("ada@example.com").await;
+    let listed = ada.list().await;
+    assert!(listed.len() == 2 && listed.iter().all(|key| !key.active));
+    let email = Email::parse("ada@example.com").unwrap();
+    let id = again.console.accounts.store.account_by_email(&email).await.unwrap().unwrap().id;
+    let activity = again.console.accounts.store.activity(&AccountId(id), None).await.unwrap().entries;
+    assert_eq!(activity.iter().filter(|it| it.what == What::KeySwitchedOff).count(), 2);
+    let on = ada.post("/rpc/keys/set-active", &[("key_id", listed[0].id.as_str()), ("active", "true")]).await;
+    assert!(on.list().keys.iter().any(|key| key.active));
+}
+
+#[tokio::test]
+async fn what_was_active_stays_so_only_if_the_operator_says_so_and_sessions_never_do() {
+    let (app, copy, [leaked, ..]) = moved_on().await;
+    restore(&database(&app), &copy, true, true, &Clock::default()).await.unwrap();
+    let again = app.restart().await;
+    assert_eq!(verify(&again.router, &leaked).await, StatusCode::NO_CONTENT);
+    assert_eq!(again.stranger().get("/settings/api-keys").await.status, StatusCode::SEE_OTHER);
+    let store = &again.console.accounts.store;
+    let email = Email::parse("ada@example.com").unwrap();
+    let id = AccountId(store.account_by_email(&email).await.unwrap().unwrap().id);
+    assert!(again.console.sessions.of_account(&id).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_overwritten_unasked_and_a_bad_copy_changes_nothing() {
+    let (app, copy, [.., new]) = moved_on().await;
+    let url = database(&app);
+    let clock = Clock::default();
+    assert!(matches!(backup(&url, &copy).await, Err(BackupError::Exists(_))));
+    assert!(matches!(restore(&url, &copy, false, false, &clock).await, Err(BackupError::WouldOverwrite(_))));
+    let whole = std::fs::read(&copy).unwrap();
+    let mut torn = whole.clone();
+    torn[4096..8192].fill(0xAA);
+    let other = app.folder.path().join("other.db");
+    for (what, bytes) in [
+        ("torn", torn),
+        ("cut short", whole[..whole.len() / 2].to_vec()),
+        ("no database", b"hello".to_vec()),
+        ("empty", Vec::new()),
+    ] {
+        std::fs::write(&other, bytes).unwrap();
+        assert!(restore(&url, &other, true, false, &clock).await.is_err(), "{what}");
+    }
+    assert!(restore(&url, Path::new("/nonexistent"), true, false, &clock).await.is_err());
+    {
+        let _served = Claim::of(&url).unwrap();
+        let refused = restore(&url, &copy, true, false, &clock).await;
+        assert!(matches!(refused, Err(BackupError::Store(StoreError::Served))));
+    }
+    assert_eq!(verify(&app.restart().await.router, &new).await, StatusCode::NO_CONTENT);
+    assert!(!app.folder.path().join("data/console.db.restoring").exists());
+}

@@ -1,0 +1,65 @@
+//! What the operator's monitoring sees.
+
+use crate::test_app::{Browser, PASSWORD, TestApp, call, verify};
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use std::sync::Arc;
+use tower::ServiceExt;
+
+async fn metrics(app: &TestApp) -> String {
+    let router = server::http::metrics::router(Arc::new(app.console.clone()));
+    let response = router.oneshot(Request::get("/metrics").body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+fn value(metrics: &str, line: &str) -> u64 {
+    let found = metrics.lines().find_map(|it| it.strip_prefix(line));
+    found.ok_or_else(|| format!("no {line} in\n{metrics}")).unwrap().trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn requests_and_verifications_are_counted_by_what_came_of_them() {
+    let app = TestApp::new().await;
+    let mut ada: Browser = app.owner("ada@example.com").await;
+    let (_, secret) = ada.create("Deploy").await;
+    for _ in 0..3 {
+        assert_eq!(verify(&app.router, &secret).await, StatusCode::NO_CONTENT);
+    }
+    verify(&app.router, "mm_tok_nonsense").await;
+    ada.get("/settings/api-keys").await;
+    for path in ["/a", "/b", "/settings/nope", "/rpc/secret-x"] {
+        ada.get(path).await;
+    }
+    let metrics = metrics(&app).await;
+    assert_eq!(value(&metrics, "mecha_verifications_total{outcome=\"admitted\"}"), 3);
+    assert_eq!(value(&metrics, "mecha_verifications_total{outcome=\"malformed\"}"), 1);
+    assert_eq!(value(&metrics, "mecha_verifications_total{outcome=\"expired\"}"), 0);
+    let count = |route: &str, status: u16| {
+        let name = "mecha_http_request_duration_seconds_count";
+        value(&metrics, &format!("{name}{{route=\"{route}\",status=\"{status}\"}}"))
+    };
+    assert_eq!(count("/settings/api-keys", 200), 1);
+    assert_eq!(count("/rpc/keys/create", 200), 1);
+    assert_eq!(count("other", 404), 4);
+    assert_eq!(value(&metrics, "mecha_held_in_memory{what=\"secrets\"}"), 1);
+    assert!(value(&metrics, "mecha_password_hashes{state=\"most\"}") >= 1);
+    assert_eq!(value(&metrics, "mecha_database_connections{pool=\"write\"}"), 1);
+    assert!(metrics.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn no_label_names_a_key_an_account_or_an_address_and_strangers_read_nothing() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (id, secret) = ada.create("Deploy").await;
+    verify(&app.router, &secret).await;
+    let metrics = metrics(&app).await;
+    for private in [id.as_str(), &secret, "ada@example.com", "Deploy", PASSWORD, "10.9."] {
+        assert!(!metrics.contains(private), "{private}");
+    }
+    assert_eq!(app.stranger().get("/metrics").await.status, StatusCode::NOT_FOUND);
+    let probe = Request::get("/metrics").body(Body::empty()).unwrap();
+    assert_eq!(call(&app.router, probe).await.status, StatusCode::NOT_FOUND);
+}
