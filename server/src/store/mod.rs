@@ -24,7 +24,7 @@ use sqlx::sqlite::{
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The database of this build.
 pub type Db = Sqlite;
@@ -37,6 +37,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long SQLite waits for another process that holds its lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+/// Another process holds SQLite's lock (sqlite.org/rescode.html#busy).
+const SQLITE_BUSY: &str = "5";
 const READERS: u32 = 4;
 
 /// What went wrong in the database.
@@ -107,8 +109,11 @@ impl Store {
             .disable_statement_logging();
         make_private(options.get_filename())?;
         let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);
-        let write = pool.clone().max_connections(1).connect_with(options.clone()).await?;
-        MIGRATIONS.run(&write).await?;
+        let write = open_first(&pool.clone().max_connections(1), &options).await?;
+        // All of them or none, and whoever starts at the same time waits: SQLite has no other lock for them.
+        let mut migration = write.begin_with("BEGIN IMMEDIATE").await?;
+        MIGRATIONS.run_direct(None, &mut *migration, false).await?;
+        migration.commit().await?;
         let read = pool.max_connections(READERS).connect_with(options).await?;
         Ok(Self { read, write })
     }
@@ -142,6 +147,25 @@ impl Store {
     pub async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
+    }
+}
+
+/// Opens the first connection, which turns on WAL. While another process does the same SQLite fails at once instead of
+/// waiting as for any other lock, so the waiting is done here.
+async fn open_first(
+    pool: &SqlitePoolOptions,
+    options: &SqliteConnectOptions,
+) -> Result<SqlitePool, StoreError> {
+    let began = Instant::now();
+    loop {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(sqlx::Error::Database(error))
+                if error.code().is_some_and(|code| code == SQLITE_BUSY) && began.elapsed() < BUSY_TIMEOUT =>
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            opened => return Ok(opened?),
+        }
     }
 }
 
@@ -215,9 +239,14 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
-    let file =
-        std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(failed)?;
-    file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(failed)
+    // A file that is there must not be opened here: closing it again would drop all locks that SQLite holds on it in
+    // this process (POSIX, fcntl).
+    match std::fs::OpenOptions::new().append(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed(error)),
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)
 }
 
 #[cfg(test)]

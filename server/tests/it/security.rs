@@ -1,8 +1,12 @@
 //! What every answer says, and which requests are let through.
 
-use crate::test_app::{TestApp, call, form};
+use crate::test_app::{PASSWORD, TestApp, call, form, verify};
+use app::App;
 use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::{Method, Request, StatusCode};
+use leptos::server_fn::axum::server_fn_paths;
+use leptos_axum::generate_route_list;
+use sqlx::{Connection, SqliteConnection};
 
 #[tokio::test]
 async fn only_the_consoles_own_pages_change_anything() {
@@ -20,25 +24,16 @@ async fn only_the_consoles_own_pages_change_anything() {
         (&[("origin", "https://127.0.0.1:3000")], false),
         (&[], false),
     ];
-    let paths = [
-        "/rpc/account/sign-up",
-        "/rpc/account/sign-in",
-        "/rpc/account/sign-out",
-        "/rpc/keys/create",
-        "/rpc/keys/rename",
-        "/rpc/keys/refresh",
-        "/rpc/keys/set-active",
-        "/rpc/keys/delete",
-    ];
-    for path in paths {
+    let _ = generate_route_list(App);
+    for (path, _) in server_fn_paths() {
         for (headers, is_own) in cases {
             let mut request = form(path);
             request.headers_mut().unwrap().remove("origin");
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
-            // A copy: signing out is one of the routes.
-            let answer = if path.ends_with("sign-out") && is_own {
+            // What would end the session is done to nobody's.
+            let answer = if path.contains("sign-out") && is_own {
                 app.stranger().send(request, &[]).await
             } else {
                 ada.clone().send(request, &[]).await
@@ -53,11 +48,84 @@ async fn only_the_consoles_own_pages_change_anything() {
 async fn no_get_changes_anything() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
-    for path in ["/rpc/keys/create?name=a&expire_in=7", "/rpc/account/sign-out"] {
-        assert_eq!(ada.get(path).await.status, StatusCode::SEE_OTHER, "{path}");
+    let (id, secret) = ada.create("Deploy").await;
+    let fields = [
+        ("key_id", id.as_str()),
+        ("name", "Other"),
+        ("expire_in", "7"),
+        ("active", "false"),
+        ("grace", "0"),
+        ("confirm_name", "Deploy"),
+        ("email", "eve@example.com"),
+        ("password", PASSWORD),
+        ("current_password", PASSWORD),
+        ("new_password", "velvet anchor nineteen moss"),
+        ("confirm_password", PASSWORD),
+    ];
+    let query = serde_urlencoded::to_string(fields).unwrap();
+    let before = ada.list().await;
+    let _ = generate_route_list(App);
+    for (path, _) in server_fn_paths() {
+        for method in [Method::GET, Method::HEAD] {
+            let request = Request::builder().method(method).uri(format!("{path}?{query}"));
+            let status = ada.send(request, &fields).await.status;
+            assert!(!status.is_success() && !status.is_server_error(), "{path}: {status}");
+        }
     }
-    assert!(ada.list().await.is_empty(), "and the session is still there");
+    assert_eq!(ada.list().await, before, "and the session is still there");
+    assert_eq!(verify(&app.router, &secret).await, StatusCode::NO_CONTENT);
+    assert_eq!(app.console.accounts.list().await.unwrap().len(), 1);
+    app.stranger().sign_in("ada@example.com").await;
 }
+
+#[tokio::test]
+async fn the_headers_that_protect_an_answer_are_the_same_whatever_its_status() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let large = "x".repeat(70_000);
+    let mut answers = vec![
+        (200, ada.get("/settings/account").await),
+        (303, app.stranger().get("/settings/account").await),
+        (401, app.stranger().get("/api/v1/account").await),
+        (404, ada.get("/nope").await),
+        (413, ada.post("/rpc/keys/create", &[("name", &large)]).await),
+        (422, ada.submit("/rpc/keys/create", &[("name", ""), ("expire_in", "7")]).await),
+    ];
+    // What no version has written is a defect that nobody foresaw.
+    let url = format!("sqlite:{}", app.folder.path().join("data/console.db").display());
+    let mut database = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query("UPDATE accounts SET email = 'no address'").execute(&mut database).await.unwrap();
+    answers.push((500, ada.post("/rpc/account/delete", &[("confirm_password", PASSWORD)]).await));
+    for (status, answer) in answers {
+        assert_eq!(answer.status.as_u16(), status, "{}", answer.body);
+        let said: Vec<_> = PROTECTION.iter().map(|(name, _)| (*name, answer.header(name))).collect();
+        assert_eq!(said, PROTECTION, "{status}");
+        let policy = answer.header("content-security-policy");
+        let fixed = policy.split("'nonce-").next().unwrap();
+        let is_page = answer.header("content-type").starts_with("text/html");
+        let expected = if is_page {
+            "default-src 'none'; script-src 'self' "
+        } else {
+            "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        };
+        assert_eq!(fixed, expected, "{status}");
+    }
+}
+
+/// On every answer that a script has not asked for as a file.
+const PROTECTION: [(&str, &str); 8] = [
+    ("cache-control", "no-store"),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    (
+        "permissions-policy",
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=(), clipboard-write=(self)",
+    ),
+    ("x-powered-by", ""),
+];
 
 #[tokio::test]
 async fn a_page_has_one_address_and_none_elsewhere() {

@@ -29,6 +29,11 @@ pub(crate) const PASSWORD: &str = "plum orchard tuesday lantern";
 pub(crate) const START: Timestamp = Timestamp(1_795_262_400_000);
 const AUTHORITY: &str = "127.0.0.1:3000";
 
+/// How many rounds of a race: few, or what `make torture` asks for.
+pub(crate) fn rounds(usual: usize, torture: usize) -> usize {
+    if std::env::var_os("TORTURE").is_some() { torture } else { usual }
+}
+
 /// A console on a database of its own, whose clock stands until the test moves it.
 pub(crate) struct TestApp {
     pub(crate) router: Front,

@@ -1,0 +1,152 @@
+//! Many at once, and clients that hang up. `make torture` runs many more rounds.
+
+use crate::test_app::{Browser, TestApp, rounds, verify};
+use app::domain::api_key::ApiKey;
+use app::domain::timestamp::MINUTE;
+use axum::http::StatusCode;
+use futures::future::join_all;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+async fn create(mut browser: Browser, name: String) -> StatusCode {
+    browser.post("/rpc/keys/create", &[("name", &name), ("expire_in", "7")]).await.status
+}
+
+async fn delete_all(browser: &mut Browser) {
+    for ApiKey { id, name, .. } in browser.list().await {
+        let fields = [("key_id", id.as_str()), ("confirm_name", &name)];
+        browser.post("/rpc/keys/delete", &fields).await.list();
+    }
+}
+
+fn counts(statuses: Vec<StatusCode>) -> BTreeMap<u16, usize> {
+    let mut counts = BTreeMap::new();
+    statuses.iter().for_each(|status| *counts.entry(status.as_u16()).or_default() += 1);
+    counts
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_hundred_concurrent_creates_exactly_ten_make_a_key() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    for round in 0..rounds(3, 1_000) {
+        let attempts = (0..100).map(|n| tokio::spawn(create(ada.clone(), format!("Key {n}"))));
+        let statuses = join_all(attempts).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(counts(statuses), BTreeMap::from([(200, 10), (409, 90)]), "round {round}");
+        assert_eq!(ada.list().await.len(), 10);
+        delete_all(&mut ada).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_hundred_concurrent_creates_of_one_name_exactly_one_makes_a_key() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    for round in 0..rounds(3, 1_000) {
+        let name = |n| if n % 2 == 0 { "Straße" } else { "STRASSE" };
+        let attempts = (0..100).map(|n| tokio::spawn(create(ada.clone(), name(n).to_owned())));
+        let statuses = join_all(attempts).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(counts(statuses), BTreeMap::from([(200, 1), (422, 99)]), "round {round}");
+        assert_eq!(ada.list().await.len(), 1);
+        delete_all(&mut ada).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rename_against_create_against_delete_leaves_one_key_of_a_name_at_most() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    for round in 0..rounds(20, 1_000) {
+        let (id, secret) = ada.create("Before").await;
+        let act = |path: &'static str, field: &'static str, value: &'static str| {
+            let (mut browser, id) = (ada.clone(), id.clone());
+            tokio::spawn(async move {
+                let fields = [("key_id", id.as_str()), (field, value)];
+                browser.post(&format!("/rpc/keys/{path}"), &fields).await.status
+            })
+        };
+        let rename = act("rename", "name", "After");
+        let make = tokio::spawn(create(ada.clone(), "After".to_owned()));
+        let delete = act("delete", "confirm_name", "Before");
+        let [renamed, made, deleted] =
+            [rename.await, make.await, delete.await].map(|done| done.unwrap() == 200);
+        let names: Vec<_> = ada.list().await.into_iter().map(|key| key.name).collect();
+        let unique: BTreeSet<_> = names.iter().collect();
+        assert_eq!(unique.len(), names.len(), "round {round}: {names:?}");
+        // Whatever order they took, the list is what the answers say.
+        let mut expected = Vec::new();
+        expected.extend(made.then_some("After"));
+        expected.extend((!deleted && renamed).then_some("After"));
+        expected.extend((!deleted && !renamed).then_some("Before"));
+        assert_eq!(names.len(), expected.len(), "round {round}: {renamed} {made} {deleted} {names:?}");
+        let is_let_in = verify(&app.router, &secret).await == StatusCode::NO_CONTENT;
+        assert_eq!(is_let_in, !deleted, "round {round}");
+        delete_all(&mut ada).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_at_any_point_of_a_create_leaves_no_key_or_one_that_can_be_deleted() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    for _ in 0..rounds(1, 20) {
+        let mut made = 0;
+        for polls in 0.. {
+            let done = {
+                let mut client = ada.clone();
+                let mut request =
+                    pin!(client.post("/rpc/keys/create", &[("name", "Cut off"), ("expire_in", "7")]));
+                let mut answer = None;
+                for _ in 0..polls {
+                    if let Poll::Ready(ready) = request.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+                    {
+                        answer = Some(ready.status);
+                        break;
+                    }
+                    // What it waits for goes on meanwhile.
+                    tokio::task::yield_now().await;
+                }
+                answer
+                // Here the client hangs up.
+            };
+            // Its connection is not stuck, and what it began is over: changes take turns.
+            let (id, secret) = ada.create("Next").await;
+            assert_eq!(verify(&app.router, &secret).await, StatusCode::NO_CONTENT);
+            ada.post("/rpc/keys/delete", &[("key_id", &id), ("confirm_name", "Next")]).await.list();
+            let left = ada.list().await;
+            assert!(left.len() <= 1 && left.iter().all(|key| key.name == "Cut off"), "{polls}: {left:?}");
+            made += left.len();
+            delete_all(&mut ada).await;
+            if done.is_some() {
+                assert!(polls > 2 && made > 0, "{polls} polls, {made} made");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sign_out_is_final_also_for_copies_of_the_cookie_and_requests_in_flight() {
+    let app = TestApp::new().await;
+    app.owner("ada@example.com").await;
+    for round in 0..rounds(20, 1_000) {
+        let mut ada = app.stranger();
+        ada.sign_in("ada@example.com").await;
+        // Long enough for the next request to note that the session is used.
+        app.advance(2 * MINUTE);
+        let mut copies: Vec<Browser> = (0..8).map(|_| ada.clone()).collect();
+        let in_flight: Vec<_> = copies
+            .iter()
+            .cloned()
+            .map(|mut copy| tokio::spawn(async move { copy.get("/settings/api-keys").await }))
+            .collect();
+        let out = ada.post("/rpc/account/sign-out", &[]).await;
+        assert_eq!(out.status, StatusCode::OK);
+        assert!(ada.cookie.is_none());
+        join_all(in_flight).await;
+        for copy in &mut copies {
+            assert_eq!(copy.get("/settings/api-keys").await.status, StatusCode::SEE_OTHER, "round {round}");
+        }
+    }
+}
