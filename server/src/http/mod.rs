@@ -21,7 +21,7 @@ use crate::console::Console;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::Response;
+use axum::http::{Response, StatusCode};
 use axum::middleware::from_fn_with_state;
 use client::TrustedProxies;
 use front::Front;
@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::timeout::RequestBodyTimeoutLayer;
+use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 use tower_http::trace::TraceLayer;
 
 /// The largest form that is read: a name and a description, percent-encoded, with room for a text that is far
@@ -39,6 +39,9 @@ use tower_http::trace::TraceLayer;
 const BODY_LIMIT: usize = 64 * 1024;
 /// How long a client may take between two pieces of a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request may take to the head of its answer, with all of its body: a client that sends a byte now and then
+/// keeps no connection for longer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The whole server.
 pub fn build(console: Console, site: LeptosOptions, trusted_proxies: TrustedProxies) -> Front {
@@ -55,7 +58,8 @@ pub fn build(console: Console, site: LeptosOptions, trusted_proxies: TrustedProx
     let browsers = session::router(Arc::clone(&console), &browsers)
         .layer(from_fn_with_state(Arc::clone(&console), security::require_own_origin))
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
-        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT));
+        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, ANSWER_TIMEOUT));
     let programs =
         Router::new().merge(api::programs()).merge(health::router()).with_state(Arc::clone(&console));
     let routes = metrics::Routes::new(Arc::clone(&console));

@@ -16,12 +16,13 @@ pub use api_keys::{KeyRow, NewApiKey, OwnKey};
 pub use sessions::SessionRow;
 
 use app::error::ConsoleError;
-use sqlx::ConnectOptions;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{ConnectOptions, Connection};
 use std::fs::{File, TryLockError};
+use std::future::ready;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -108,7 +109,11 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
         make_private(options.get_filename())?;
-        let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = SqlitePoolOptions::new()
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A transaction that SQLite rolled back by itself, as when the disk is full, goes on in the eyes of sqlx,
+            // which would begin no other on this connection: another takes its place.
+            .before_acquire(|connection, _| Box::pin(ready(Ok(!connection.is_in_transaction()))));
         let write = open_first(&pool.clone().max_connections(1), &options).await?;
         // All of them or none, and whoever starts at the same time waits: SQLite has no other lock for them.
         let mut migration = write.begin_with("BEGIN IMMEDIATE").await?;

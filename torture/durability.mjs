@@ -1,0 +1,163 @@
+// Nothing acknowledged is lost and nothing revoked comes back, however the server ends and whatever the disk does.
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { Load, Server, finish, folder, report, sleep, start } from "./lib.mjs";
+
+const KILLS = Number(process.env.KILLS ?? 300);
+const INJECTIONS = Number(process.env.INJECTIONS ?? 100);
+const TERMS = Number(process.env.TERMS ?? 50);
+const work = folder();
+const random = (least, most) => least + Math.floor(Math.random() * (most - least));
+
+async function prepared(port, name) {
+  const server = new Server(port, `${work}/${name}/console.db`);
+  await server.start();
+  await server.signUp();
+  return server;
+}
+
+/** Rounds of: start, check what was acknowledged so far, load, end. */
+async function rounds(name, port, count, end) {
+  const server = await prepared(port, name);
+  const load = new Load(server);
+  await server.stop("SIGTERM");
+  let done = 0;
+  const slowest = { exit: 0 };
+  while (done < count) {
+    if (!(await server.start())) throw new Error(`${name}: round ${done}: the server did not start again`);
+    await load.check(done);
+    const running = load.run();
+    await end(server, load, done, slowest);
+    load.isStopped = true;
+    await running;
+    await server.child.ended;
+    server.isWhole();
+    done += 1;
+  }
+  await server.start();
+  await load.check(done);
+  await server.stop("SIGTERM");
+  return { acknowledged: load.acknowledged, slowest };
+}
+
+{
+  const { acknowledged } = await rounds("kill", 3410, KILLS, async (server) => {
+    await sleep(random(5, 120));
+    await server.stop("SIGKILL");
+  });
+  report(`kill -9 at random moments of a write load, ${KILLS} times`, `${acknowledged} changes acknowledged, none lost or undone`, acknowledged > KILLS);
+}
+
+{
+  // SQLite's own calls, and those by which the database is opened, in turn; the server dies in the middle of one.
+  const calls = ["pwrite64", "fdatasync", "pwrite64", "fsync", "pwrite64", "ftruncate", "openat", "fcntl"];
+  const server = await prepared(3411, "strace");
+  const load = new Load(server);
+  await server.stop("SIGTERM");
+  let died = 0;
+  for (let round = 0; round < INJECTIONS; round += 1) {
+    const call = calls[round % calls.length];
+    const when = call === "openat" ? random(20, 60) : random(1, 120);
+    const inject = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", `trace=${call}`, "-e", `inject=${call}:signal=SIGKILL:when=${when}`];
+    if (await server.start(inject)) {
+      const running = load.run();
+      await Promise.race([server.child.ended, sleep(1_500)]);
+      if (server.child.exitCode === null && server.child.signalCode === null) {
+        // The call did not come so often; what strace started is ended by its own id.
+        const children = execFileSync("ps", ["-o", "pid=", "--ppid", String(server.child.pid)], { encoding: "utf8" });
+        for (const pid of children.split(/\s+/).filter(Boolean)) process.kill(Number(pid), "SIGKILL");
+      } else died += 1;
+      load.isStopped = true;
+      await running;
+    } else died += 1;
+    await server.child.ended;
+    server.isWhole();
+    if (!(await server.start([]))) throw new Error(`round ${round}: the server did not start again`);
+    await load.check(round);
+    await server.stop("SIGKILL");
+  }
+  report(`kill at chosen system calls, ${INJECTIONS} times`, `${died} died in the call; ${load.acknowledged} changes acknowledged, none lost or undone`, died >= INJECTIONS / 2);
+}
+
+{
+  const { acknowledged, slowest } = await rounds("term", 3412, TERMS, async (server, _, __, slowest) => {
+    await sleep(random(20, 150));
+    const began = performance.now();
+    const { code } = await server.stop("SIGTERM");
+    slowest.exit = Math.max(slowest.exit, performance.now() - began);
+    if (code !== 0) throw new Error(`ended with ${code}`);
+  });
+  report(`SIGTERM under load, ${TERMS} times`, `${acknowledged} changes acknowledged, none lost; out after ${slowest.exit.toFixed(0)} ms at most`, slowest.exit < 10_000);
+}
+
+/** Changes are 503 while it lasts, programs are let in all the time, and afterwards changes go on by themselves. */
+async function fault(name, server, begin, end) {
+  const load = new Load(server);
+  for (let step = 0; step < 6; step += 1) await load.step();
+  const [secret] = [...load.keys].find(([, key]) => key.must === "in");
+  await begin();
+  const answers = [];
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    const answer = await server.post("/rpc/keys/create", { name: `During ${attempt}`, expire_in: "7" });
+    answers.push(`${answer?.status}${answer?.headers["retry-after"] ? "" : " without Retry-After"}`);
+  }
+  const during = await server.verify(secret);
+  await end();
+  let after;
+  for (let attempt = 0; attempt < 100 && after !== 200; attempt += 1) {
+    after = (await server.post("/rpc/keys/create", { name: "After", expire_in: "7" }))?.status;
+    if (after !== 200) await sleep(100);
+  }
+  await load.check(name);
+  const isMet = answers.every((answer) => answer === "503") && during === 204 && after === 200;
+  report(name, `changes ${answers.join(", ")}; /verify ${during}; afterwards ${after}`, isMet);
+}
+
+{
+  const server = await prepared(3413, "locked");
+  let holder;
+  await fault("another process holds the database's lock", server, async () => {
+    holder = spawn("sqlite3", [server.database], { stdio: ["pipe", "pipe", "inherit"] });
+    holder.stdin.write("BEGIN EXCLUSIVE;\nSELECT 'held';\n");
+    await new Promise((resolve) => holder.stdout.once("data", resolve));
+  }, async () => holder.stdin.end("ROLLBACK;\n"));
+  await server.stop("SIGTERM");
+}
+
+{
+  const server = await prepared(3414, "read-only");
+  let tracer;
+  await fault("the disk becomes read-only", server, async () => {
+    tracer = start("strace", ["-f", "-qq", "-o", "/dev/null", "-p", String(server.pid), "-e", "trace=pwrite64,fdatasync,fsync,ftruncate",
+      "-e", "inject=pwrite64,fdatasync,fsync,ftruncate:error=EROFS"]);
+    const isTraced = () => spawnSync("grep", ["-q", "^TracerPid:\t0$", `/proc/${server.pid}/status`]).status !== 0;
+    while (!isTraced()) await sleep(10);
+  }, async () => {
+    tracer.kill("SIGINT");
+    await tracer.ended;
+  });
+  await server.stop("SIGTERM");
+}
+
+{
+  const mount = `${work}/small`;
+  mkdirSync(mount);
+  if (spawnSync("mount", ["-t", "tmpfs", "-o", "size=6m", "tmpfs", mount]).status !== 0) {
+    report("the disk is full", "not run: a small file system can be mounted by root only", false);
+  } else {
+    try {
+      const server = new Server(3415, `${mount}/console.db`);
+      await server.start();
+      await server.signUp();
+      await fault("the disk is full", server, async () => {
+        const { bavail, bsize } = statfsSync(mount);
+        writeFileSync(`${mount}/filler`, Buffer.alloc(Number(bavail) * Number(bsize)));
+      }, async () => rmSync(`${mount}/filler`));
+      await server.stop("SIGTERM");
+      server.isWhole();
+    } finally {
+      spawnSync("umount", [mount]);
+    }
+  }
+}
+finish();
