@@ -120,7 +120,7 @@ pub struct ServeOptions {
     #[arg(long, env = "MECHA_KEY_PREFIX", default_value = "mm_tok_", value_name = "PREFIX", value_parser = Prefix::parse)]
     pub key_prefix: Prefix,
 
-    /// Password hashes at once; each takes 19 MiB and a core [default: as many as there are cores]
+    /// Password hashes at once; each takes 19 MiB and a core [default: one less than there are cores]
     #[arg(long, env = "MECHA_PASSWORD_HASHES", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub password_hashes: Option<u16>,
 

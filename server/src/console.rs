@@ -82,7 +82,8 @@ impl Console {
 /// Passwords cannot be hashed on this machine.
 pub fn accounts(store: Store, clock: Clock, options: &ServeOptions) -> Result<Accounts> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let permits = options.password_hashes.map_or(cores, usize::from);
+    // One core is left for requests.
+    let permits = options.password_hashes.map_or(cores.saturating_sub(1).max(1), usize::from);
     Ok(Accounts {
         store,
         clock,

@@ -6,16 +6,21 @@
 
 use app::domain::account::{Email, Password};
 use app::error::{ConsoleError, Problem};
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use parking_lot::Mutex;
 use rand::CryptoRng;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How far hashes give way to requests (nice(2)): to a tenth of a core that both want.
+const NICENESS: i32 = 10;
 /// The least score of a new password, of 0 to 4: safely unguessable online (zxcvbn).
 const LEAST_SCORE: zxcvbn::Score = zxcvbn::Score::Three;
 
@@ -52,6 +57,7 @@ pub struct Passwords {
     permits: Arc<Semaphore>,
     most: usize,
     waiting: Arc<AtomicUsize>,
+    jobs: Sender<Job>,
     /// Verified where there is no account, so that an unknown address takes as long as a wrong password.
     dummy: Arc<str>,
 }
@@ -62,9 +68,14 @@ impl Passwords {
     /// # Errors
     /// The hash function does not work on this machine.
     pub fn new(permits: usize, rng: &mut impl CryptoRng) -> Result<Self, ConsoleError> {
-        let dummy = hash("no account has this password", salt(rng))?;
-        let semaphore = Arc::new(Semaphore::new(permits));
-        Ok(Self { permits: semaphore, most: permits, waiting: Arc::default(), dummy: dummy.into() })
+        let dummy = hash(&mut Memory::new(), "no account has this password", salt(rng))?;
+        Ok(Self {
+            permits: Arc::new(Semaphore::new(permits)),
+            most: permits,
+            waiting: Arc::default(),
+            jobs: start_threads(permits)?,
+            dummy: dummy.into(),
+        })
     }
 
     /// How much there is to do.
@@ -80,7 +91,7 @@ impl Passwords {
     /// [`ConsoleError::Unavailable`] if there are too many waiting.
     pub async fn hash(&self, password: &Password, rng: &mut impl CryptoRng) -> Result<String, ConsoleError> {
         let (password, salt) = (password.clone(), salt(rng));
-        self.run(move || hash(password.reveal(), salt)).await?
+        self.run(move |memory| hash(memory, password.reveal(), salt)).await?
     }
 
     /// Whether this is the password with that hash; without a hash it takes as long and is not.
@@ -91,35 +102,75 @@ impl Passwords {
         let is_known = hash.is_some();
         let (password, hash) = (password.clone(), hash.unwrap_or(&self.dummy).to_owned());
         let is_right = self
-            .run(move || {
-                PasswordHash::new(&hash).is_ok_and(|hash| {
-                    Argon2::default().verify_password(password.reveal().as_bytes(), &hash).is_ok()
-                })
+            .run(move |memory| {
+                let hash = PasswordHash::new(&hash).ok()?;
+                let (salt, expected) = hash.salt.zip(hash.hash)?;
+                let params = Params::try_from(&hash).ok()?;
+                // Outputs are compared in constant time.
+                let output = output(memory, params, password.reveal(), &salt)?;
+                Some(output == expected)
             })
             .await?;
-        Ok(is_right && is_known)
+        Ok(is_right == Some(true) && is_known)
     }
 
-    /// Runs `work` on a thread of its own when it is its turn. The permit goes with the work: a client that
+    /// Runs `work` on one of the threads for it when it is its turn. The permit goes with the work: a client that
     /// hangs up does not make room for more hashes than there are permits.
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, ConsoleError> {
         let waiting = Waiting::begin(&self.waiting);
         let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned()).await;
         drop(waiting);
         let Ok(Ok(permit)) = turn else { return Err(ConsoleError::Unavailable) };
-        let done = tokio::task::spawn_blocking(move || {
-            let result = work();
+        let (tell, told) = oneshot::channel();
+        let job: Job = Box::new(move |memory| {
+            // Whoever asked may have hung up.
+            let _ = tell.send(work(memory));
             drop(permit);
-            result
         });
-        done.await.map_err(|error| {
+        let failed = |error: &dyn std::fmt::Display| {
             tracing::error!(%error, "a hash did not finish");
             ConsoleError::Internal
-        })
+        };
+        self.jobs.send(job).map_err(|error| failed(&error))?;
+        told.await.map_err(|error| failed(&error))
     }
+}
+
+/// What a hash is computed in: 19 MiB once there was one.
+type Memory = Vec<Block>;
+type Job = Box<dyn FnOnce(&mut Memory) + Send>;
+
+/// Threads that hash, as many as there are permits. Each keeps the memory it has: allocated anew for each hash, it is
+/// kept by the allocator many times over, and half of the time goes into getting it. They give way to whoever answers
+/// requests.
+fn start_threads(count: usize) -> Result<Sender<Job>, ConsoleError> {
+    let (send, receive) = channel::<Job>();
+    let jobs = Arc::new(Mutex::new(receive));
+    for _ in 0..count {
+        let jobs = Arc::clone(&jobs);
+        let started = std::thread::Builder::new().name("password-hash".to_owned()).spawn(move || {
+            if let Err(error) = rustix::process::nice(NICENESS) {
+                tracing::warn!(%error, "hashes have the priority of requests");
+            }
+            let mut memory = Memory::new();
+            loop {
+                let job = jobs.lock().recv();
+                let Ok(job) = job else { return };
+                // A defect costs one request, and no thread.
+                if catch_unwind(AssertUnwindSafe(|| job(&mut memory))).is_err() {
+                    tracing::error!("a hash panicked");
+                }
+            }
+        });
+        started.map_err(|error| {
+            tracing::error!(%error, "no thread for password hashes");
+            ConsoleError::Internal
+        })?;
+    }
+    Ok(send)
 }
 
 /// Whether a new password is hard to guess, also for somebody who knows the address (OWASP ASVS 5.0, 6.2.4).
@@ -142,14 +193,48 @@ fn salt(rng: &mut impl CryptoRng) -> [u8; 16] {
     salt
 }
 
-fn hash(password: &str, salt: [u8; 16]) -> Result<String, ConsoleError> {
-    let failed = |error: &dyn std::fmt::Display| {
-        tracing::error!(%error, "a password could not be hashed");
-        ConsoleError::Internal
+/// The hash of a password, as a PHC string.
+fn hash(memory: &mut Memory, password: &str, salt: [u8; 16]) -> Result<String, ConsoleError> {
+    let mut hashed = || {
+        let params = Params::new(19_456, 2, 1, None).ok()?;
+        let salt = Salt::new(&salt).ok()?;
+        Some(PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(&params).ok()?,
+            salt: Some(salt),
+            hash: Some(output(memory, params, password, &salt)?),
+        })
     };
-    let params = Params::new(19_456, 2, 1, None).map_err(|error| failed(&error))?;
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_with_salt(password.as_bytes(), &salt)
-        .map(|hash| hash.to_string())
-        .map_err(|error| failed(&error))
+    hashed().map(|hash| hash.to_string()).ok_or_else(|| {
+        tracing::error!("a password could not be hashed");
+        ConsoleError::Internal
+    })
+}
+
+fn output(memory: &mut Memory, params: Params, password: &str, salt: &[u8]) -> Option<Output> {
+    memory.resize(params.block_count(), Block::default());
+    let mut output = [0; 32];
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut output, memory).ok()?;
+    Output::new(&output).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use argon2::PasswordHasher;
+
+    #[test]
+    fn memory_that_was_used_before_changes_no_hash() {
+        let mut memory = Memory::new();
+        let first = hash(&mut memory, "plum orchard tuesday lantern", [1; 16]).unwrap();
+        hash(&mut memory, "velvet anchor nineteen moss", [2; 16]).unwrap();
+        assert_eq!(hash(&mut memory, "plum orchard tuesday lantern", [1; 16]).unwrap(), first);
+        // What the library makes of it by itself.
+        let params = Params::new(19_456, 2, 1, None).unwrap();
+        let own = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let theirs = own.hash_password_with_salt(b"plum orchard tuesday lantern", &[1; 16]).unwrap();
+        assert_eq!(first, theirs.to_string());
+    }
 }

@@ -1,0 +1,157 @@
+// What strangers can do to those who are let in: floods of sign-ins, clocks held to answers, and slow connections.
+import { execFileSync } from "node:child_process";
+import http from "node:http";
+import { availableParallelism } from "node:os";
+import { Server, PASSWORD, finish, folder, quantile, report, request, sleep, start } from "./lib.mjs";
+
+const MIB = 1024 * 1024;
+const FLOOD = 200;
+const PAIRS = Number(process.env.PAIRS ?? 2_000);
+const SLOW = Number(process.env.SLOW ?? 60);
+/** As many as the server takes by itself. */
+const PERMITS = Math.max(1, availableParallelism() - 1);
+/** Who verifies, so that its one connection can be told from the slow ones. */
+const VERIFIER = "127.0.0.200";
+const work = folder();
+
+async function prepared(port, name, flags = []) {
+  const server = new Server(port, `${work}/${name}/console.db`, { flags });
+  await server.start();
+  await server.signUp();
+  const answer = await server.post("/rpc/keys/create", { name: "Deploy", expire_in: "7" });
+  server.secret = JSON.parse(answer.body).new.secret;
+  return server;
+}
+
+/** An address of this machine's own network, of which each counts as another network. */
+const address = (n) => `127.${1 + (n >> 16)}.${(n >> 8) & 255}.${1 + (n % 254)}`;
+
+/** Verifies one after another until told to stop; milliseconds of each. */
+async function verifying(server, until) {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  const took = [];
+  while (!until()) {
+    const began = performance.now();
+    const answer = await request(server.port, "/verify", { headers: { "X-Api-Key": server.secret }, agent, localAddress: VERIFIER });
+    if (answer?.status !== 204) throw new Error(`/verify answered ${answer?.status}`);
+    took.push(performance.now() - began);
+    await sleep(1);
+  }
+  agent.destroy();
+  return took;
+}
+
+{
+  const server = await prepared(3420, "flood");
+  let isOver = false;
+  setTimeout(() => (isOver = true), 4_000);
+  const quiet = await verifying(server, () => isOver);
+  const before = server.memory;
+  let most = before;
+  isOver = false;
+  const watching = setInterval(() => (most = Math.max(most, server.memory)), 5);
+  const statuses = new Map();
+  const attempt = async (n) => {
+    const answer = await server.post("/rpc/account/sign-in", { email: `nobody${n}@example.com`, password: "not the password" },
+      { cookie: "", localAddress: address(n) });
+    const told = answer === null ? "none" : `${answer.status}`;
+    statuses.set(told, (statuses.get(told) ?? 0) + 1);
+    if ([429, 503].includes(answer?.status) && !(Number(answer.headers["retry-after"]) > 0)) throw new Error("no Retry-After");
+  };
+  // Waves without a pause, for as long as quiet was measured.
+  let waves = 0;
+  setTimeout(() => (isOver = true), 4_000);
+  const flood = (async () => {
+    while (!isOver) {
+      await Promise.all(Array.from({ length: FLOOD }, (_, n) => attempt(waves * FLOOD + n)));
+      waves += 1;
+    }
+  })();
+  const busy = await verifying(server, () => isOver);
+  await flood;
+  clearInterval(watching);
+  const allowed = PERMITS * 19 * MIB + 64 * MIB;
+  report(`a flood of ${FLOOD} concurrent sign-ins: memory grows by at most permits × 19 MiB + 64 MiB`,
+    `${((most - before) / MIB).toFixed(1)} MiB of ${(allowed / MIB).toFixed(0)}`, most - before <= allowed);
+  const [p99, p99busy] = [quantile(quiet, 0.99), quantile(busy, 0.99)];
+  report("  /verify p99 is at most 2 × its quiet value", `${p99busy.toFixed(2)} ms : ${p99.toFixed(2)} ms = ${(p99busy / p99).toFixed(2)}`, p99busy <= 2 * p99);
+  const told = [...statuses].map(([status, count]) => `${count} × ${status}`).join(", ");
+  report("  everybody is answered: refused, or told when to come again", told, [...statuses.keys()].every((status) => ["401", "429", "503"].includes(status)));
+  const own = await server.post("/rpc/account/sign-in", { email: "ada@example.com", password: PASSWORD }, { cookie: "", localAddress: "127.0.0.9" });
+  report("  and the owner gets in from elsewhere", `${own?.status}`, own?.status === 200);
+  await server.stop("SIGTERM");
+}
+
+{
+  const server = await prepared(3421, "timing");
+  const took = { known: [], unknown: [] };
+  const once = async (kind, n) => {
+    const email = kind === "known" ? "ada@example.com" : `nobody${n}@example.com`;
+    const began = performance.now();
+    const answer = await server.post("/rpc/account/sign-in", { email, password: "not the password" }, { cookie: "", localAddress: address(n) });
+    if (answer?.status !== 401) throw new Error(`sign-in answered ${answer?.status}`);
+    took[kind].push(performance.now() - began);
+  };
+  for (let n = 0; n < 50; n += 1) await once(n % 2 ? "known" : "unknown", 30_000 + n);
+  took.known = [];
+  took.unknown = [];
+  for (let pair = 0; pair < PAIRS; pair += 1) {
+    // In an order that nothing else follows.
+    const order = Math.random() < 0.5 ? ["known", "unknown"] : ["unknown", "known"];
+    await once(order[0], 2 * pair);
+    await once(order[1], 2 * pair + 1);
+  }
+  // The slowest of each are other things that the machine did.
+  const kept = (numbers) => { const most = quantile(numbers, 0.95); return numbers.filter((number) => number <= most); };
+  const moments = (numbers) => {
+    const mean = numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
+    return { mean, error: numbers.reduce((sum, number) => sum + (number - mean) ** 2, 0) / (numbers.length - 1) / numbers.length };
+  };
+  const welch = (a, b) => (moments(a).mean - moments(b).mean) / Math.sqrt(moments(a).error + moments(b).error);
+  const [all, cropped] = [welch(took.known, took.unknown), welch(kept(took.known), kept(took.unknown))];
+  report(`wrong password or unknown address, by time over ${PAIRS} pairs (Welch's |t| < 4.5)`,
+    `t = ${all.toFixed(2)}, without the slowest twentieth ${cropped.toFixed(2)}; means ${moments(took.known).mean.toFixed(2)} and ${moments(took.unknown).mean.toFixed(2)} ms`,
+    Math.abs(all) < 4.5 && Math.abs(cropped) < 4.5);
+  await server.stop("SIGTERM");
+}
+
+{
+  const ways = [["slow heads", ["-H"]], ["slow bodies", ["-B"]], ["slow readers", ["-X", "-w", "1", "-y", "10", "-n", "5", "-z", "1"]]];
+  // Without an origin of its own a form is refused before its body is read; here each says one, in a second line of
+  // what is given as a cookie.
+  const headers = ["-j", "a=b\r\nOrigin: http://127.0.0.1:3422", "-m", "application/x-www-form-urlencoded"];
+  for (const [name, flags] of ways) {
+    const server = await prepared(3422, name.replace(" ", "-"));
+    const began = performance.now();
+    const idle = server.connections;
+    const before = server.memory;
+    const url = `http://127.0.0.1:3422${name === "slow bodies" ? "/rpc/account/sign-in" : "/sign-in"}`;
+    const attack = start("slowhttptest", ["-c", "1000", ...flags, "-i", "5", "-r", "500", "-t", name === "slow bodies" ? "POST" : "GET",
+      "-u", url, "-x", "24", "-p", "3", ...headers, "-l", String(SLOW)]);
+    let most = 0;
+    let memory = before;
+    let longest = 0;
+    const since = new Map();
+    const watch = setInterval(() => {
+      const now = performance.now();
+      most = Math.max(most, server.connections - idle);
+      memory = Math.max(memory, server.memory);
+      // A connection is known by its remote port.
+      const ports = new Set(execFileSync("ss", ["-Htn", "state", "established", "sport", "=", ":3422"], { encoding: "utf8" }).split("\n").map((line) => line.trim().split(/\s+/).pop()).filter((peer) => peer && !peer.startsWith(VERIFIER)));
+      for (const port of ports) if (!since.has(port)) since.set(port, now);
+      for (const port of since.keys()) if (!ports.has(port)) since.delete(port);
+      for (const first of since.values()) longest = Math.max(longest, now - first);
+    }, 500);
+    const isDone = { value: false };
+    attack.ended.then(() => (isDone.value = true));
+    const took = await verifying({ ...server, port: server.port, secret: server.secret }, () => isDone.value || performance.now() - began > (SLOW + 40) * 1000);
+    clearInterval(watch);
+    attack.kill("SIGTERM");
+    const p99 = quantile(took, 0.99);
+    report(`1,000 ${name} for ${SLOW} s: others are served`, `${took.length} verifications, p99 ${p99.toFixed(2)} ms; up to ${most} connections`, took.length > 1_000 && p99 < 100);
+    report("  memory stays flat", `${((memory - before) / MIB).toFixed(1)} MiB more at most`, memory - before < 64 * MIB);
+    report("  and the slow ones are closed within 30 s", `longest ${(longest / 1000).toFixed(1)} s`, longest < 31_000);
+    await server.stop("SIGTERM");
+  }
+}
+finish();
