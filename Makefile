@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve watch build test check rust-test api-test browser-test licences size bench screenshots format
+.PHONY: help setup serve watch build test check rust-test api-test browser-test licences size bench torture fuzz audit sbom screenshots format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -50,6 +50,25 @@ bench: ## What a verification costs, beside a bare axum server (five minutes)
 	cargo leptos build --release --precompress
 	cargo build --locked --release -p server --example bare --example fill
 	node bench/bench.mjs
+
+torture: ## Races, crashes, full disks, floods, slow clients, strangers' bytes (half an hour; loopback only)
+	@scripts/setup.sh torture
+	cargo leptos build --release --precompress
+	TORTURE=1 cargo test --locked -p server --features app/ssr --test it -- races upgrades
+	node torture/durability.mjs
+	node torture/abuse.mjs
+	@$(MAKE) --no-print-directory fuzz
+
+fuzz: ## Strangers' bytes for every parser, a minute each (needs a nightly toolchain)
+	@scripts/fuzz.sh
+
+audit: ## Known vulnerabilities of everything used; fails where they cannot be looked up
+	@scripts/setup.sh audit
+	scripts/audit.sh
+
+sbom: ## What the server is made of, as CycloneDX, in target/sbom
+	@scripts/setup.sh sbom
+	scripts/sbom.sh
 
 screenshots: build ## The pictures in docs/, and all others in target/screenshots
 	cargo build --locked -p server --example seed

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { defineConfig, devices } from "@playwright/test";
-import { BASE_URL, DATA } from "./tests/support";
+import { BASE_URL, DATA, LOG } from "./tests/support";
 
 // Debian's browser where there is one; otherwise the one that `npx playwright install chromium` brings.
 const debian = "/usr/bin/chromium";
@@ -18,6 +18,7 @@ const server = new URL(BASE_URL).host;
 
 export default defineConfig({
   testDir: "tests",
+  globalTeardown: "./tests/canary.ts",
   fullyParallel: true,
   forbidOnly: true,
   retries: 0,
@@ -42,9 +43,10 @@ export default defineConfig({
   ],
   webServer: {
     command: [
-      `rm -rf ${DATA}`,
+      `rm -rf ${DATA} && mkdir -p ${DATA}`,
       `../target/debug/examples/seed sqlite:${DATA}/console.db`,
-      `exec ../target/release/server --listen ${server} --sign-ups open --database-url sqlite:${DATA}/console.db --site-root ../target/site`,
+      // Everything that is ever logged, for `canary.ts` to look through.
+      `RUST_LOG=trace exec ../target/release/server --listen ${server} --sign-ups open --database-url sqlite:${DATA}/console.db --site-root ../target/site 2>${LOG}`,
     ].join(" && "),
     url: `${BASE_URL}/readyz`,
     reuseExistingServer: false,

@@ -6,12 +6,18 @@
 #   scripts/setup.sh test    all of that, and Chromium, the browser tests' packages, cargo-deny, the gateways nginx,
 #                            Caddy and HAProxy, and schemathesis
 #   scripts/setup.sh bench   what builds, and wrk and nginx
+#   scripts/setup.sh torture what builds, and strace, slowhttptest and sqlite3; cargo-fuzz where there is a nightly
+#                            toolchain, or one can be had
+#   scripts/setup.sh audit   Rust, cargo-deny and npm
+#   scripts/setup.sh sbom    Rust and cargo-cyclonedx
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 RUST=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 CARGO_LEPTOS=0.3.11
 CARGO_DENY=0.20.2
+CARGO_CYCLONEDX=0.5.9
+CARGO_FUZZ=0.13.2
 BINARYEN=132.0.0
 NODE_MAJOR=18
 SCHEMATHESIS=4.32.5
@@ -212,20 +218,44 @@ setup_schemathesis() {
   "$folder/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$SCHEMATHESIS" >&2
 }
 
+# Fuzzing instruments the compiler's output in ways that only a nightly toolchain can; without one, the same inputs are
+# tried as properties in the ordinary tests.
+setup_fuzz() {
+  have rustup || return 0
+  if ! rustup toolchain list | grep -q '^nightly'; then
+    say "Rust nightly, for fuzzing (about a minute)"
+    timeout 600 rustup toolchain install nightly --profile minimal >&2 || return 0
+  fi
+  is_version "$CARGO_FUZZ" cargo fuzz --version || install_tool cargo-fuzz "$CARGO_FUZZ" "1 to 3 minutes"
+}
+
 case ${1:-build} in
-  build | test | bench)
+  audit | sbom) setup_rust ;;
+  build | test | bench | torture)
     setup_c_compiler
     setup_rust
     setup_leptos
     setup_wasm_opt
     ;;
-  *) stop "usage: scripts/setup.sh build|test|bench" ;;
+  *) stop "usage: scripts/setup.sh build|test|bench|torture|audit|sbom" ;;
 esac
 if [ "${1:-build}" = test ]; then
   is_version "$CARGO_DENY" cargo-deny --version || install_tool cargo-deny "$CARGO_DENY" "1 to 6 minutes"
   need "The gateways of the tests" nginx=nginx-light caddy=caddy haproxy=haproxy
   setup_schemathesis
   setup_browser_tests
+fi
+if [ "${1:-build}" = torture ]; then
+  need "The faults of the torture" strace=strace slowhttptest=slowhttptest sqlite3=sqlite3 ss=iproute2 ps=procps
+  setup_node
+  setup_fuzz
+fi
+if [ "${1:-build}" = audit ]; then
+  is_version "$CARGO_DENY" cargo-deny --version || install_tool cargo-deny "$CARGO_DENY" "1 to 6 minutes"
+  setup_node
+fi
+if [ "${1:-build}" = sbom ]; then
+  is_version "$CARGO_CYCLONEDX" cargo cyclonedx --version || install_tool cargo-cyclonedx "$CARGO_CYCLONEDX" "1 to 3 minutes"
 fi
 if [ "${1:-build}" = bench ]; then
   need "The load of the benchmark" wrk=wrk nginx=nginx-light

@@ -155,6 +155,29 @@ mod tests {
     }
 
     #[test]
+    fn a_million_secrets_are_all_different_and_every_character_is_as_likely_at_every_position() {
+        const COUNT: usize = 1_000_000;
+        let (prefix, mut rng) = (Prefix::default(), crate::console::system_rng());
+        let mut seen = std::collections::HashSet::with_capacity(COUNT);
+        let mut counts = [[0_u32; 128]; RANDOM];
+        for _ in 0..COUNT {
+            let secret = PlainSecret::generate(&prefix, &mut rng);
+            let body = &secret.reveal().as_bytes()[prefix.0.len()..][..RANDOM];
+            body.iter().zip(&mut counts).for_each(|(character, at)| at[usize::from(*character)] += 1);
+            assert!(seen.insert(body.to_owned()));
+        }
+        // 61 degrees of freedom: beyond 140 once in ten million positions of a fair generator.
+        let expected = COUNT as f64 / 62.0;
+        for (position, at) in counts.iter().enumerate() {
+            let characters = at.iter().filter(|count| **count > 0).count();
+            let squares =
+                at.iter().filter(|count| **count > 0).map(|count| (f64::from(*count) - expected).powi(2));
+            let chi_squared = squares.sum::<f64>() / expected;
+            assert!(characters == 62 && chi_squared < 140.0, "position {position}: {chi_squared:.1}");
+        }
+    }
+
+    #[test]
     fn the_checksum_is_a_crc32_in_six_digits() {
         // CRC-32/ISO-HDLC of "123456789" is 0xCBF43926 (Williams, 1993) = 3421780262 = "3jZRME" in base62.
         let value = "3jZRME"

@@ -22,6 +22,8 @@ use tower::service_fn;
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest head of a request, in bytes; a larger one is 431 (RFC 6585).
+const HEAD_LIMIT: usize = 64 * 1024;
 /// How long requests in flight may take once the server was told to stop.
 const DRAIN: Duration = Duration::from_secs(9);
 /// How often what has ended is cleared away.
@@ -93,8 +95,10 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
 fn listen(address: SocketAddr) -> Server<SocketAddr> {
     let mut server = axum_server::bind(address);
     // Without a timer the timeouts would be inert (axum#2741).
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT);
+    let mut http1 = server.http_builder().http1();
+    http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_LIMIT);
+    let mut http2 = server.http_builder().http2();
+    http2.timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT).max_header_list_size(HEAD_LIMIT as u32);
     server
 }
 

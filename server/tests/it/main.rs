@@ -10,6 +10,7 @@ mod coherence;
 mod console_account;
 mod console_keys;
 mod events;
+mod input;
 mod metrics;
 mod owner_modules;
 mod plain_forms;

@@ -1,0 +1,75 @@
+import { expect, test } from "@playwright/test";
+import { CspEvaluator } from "csp_evaluator/dist/evaluator.js";
+import { Severity } from "csp_evaluator/dist/finding.js";
+import { CspParser } from "csp_evaluator/dist/parser.js";
+import { Version } from "csp_evaluator/dist/csp.js";
+import { connect } from "node:net";
+import { BASE_URL, closeReveal, dialog, generate, live, openMenu, signUp } from "./support";
+
+test("the policy of each page has no finding of high severity", async ({ page }) => {
+  await signUp(page);
+  for (const path of ["/settings/api-keys", "/settings/account", "/settings/activity", "/settings/use-it", "/docs/api", "/nope"]) {
+    const policy = (await page.goto(path))?.headers()["content-security-policy"] ?? "";
+    const findings = new CspEvaluator(new CspParser(policy).csp, Version.CSP3).evaluate();
+    const high = findings.filter(({ severity }) => severity <= Severity.HIGH_MAYBE);
+    expect(high.map(({ directive, value, description }) => [directive, value, description]), path).toEqual([]);
+  }
+});
+
+test("a secret is in one answer and in no other, whatever is done with the key", async ({ page }) => {
+  const seen = new Map<string, string[]>();
+  const bodies: Promise<void>[] = [];
+  const note = (secret: string, where: string) => seen.set(secret, [...(seen.get(secret) ?? []), where]);
+  page.on("response", (response) => {
+    const body = async () => {
+      const text = response.request().resourceType() === "eventsource" ? "" : await response.text().catch(() => "");
+      const all = `${text}\n${JSON.stringify(await response.allHeaders())}`;
+      for (const [secret] of all.matchAll(/mm_tok_[0-9A-Za-z]{38}/g)) note(secret, response.url());
+    };
+    bodies.push(body());
+  });
+  await signUp(page);
+  await live(page);
+  const made = await generate(page, "Canary");
+  await closeReveal(page);
+  await openMenu(page, "Canary", "Rotate");
+  await dialog(page).getByRole("button", { name: "Rotate" }).click();
+  await dialog(page).getByRole("heading", { name: "API key rotated" }).waitFor();
+  const rotated = { secret: await dialog(page).locator("code").nth(1).innerText() };
+  await closeReveal(page);
+  for (const path of ["", "?dialog=rename", "?dialog=delete", "?dialog=traffic"]) {
+    await page.goto(`/settings/api-keys${path}${path && `&key_id=${made.id}`}`);
+  }
+  for (const path of ["/settings/activity", "/settings/account", "/settings/use-it"]) await page.goto(path);
+  await Promise.all(bodies);
+  expect([...seen.keys()].sort()).toEqual([made.secret, rotated.secret].sort());
+  expect(seen.get(made.secret)).toEqual([`${BASE_URL}/rpc/keys/create`]);
+  expect(seen.get(rotated.secret)).toEqual([`${BASE_URL}/rpc/keys/rotate`]);
+});
+
+/** The first line of the answer to these bytes. */
+function answer(bytes: string): Promise<string> {
+  const { hostname, port } = new URL(BASE_URL);
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(port), hostname, () => socket.write(bytes));
+    let text = "";
+    socket.on("data", (part) => {
+      text += part;
+      if (text.includes("\r\n")) socket.destroy();
+    });
+    socket.on("close", () => resolve(text.split("\r\n")[0] ?? ""));
+    socket.on("error", reject);
+  });
+}
+
+test("a head or a body that is too large is refused with 431 and 413", async () => {
+  const { host } = new URL(BASE_URL);
+  const large = "x".repeat(70_000);
+  for (const path of ["/verify", "/sign-in"]) {
+    expect(await answer(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\nX-Large: ${large}\r\n\r\n`)).toContain(" 431 ");
+    const many = Array.from({ length: 200 }, (_, n) => `X-Many-${n}: 1\r\n`).join("");
+    expect(await answer(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${many}\r\n`)).toContain(" 431 ");
+  }
+  const head = `POST /rpc/account/sign-in HTTP/1.1\r\nHost: ${host}\r\nOrigin: ${BASE_URL}\r\nContent-Type: application/x-www-form-urlencoded`;
+  expect(await answer(`${head}\r\nContent-Length: 70000\r\n\r\n${large}`)).toContain(" 413 ");
+});

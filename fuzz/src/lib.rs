@@ -1,0 +1,45 @@
+//! A whole console in this process, for strangers' bytes to be thrown at.
+
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use clap::Parser;
+use leptos::config::LeptosOptions;
+use server::clock::Clock;
+use server::config::Cli;
+use server::console::Console;
+use server::http::client::TrustedProxies;
+use server::http::front::Front;
+use server::store::Store;
+use tokio::runtime::Runtime;
+use tower::ServiceExt;
+
+/// Answers requests one after another.
+pub struct Target {
+    runtime: Runtime,
+    front: Front,
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        let file = std::env::temp_dir().join(format!("fuzz-{}.db", std::process::id()));
+        let url = format!("sqlite:{}", file.display());
+        let options = Cli::parse_from(["server", "--database-url", &url, "--trusted-proxies", "0.0.0.0/0"]).serve;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let front = runtime.block_on(async {
+            let store = Store::open(&url).await.expect("a database");
+            let console = Console::open(store, Clock::default(), &options).await.expect("a console");
+            let site = LeptosOptions::builder().output_name("mecha-console").build();
+            server::build(console, site, TrustedProxies(options.trusted_proxies))
+        });
+        Self { runtime, front }
+    }
+}
+
+impl Target {
+    /// The answer to a request, which is no defect of the server whatever was sent.
+    pub fn ask(&self, request: Request<Body>) -> Response<Body> {
+        let Ok(answer) = self.runtime.block_on(self.front.clone().oneshot(request));
+        assert_ne!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        answer
+    }
+}
