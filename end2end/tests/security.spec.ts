@@ -3,8 +3,12 @@ import { CspEvaluator } from "csp_evaluator/dist/evaluator.js";
 import { Severity } from "csp_evaluator/dist/finding.js";
 import { CspParser } from "csp_evaluator/dist/parser.js";
 import { Version } from "csp_evaluator/dist/csp.js";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
-import { BASE_URL, closeReveal, dialog, generate, live, openMenu, signUp } from "./support";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { look } from "./canary";
+import { BASE_URL, PASSWORD, closeReveal, dialog, generate, live, openMenu, signUp } from "./support";
 
 test("the policy of each page has no finding of high severity", async ({ page }) => {
   await signUp(page);
@@ -45,6 +49,28 @@ test("a secret is in one answer and in no other, whatever is done with the key",
   expect([...seen.keys()].sort()).toEqual([made.secret, rotated.secret].sort());
   expect(seen.get(made.secret)).toEqual([`${BASE_URL}/rpc/keys/create`]);
   expect(seen.get(rotated.secret)).toEqual([`${BASE_URL}/rpc/keys/rotate`]);
+});
+
+test("what must never be logged would be found", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "canary-"));
+  const secret = `mm_tok_${"a".repeat(38)}`;
+  const pair = Buffer.from(`${"0".repeat(32)}:${secret}`).toString("base64");
+  try {
+    for (const [what, text] of [
+      ["a secret", `Bearer ${secret}`],
+      ["a pair", `Basic ${pair}`],
+      ["the password", `password=${PASSWORD.replaceAll(" ", "+")}`],
+      ["a session", "Cookie: __Host-session=abcdefghijklmnop"],
+    ] as const) {
+      // Cut in two by the end of a piece of what is read.
+      writeFileSync(join(folder, "log"), "x".repeat(65_536 - 20) + text);
+      await expect(look(folder)).rejects.toThrow(what);
+    }
+    writeFileSync(join(folder, "log"), "mm_tok_short __Host-session=; Max-Age=0");
+    expect((await look(folder))[0]).toBe(1);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 /** The first line of the answer to these bytes. */
