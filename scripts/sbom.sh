@@ -4,10 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 mkdir -p target/sbom
-for package in server frontend; do
-  cargo cyclonedx --manifest-path "$package/Cargo.toml" --format json --spec-version 1.5 --quiet
-done
-for file in $(git ls-files --others --ignored --exclude-standard --exclude='*.cdx.json' -- '*.cdx.json'; git ls-files --others --exclude-standard -- '*.cdx.json'); do
-  mv -f "$file" target/sbom/
+cargo cyclonedx --manifest-path server/Cargo.toml --format json --spec-version 1.5 --quiet
+for package in app frontend server; do
+  mv -f "$package/$package.cdx.json" target/sbom/
 done
 ls -l target/sbom

@@ -7,11 +7,12 @@ use app::backend::Backend;
 use app::error::ConsoleError;
 use app::navigation::{HOME, SIGN_IN, SIGN_UP, with_next};
 use app::submission::Submission;
+use app::text::missing;
 use app::{App, shell};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
-use axum::http::{HeaderValue, Method};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -46,6 +47,7 @@ pub(super) fn router(console: Arc<Console>, options: LeptosOptions) -> Router {
         .leptos_routes_with_context(&options, generate_route_list(App), context, document)
         .layer(from_fn(lead_to_the_right_page))
         .fallback_service(files)
+        .layer(from_fn(know_no_endless_names))
         .layer(from_fn(cache_what_never_changes))
         .layer(from_fn(drop_trailing_slash))
         .with_state(options)
@@ -84,6 +86,14 @@ async fn drop_trailing_slash(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     Redirect::permanent(trimmed).into_response()
+}
+
+/// A file system refuses names of more than 255 bytes as an error of its own, which would be told as one of the server.
+async fn know_no_endless_names(request: Request, next: Next) -> Response {
+    if request.uri().path().split('/').any(|name| name.len() > 255) {
+        return (StatusCode::NOT_FOUND, missing::LEAD).into_response();
+    }
+    next.run(request).await
 }
 
 /// Files whose names carry a hash of what is in them never change; others are asked for again.
