@@ -58,7 +58,7 @@ export class Server {
 
   /** Starts it and waits until it answers; `false` if it ended before. */
   async start(wrap = this.wrap) {
-    const args = [BINARY, "--listen", `127.0.0.1:${this.port}`, "--refusals-per-minute", "0", ...this.flags,
+    const args = [BINARY, "--listen", `127.0.0.1:${this.port}`, "--refusals-per-minute", "0", "--changes-per-minute", "0", ...this.flags,
       "--database-url", `sqlite:${this.database}`, "--site-root", `${ROOT}target/site`];
     const [command, ...rest] = [...wrap, ...args];
     this.child = start(command, rest, this.env);

@@ -2,14 +2,12 @@
 #![no_main]
 
 use axum::body::Body;
-use axum::http::Request;
-use fuzz::Target;
+use fuzz::{Target, form};
 use libfuzzer_sys::fuzz_target;
 
-const PATHS: [&str; 13] = [
-    "account/sign-out",
+/// Those that end the session are left out; its owner's password, which nobody knows, keeps the account.
+const PATHS: [&str; 11] = [
     "account/change-password",
-    "account/sign-out-everywhere",
     "account/delete",
     "keys/create",
     "keys/rename",
@@ -29,13 +27,9 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((which, body)) = bytes.split_first() else { return };
     let path = PATHS[usize::from(*which) % PATHS.len()];
     for accept in ["application/json", "text/html"] {
-        let request = Request::post(format!("/rpc/{path}"))
-            .header("host", "127.0.0.1:3000")
-            .header("origin", "http://127.0.0.1:3000")
-            .header("content-type", "application/x-www-form-urlencoded")
-            .header("accept", accept)
-            .body(Body::from(body.to_vec()))
-            .expect("a request");
-        TARGET.with(|target| target.ask(request));
+        TARGET.with(|target| {
+            let request = form(path).header("accept", accept).header("cookie", &target.cookie);
+            target.ask(request.body(Body::from(body.to_vec())).expect("a request"))
+        });
     }
 });

@@ -1,6 +1,7 @@
 //! A whole console in this process, for strangers' bytes to be thrown at.
 
 use axum::body::Body;
+use axum::http::request::Builder;
 use axum::http::{Request, Response, StatusCode};
 use clap::Parser;
 use leptos::config::LeptosOptions;
@@ -13,10 +14,22 @@ use server::store::Store;
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
 
+const OWNER: &str = "email=ada@example.com&password=plum orchard tuesday lantern";
+
+/// A form of the console's own page.
+pub fn form(path: &str) -> Builder {
+    Request::post(format!("/rpc/{path}"))
+        .header("host", "127.0.0.1:3000")
+        .header("origin", "http://127.0.0.1:3000")
+        .header("content-type", "application/x-www-form-urlencoded")
+}
+
 /// Answers requests one after another.
 pub struct Target {
     runtime: Runtime,
     front: Front,
+    /// The session of an owner.
+    pub cookie: String,
 }
 
 impl Default for Target {
@@ -24,6 +37,7 @@ impl Default for Target {
         let file = std::env::temp_dir().join(format!("fuzz-{}.db", std::process::id()));
         let url = format!("sqlite:{}", file.display());
         let options = Cli::parse_from(["server", "--database-url", &url, "--trusted-proxies", "0.0.0.0/0"]).serve;
+        let _ = std::fs::remove_file(&file);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let front = runtime.block_on(async {
             let store = Store::open(&url).await.expect("a database");
@@ -31,7 +45,11 @@ impl Default for Target {
             let site = LeptosOptions::builder().output_name("mecha-console").build();
             server::build(console, site, TrustedProxies(options.trusted_proxies))
         });
-        Self { runtime, front }
+        let mut target = Self { runtime, front, cookie: String::new() };
+        let answer = target.ask(form("account/sign-up").body(Body::from(OWNER)).expect("a request"));
+        let cookie = answer.headers().get("set-cookie").expect("a session").to_str().expect("text");
+        target.cookie = cookie.split(';').next().unwrap_or_default().to_owned();
+        target
     }
 }
 

@@ -16,6 +16,15 @@ use rand::CryptoRng;
 use std::net::IpAddr;
 use tokio_util::task::TaskTracker;
 
+/// Somebody who gave the password of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authenticated {
+    /// Which.
+    pub account: AccountId,
+    /// How often the password had been changed.
+    pub password_version: i64,
+}
+
 /// Makes accounts and lets them in.
 #[derive(Clone, Debug)]
 pub struct Accounts {
@@ -102,18 +111,19 @@ impl Accounts {
         email: &Email,
         password: &Password,
         client: IpAddr,
-    ) -> Result<AccountId, ConsoleError> {
+    ) -> Result<Authenticated, ConsoleError> {
         self.throttle.sign_in(email, client)?;
         let account = self.store.account_by_email(email).await?;
         let hash = account.as_ref().map(|account| account.password_hash.as_str());
         let is_right = self.passwords.verify(password, hash).await?;
-        let Some(account) = account.map(|account| AccountId(account.id)) else {
+        let known = account.map(|row| (AccountId(row.id), row.password_version));
+        let Some((account, password_version)) = known else {
             tracing::info!(%client, "sign-in refused: unknown address");
             return Err(ConsoleError::WrongCredentials);
         };
         if is_right {
             self.note(&account, What::SignedIn, &client.to_string()).await?;
-            return Ok(account);
+            return Ok(Authenticated { account, password_version });
         }
         tracing::info!(%client, account = account.0, "sign-in refused: wrong password");
         // Nobody waits for it: the answer would take longer than for an unknown address.
@@ -163,11 +173,11 @@ impl Accounts {
             None => (Field::Password, String::new()),
         };
         judge(&new, &email).map_err(|problem| ConsoleError::field(field, problem))?;
-        let (old_hash, new_hash) = (account.password_hash.clone(), self.passwords.hash(&new, rng).await?);
+        let (version, hash) = (account.password_version, self.passwords.hash(&new, rng).await?);
         let (store, now) = (self.store.clone(), self.clock.now());
         detached(async move {
             let mut tx = store.begin().await?;
-            if !accounts::set_password(&mut tx, &id, &old_hash, &new_hash).await? {
+            if !accounts::set_password(&mut tx, &id, version, &hash).await? {
                 // Somebody else has changed it meanwhile, or deleted the account.
                 return Err(ConsoleError::SignedOut);
             }
@@ -209,10 +219,13 @@ impl Accounts {
     ) -> Result<(), ConsoleError> {
         let email = Email::parse(&account.email).map_err(|_| ConsoleError::Internal)?;
         self.confirm(account, &email, password, client, Field::ConfirmPassword).await?;
-        let (secrets, id) = (secrets.clone(), AccountId(account.id.clone()));
+        let (secrets, id, version) =
+            (secrets.clone(), AccountId(account.id.clone()), account.password_version);
         detached(async move {
             let mut change = secrets.begin(&id).await?;
-            accounts::delete(&mut change.tx, &id).await?;
+            if !accounts::delete(&mut change.tx, &id, version).await? {
+                return Err(ConsoleError::SignedOut);
+            }
             change.commit().await?;
             tracing::info!(account = id.0, %client, "account deleted");
             Ok(())

@@ -5,14 +5,15 @@
 
 use crate::clock::Clock;
 use crate::store::backup::{BackedUpKey, Copy};
-use crate::store::{Claim, StoreError, beside, file_of};
+use crate::store::{Claim, StoreError, beside, file_of, give_to_owner};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// What SQLite keeps beside a database, by the ends of the names.
-const BESIDE: [&str; 2] = ["-wal", "-shm"];
+const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// Why a copy was not made or not put back.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,9 @@ pub enum BackupError {
     /// There is a database, and nobody has said that it may be replaced.
     #[error("there is a database at {0} already; say --overwrite to replace it (it is kept beside)")]
     WouldOverwrite(PathBuf),
+    /// The copy has a journal beside it: it is a database that was not closed, and not all of it is in the one file.
+    #[error("{0} has changes beside it that are not in it yet; copy databases with `backup`")]
+    Unfinished(PathBuf),
     /// A file could not be read or written.
     #[error("{0}: {1}")]
     File(PathBuf, std::io::Error),
@@ -77,8 +81,16 @@ pub async fn backup(url: &str, to: &Path) -> Result<usize> {
         let keys = copy.keys().await.map_err(in_file(&part))?.len();
         copy.close().await.map_err(in_file(&part))?;
         sync(&part)?;
-        // Unlike a rename, it fails if somebody has made the file meanwhile.
-        fs::hard_link(&part, to).map_err(|error| BackupError::File(to.to_owned(), error))?;
+        // Unlike a rename, a link fails if somebody has made the file meanwhile; not all file systems have links.
+        match fs::hard_link(&part, to) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                return Err(BackupError::Exists(to.to_owned()));
+            }
+            Err(_) => {
+                fs::rename(&part, to).map_err(|error| BackupError::File(to.to_owned(), error))?;
+            }
+            Ok(()) => {}
+        }
         Ok(keys)
     };
     let written: Result<usize> = written.await;
@@ -106,6 +118,13 @@ pub async fn restore(
     if is_there && !overwrite {
         return Err(BackupError::WouldOverwrite(database));
     }
+    let replaced = beside(&database, ".replaced");
+    if is_there && replaced.exists() {
+        return Err(BackupError::Exists(replaced));
+    }
+    if fs::metadata(beside(from, "-wal")).is_ok_and(|wal| wal.len() > 0) {
+        return Err(BackupError::Unfinished(from.to_owned()));
+    }
     let new = beside(&database, ".restoring");
     remove_all(&new)?;
     let prepared = prepare(from, &new, keep_active, clock).await;
@@ -113,13 +132,16 @@ pub async fn restore(
         remove_all(&new)?;
     }
     let keys = prepared?;
+    give_to_owner(&new, &database);
     let before = if is_there { keys_of(&database).await } else { None };
-    let replaced = beside(&database, ".replaced");
     if is_there {
-        remove_all(&replaced)?;
+        // A second name, so that at every moment there is a database under the first.
+        fs::hard_link(&database, &replaced)
+            .or_else(|_| fs::copy(&database, &replaced).map(drop))
+            .map_err(|error| BackupError::File(replaced.clone(), error))?;
     }
-    // What is beside the old database would be taken for the new one's.
-    for end in ["", "-wal", "-shm"] {
+    // What is beside the old database, if it was not closed, would be taken for the new one's.
+    for end in BESIDE {
         let old = beside(&database, end);
         if old.exists() {
             let moved = beside(&replaced, end);

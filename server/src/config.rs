@@ -129,6 +129,10 @@ pub struct ServeOptions {
     #[arg(long, env = "MECHA_REFUSALS_PER_MINUTE", default_value = "600", value_name = "COUNT")]
     pub refusals_per_minute: u32,
 
+    /// Changes of keys that one account may make in a minute before it is told to wait; 0 for any number
+    #[arg(long, env = "MECHA_CHANGES_PER_MINUTE", default_value = "120", value_name = "COUNT")]
+    pub changes_per_minute: u32,
+
     /// Address and port for the operator's monitoring: /metrics, /healthz and /readyz. Whoever reaches it may read
     /// it; without it, there are no metrics
     #[arg(long, env = "MECHA_METRICS", value_name = "ADDRESS:PORT")]

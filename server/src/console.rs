@@ -1,6 +1,6 @@
 //! The server as the pages see it: [`Backend`] for the use cases of this crate.
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, Authenticated};
 use crate::clock::Clock;
 use crate::config::{Origin, ServeOptions, SignUps};
 use crate::http::api;
@@ -10,7 +10,7 @@ use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::sessions::{self, DatabaseSessions};
 use crate::store::{AccountRow, Store};
-use crate::throttle::{Refusals, Throttle};
+use crate::throttle::{Changes, Refusals, Throttle};
 use crate::verification::Verifier;
 use app::backend::{AccountPage, Backend, Operation, Result, SessionView, SignedIn};
 use app::domain::account::{AccountId, Email, Password};
@@ -66,7 +66,7 @@ impl Console {
         let verifier = Verifier::open(store.clone(), clock.clone(), options.key_prefix.clone()).await?;
         Ok(Self {
             accounts,
-            keys: Keys { verifier },
+            keys: Keys { verifier, changes: Changes::per_minute(options.changes_per_minute) },
             refusals: Refusals::per_minute(options.refusals_per_minute),
             sessions: DatabaseSessions { store, clock },
             metrics: Metrics::default(),
@@ -139,13 +139,13 @@ impl Backend for Console {
             .accounts
             .sign_up(email, password, Client::address_of(&request.extensions), &mut system_rng())
             .await?;
-        sessions::begin(request, &account).await
+        sessions::begin(request, &Authenticated { account, password_version: 0 }).await
     }
 
     async fn sign_in(&self, request: &Parts, email: Email, password: Password) -> Result<()> {
-        let account =
+        let authenticated =
             self.accounts.authenticate(&email, &password, Client::address_of(&request.extensions)).await?;
-        sessions::begin(request, &account).await
+        sessions::begin(request, &authenticated).await
     }
 
     async fn sign_out(&self, request: &Parts) -> Result<()> {
@@ -180,7 +180,8 @@ impl Backend for Console {
         let client = Client::address_of(&request.extensions);
         self.accounts.set_password(&row, Some((current, client)), new, &mut system_rng()).await?;
         // The session that asked has ended with the others, and goes on under another id (OWASP ASVS 5.0, 7.2.4).
-        sessions::begin(request, &who.account).await
+        let password_version = row.password_version + 1;
+        sessions::begin(request, &Authenticated { account: who.account.clone(), password_version }).await
     }
 
     async fn sign_out_everywhere(&self, request: &Parts, who: &SignedIn) -> Result<()> {

@@ -5,6 +5,7 @@ use crate::secret::PlainSecret;
 use crate::store::activity::{self, NewActivity};
 use crate::store::api_keys::{self, Change, NewApiKey, NewSecretRow};
 use crate::store::{Store, StoreError, Tx, detached, traffic};
+use crate::throttle::Changes;
 use crate::verification::{Verifier, parse_id};
 use app::backend::SignedIn;
 use app::domain::account::AccountId;
@@ -14,7 +15,7 @@ use app::domain::description::Description;
 use app::domain::expiry::Period;
 use app::domain::key_name::KeyName;
 use app::domain::rotation::Grace;
-use app::domain::timestamp::Timestamp;
+use app::domain::timestamp::{SECOND, Timestamp};
 use app::domain::traffic::{TRAFFIC_KEPT_FOR, Traffic};
 use app::error::{ConsoleError, Field, Problem};
 use rand::CryptoRng;
@@ -24,6 +25,8 @@ use rand::CryptoRng;
 pub struct Keys {
     /// Lets programs in with them.
     pub verifier: Verifier,
+    /// Counts changes.
+    pub changes: Changes,
 }
 
 impl Keys {
@@ -142,6 +145,7 @@ impl Keys {
     /// Makes one change and reads the list, in one transaction: what is answered is what was committed, and
     /// no error after a commit can lose a secret.
     async fn change(&self, who: &SignedIn, now: Timestamp, edit: Edit) -> Result<KeyList, ConsoleError> {
+        self.changes.count(&who.account)?;
         let (keys, who) = (self.clone(), who.clone());
         detached(async move {
             let account = &who.account;
@@ -198,7 +202,8 @@ impl Keys {
         detached(async move {
             let mut tx = store.begin().await?;
             traffic::forget(&mut tx, now.plus(-TRAFFIC_KEPT_FOR)).await?;
-            activity::forget(&mut tx, now.plus(-ACTIVITY_KEPT_FOR)).await?;
+            // The database counts in whole seconds.
+            activity::forget(&mut tx, now.plus(-ACTIVITY_KEPT_FOR - SECOND)).await?;
             Ok(tx.commit().await?)
         })
         .await

@@ -3,6 +3,7 @@
 //! Both limits are kept here, in the database's columns, because the library's own expiry does not slide
 //! while nothing is written and knows no absolute limit (OWASP ASVS 5.0, 7.3.1 and 7.3.2).
 
+use crate::accounts::Authenticated;
 use crate::clock::Clock;
 use crate::http::client::Client;
 use crate::store::sessions::{ListedSession, NewSession};
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 use axum::http::Extensions;
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use time::OffsetDateTime;
@@ -31,6 +33,7 @@ const TOUCH_EVERY: i64 = MINUTE;
 
 const ACCOUNT: &str = "account";
 const EMAIL: &str = "email";
+const PASSWORD_VERSION: &str = "password_version";
 const ADDRESS: &str = "address";
 const AGENT: &str = "agent";
 /// Bytes of a `User-Agent` that are remembered.
@@ -70,13 +73,17 @@ pub fn of(request: &Extensions) -> std::result::Result<&Session, ConsoleError> {
 /// 7.2.4).
 ///
 /// # Errors
-/// The database does not answer.
-pub async fn begin(request: &Parts, account: &AccountId) -> std::result::Result<(), ConsoleError> {
+/// The database does not answer, or the password was changed since it was given.
+pub async fn begin(
+    request: &Parts,
+    Authenticated { account, password_version }: &Authenticated,
+) -> std::result::Result<(), ConsoleError> {
     let session = of(&request.extensions)?;
     let agent = request.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     let begun = async {
         session.cycle_id().await?;
         session.insert(ACCOUNT, &account.0).await?;
+        session.insert(PASSWORD_VERSION, password_version).await?;
         session.insert(ADDRESS, Client::address_of(&request.extensions)).await?;
         session.insert(AGENT, agent.get(..AGENT_LENGTH).unwrap_or(agent)).await?;
         session.save().await
@@ -132,17 +139,22 @@ impl SessionStore for DatabaseSessions {
         let new = NewSession {
             id_hash: hash(&record.id),
             account: AccountId(account),
+            password_version: record.data.get(PASSWORD_VERSION).and_then(Value::as_i64).unwrap_or(-1),
             address: text(ADDRESS).unwrap_or_default(),
             agent: text(AGENT).unwrap_or_default(),
         };
         let (store, now) = (self.store.clone(), self.clock.now());
         detached(async move {
             let mut tx = store.begin().await?;
-            sessions::insert(&mut tx, &new, now).await?;
-            Ok(tx.commit().await?)
+            if !sessions::insert(&mut tx, &new, now).await? {
+                return Ok(false);
+            }
+            tx.commit().await?;
+            Ok(true)
         })
         .await
         .map_err(failed)
+        .and_then(|begun| begun.then_some(()).ok_or(Error::Backend("the password was changed".to_owned())))
     }
 
     /// Nothing of a session changes but when it was seen, and that is noted when it is read. To write here

@@ -1,10 +1,10 @@
-//! How often one may try to sign in.
+//! How often one may try to sign in, guess a key, or change one.
 //!
 //! Attempts are counted by account and network together, and by network alone; never by account alone,
 //! which would let a stranger lock its owner out. A network is what one customer usually has: an IPv4
 //! address, or an IPv6 /64 (RFC 6177).
 
-use app::domain::account::Email;
+use app::domain::account::{AccountId, Email};
 use app::domain::unicode::fold;
 use app::error::ConsoleError;
 use governor::clock::Clock;
@@ -95,6 +95,34 @@ impl Refusals {
             Err(ConsoleError::TooManyAttempts { retry_after }) => Some(retry_after),
             _ => None,
         }
+    }
+}
+
+/// Counts changes of keys, by account. Copies count together.
+///
+/// Each change is kept for a year in the account's activity: without a bound, one account could fill the disk.
+#[derive(Clone)]
+pub struct Changes(Option<Arc<DefaultKeyedRateLimiter<AccountId>>>);
+
+impl std::fmt::Debug for Changes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Changes").finish_non_exhaustive()
+    }
+}
+
+impl Changes {
+    /// So many a minute for one account; 0 means any number.
+    #[must_use]
+    pub fn per_minute(count: u32) -> Self {
+        Self(NonZeroU32::new(count).map(|count| Arc::new(RateLimiter::keyed(Quota::per_minute(count)))))
+    }
+
+    /// Counts one.
+    ///
+    /// # Errors
+    /// [`ConsoleError::TooManyAttempts`], with the time to wait.
+    pub fn count(&self, account: &AccountId) -> Result<(), ConsoleError> {
+        self.0.as_ref().map_or(Ok(()), |limiter| count(limiter, account))
     }
 }
 

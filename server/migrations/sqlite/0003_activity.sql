@@ -40,6 +40,9 @@ BEGIN
     SELECT RAISE(ABORT, 'activity is kept for a year');
 END;
 
+-- How often the password was changed: a session begins only if the password that was given still is the password.
+ALTER TABLE accounts ADD COLUMN password_version INTEGER NOT NULL DEFAULT 0;
+
 -- What a session began on, for its owner to know it by.
 ALTER TABLE sessions ADD COLUMN address TEXT NOT NULL DEFAULT '';
 ALTER TABLE sessions ADD COLUMN agent TEXT NOT NULL DEFAULT '';

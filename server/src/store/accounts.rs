@@ -15,6 +15,8 @@ pub struct AccountRow {
     pub email: String,
     /// Argon2id, as a PHC string.
     pub password_hash: String,
+    /// How often that was changed.
+    pub password_version: i64,
     /// When it was made.
     pub created_at: i64,
 }
@@ -49,7 +51,7 @@ impl Store {
     /// The database does not answer.
     pub async fn account_by_email(&self, email: &Email) -> Result<Option<AccountRow>, StoreError> {
         Ok(sqlx::query_as(
-            "SELECT id, email, password_hash, created_at FROM accounts WHERE email_folded = $1",
+            "SELECT id, email, password_hash, password_version, created_at FROM accounts WHERE email_folded = $1",
         )
         .bind(fold(email.as_str()))
         .fetch_optional(&self.read)
@@ -61,10 +63,12 @@ impl Store {
     /// # Errors
     /// The database does not answer.
     pub async fn account(&self, account: &AccountId) -> Result<Option<AccountRow>, StoreError> {
-        Ok(sqlx::query_as("SELECT id, email, password_hash, created_at FROM accounts WHERE id = $1")
-            .bind(&account.0)
-            .fetch_optional(&self.read)
-            .await?)
+        Ok(sqlx::query_as(
+            "SELECT id, email, password_hash, password_version, created_at FROM accounts WHERE id = $1",
+        )
+        .bind(&account.0)
+        .fetch_optional(&self.read)
+        .await?)
     }
 
     /// All accounts, oldest first.
@@ -73,7 +77,7 @@ impl Store {
     /// The database does not answer.
     pub async fn accounts(&self) -> Result<Vec<AccountRow>, StoreError> {
         Ok(sqlx::query_as(
-            "SELECT id, email, password_hash, created_at FROM accounts ORDER BY created_at, id",
+            "SELECT id, email, password_hash, password_version, created_at FROM accounts ORDER BY created_at, id",
         )
         .fetch_all(&self.read)
         .await?)
@@ -112,24 +116,31 @@ pub(crate) async fn insert(
     Ok(if made.rows_affected() == 1 { Insertion::Done } else { Insertion::Taken })
 }
 
-/// Gives an account another password in the place of the one with the hash `old`; whether it still had that.
+/// Gives an account another password, if it still has the one of this version; whether it had.
 pub(crate) async fn set_password(
     tx: &mut Tx,
     account: &AccountId,
-    old: &str,
-    new: &str,
+    version: i64,
+    password_hash: &str,
 ) -> Result<bool, StoreError> {
-    let changed = sqlx::query("UPDATE accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
-        .bind(&account.0)
-        .bind(old)
-        .bind(new)
-        .execute(&mut **tx)
-        .await?;
+    let changed = sqlx::query(
+        "UPDATE accounts SET password_hash = $3, password_version = password_version + 1
+         WHERE id = $1 AND password_version = $2",
+    )
+    .bind(&account.0)
+    .bind(version)
+    .bind(password_hash)
+    .execute(&mut **tx)
+    .await?;
     Ok(changed.rows_affected() == 1)
 }
 
-/// Deletes an account with everything that it owns.
-pub(crate) async fn delete(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM accounts WHERE id = $1").bind(&account.0).execute(&mut **tx).await?;
-    Ok(())
+/// Deletes an account with everything that it owns, if its password still is of this version; whether it was.
+pub(crate) async fn delete(tx: &mut Tx, account: &AccountId, version: i64) -> Result<bool, StoreError> {
+    let deleted = sqlx::query("DELETE FROM accounts WHERE id = $1 AND password_version = $2")
+        .bind(&account.0)
+        .bind(version)
+        .execute(&mut **tx)
+        .await?;
+    Ok(deleted.rows_affected() == 1)
 }

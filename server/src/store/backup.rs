@@ -38,6 +38,7 @@ impl Copy {
             .create_if_missing(false)
             .foreign_keys(true)
             .busy_timeout(super::BUSY_TIMEOUT)
+            .pragma("temp_store", "memory")
             .disable_statement_logging();
         Ok(Self(options.connect().await?))
     }

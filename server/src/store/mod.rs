@@ -107,6 +107,8 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
+            // Where nothing but the database may be written, there is no place for temporary files.
+            .pragma("temp_store", "memory")
             .disable_statement_logging();
         make_private(options.get_filename())?;
         let pool = SqlitePoolOptions::new()
@@ -247,11 +249,28 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
     // A file that is there must not be opened here: closing it again would drop all locks that SQLite holds on it in
     // this process (POSIX, fcntl).
     match std::fs::OpenOptions::new().append(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => {}
+        Ok(_) => give_to_owner(path, path),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed(error)),
     }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)
+}
+
+/// Gives a new file to whoever owns the one whose place it takes, or else the folder: what root makes for a service that
+/// runs as somebody else, the service must be able to use.
+pub(crate) fn give_to_owner(new: &Path, old: &Path) {
+    use std::os::unix::fs::MetadataExt;
+    let of = |path: &Path| std::fs::metadata(path).ok();
+    let owner = of(old)
+        .filter(|_| old != new)
+        .or_else(|| of(old.parent().filter(|it| !it.as_os_str().is_empty())?));
+    if let (Some(owner), Some(own)) = (owner, of(new))
+        && (owner.uid(), owner.gid()) != (own.uid(), own.gid())
+        && let Err(error) = std::os::unix::fs::chown(new, Some(owner.uid()), Some(owner.gid()))
+    {
+        // Only root may; anybody else can use what they made.
+        tracing::debug!(%error, path = %new.display(), "the file stays its maker's");
+    }
 }
 
 #[cfg(test)]

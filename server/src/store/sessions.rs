@@ -35,6 +35,8 @@ pub struct ListedSession {
 pub(crate) struct NewSession {
     pub id_hash: Vec<u8>,
     pub account: AccountId,
+    /// The version of the password that was given.
+    pub password_version: i64,
     /// Where it begins from.
     pub address: String,
     /// What it begins with.
@@ -86,20 +88,22 @@ impl Store {
     }
 }
 
-/// Begins a session.
-pub(crate) async fn insert(tx: &mut Tx, new: &NewSession, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query(
+/// Begins a session, if the password has not been changed since it was given; whether it has begun.
+pub(crate) async fn insert(tx: &mut Tx, new: &NewSession, now: Timestamp) -> Result<bool, StoreError> {
+    let begun = sqlx::query(
         "INSERT INTO sessions (id_hash, account_id, created_at, last_seen_at, address, agent)
-         VALUES ($1, $2, $3, $3, $4, $5)",
+         SELECT $1, $2, $3, $3, $4, $5
+         WHERE EXISTS (SELECT 1 FROM accounts WHERE id = $2 AND password_version = $6)",
     )
     .bind(&new.id_hash)
     .bind(&new.account.0)
     .bind(now.0)
     .bind(&new.address)
     .bind(&new.agent)
+    .bind(new.password_version)
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    Ok(begun.rows_affected() == 1)
 }
 
 /// Notes that a session was seen. It never brings one back: an update changes nothing where there is no

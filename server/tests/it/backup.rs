@@ -93,7 +93,11 @@ async fn a_restored_database_tells_what_came_back_and_lets_nobody_in() {
         since,
         [named("Leaked", Since::Deleted), named("New", Since::Made), named("Paused", Since::Changed)]
     );
-    assert!(restored.replaced.unwrap().exists());
+    let replaced = restored.replaced.unwrap();
+    assert!(replaced.exists());
+    // What was replaced first is not thrown away by a second thought.
+    let again = restore(&url(&file), &copy, true, false, &Clock::default()).await;
+    assert!(matches!(again, Err(BackupError::Exists(there)) if there == replaced));
     assert!(!app.folder.path().join("data/console.db-wal").exists());
     assert_eq!(mode(&file), 0o600);
     let again = app.restart().await;
@@ -133,6 +137,10 @@ async fn nothing_is_overwritten_unasked_and_a_bad_copy_changes_nothing() {
     let clock = Clock::default();
     assert!(matches!(backup(&url, &copy).await, Err(BackupError::Exists(_))));
     assert!(matches!(restore(&url, &copy, false, false, &clock).await, Err(BackupError::WouldOverwrite(_))));
+    let journal = app.folder.path().join("copy.db-wal");
+    std::fs::write(&journal, b"not in the copy yet").unwrap();
+    assert!(matches!(restore(&url, &copy, true, false, &clock).await, Err(BackupError::Unfinished(_))));
+    std::fs::remove_file(&journal).unwrap();
     let whole = std::fs::read(&copy).unwrap();
     let mut torn = whole.clone();
     torn[4096..8192].fill(0xAA);

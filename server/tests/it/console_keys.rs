@@ -69,6 +69,22 @@ fn without_nonce(page: &Answer) -> String {
 }
 
 #[tokio::test]
+async fn who_changes_keys_all_the_time_is_told_to_wait_and_others_are_not() {
+    let app = TestApp::with(&["--sign-ups", "open", "--changes-per-minute=6"]).await;
+    let (mut ada, mut eve) = (app.owner("ada@example.com").await, app.owner("eve@example.com").await);
+    let (id, secret) = ada.create("Deploy").await;
+    for n in 0..5 {
+        ada.post("/rpc/keys/rename", &[("key_id", &id), ("name", &format!("Deploy {n}"))]).await.list();
+    }
+    let refused = ada.post("/rpc/keys/rename", &[("key_id", &id), ("name", "Once more")]).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!((1..=10).contains(&refused.header("retry-after").parse().unwrap()));
+    assert_eq!(ada.list().await[0].name, "Deploy 4");
+    assert_eq!(bearer(&app.router, &secret).await, StatusCode::OK);
+    eve.create("Deploy").await;
+}
+
+#[tokio::test]
 async fn without_a_session_nothing_is_done() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;

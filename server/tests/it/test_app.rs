@@ -62,7 +62,11 @@ impl TestApp {
     }
 
     async fn on(folder: TempDir, url: &str, flags: &[&str], now: i64) -> Self {
-        let flags = ["server", "--database-url", url].into_iter().chain(flags.iter().copied());
+        // Tests make more changes than people do.
+        let is_limited = flags.iter().any(|flag| flag.starts_with("--changes-per-minute"));
+        let unlimited = (!is_limited).then_some("--changes-per-minute=0");
+        let flags =
+            ["server", "--database-url", url].into_iter().chain(unlimited).chain(flags.iter().copied());
         let options = Cli::parse_from(flags).serve;
         let hand = Arc::new(AtomicI64::new(now));
         let store = Store::open(&options.database.database_url).await.unwrap();

@@ -50,12 +50,15 @@ async fn a_database_of_every_earlier_version_opens_and_its_keys_work() {
         all.run_to(*version, &mut database).await.unwrap();
         let now = crate::test_app::START.0;
         let account = "0193e4f2c1d47a3b9c5d6e7f80912a3b";
-        sqlx::query("INSERT INTO accounts VALUES ($1, 'ada@example.com', 'ada@example.com', 'x', $2)")
-            .bind(account)
-            .bind(now)
-            .execute(&mut database)
-            .await
-            .unwrap();
+        sqlx::query(
+            "INSERT INTO accounts (id, email, email_folded, password_hash, created_at)
+             VALUES ($1, 'ada@example.com', 'ada@example.com', 'x', $2)",
+        )
+        .bind(account)
+        .bind(now)
+        .execute(&mut database)
+        .await
+        .unwrap();
         sqlx::query(
             "INSERT INTO api_keys (id, account_id, name, name_folded, description, secret_digest, last_four, created_at)
              VALUES ($1, $1, 'Deploy', 'deploy', '', $2, 'abcd', $3)",
