@@ -1,5 +1,5 @@
 // Nothing acknowledged is lost and nothing revoked comes back, however the server ends and whatever the disk does.
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { Load, Server, finish, folder, report, sleep, start } from "./lib.mjs";
 
@@ -64,7 +64,7 @@ async function rounds(name, port, count, end) {
       await Promise.race([server.child.ended, sleep(1_500)]);
       if (server.child.exitCode === null && server.child.signalCode === null) {
         // The call did not come so often; what strace started is ended by its own id.
-        const children = execFileSync("ps", ["-o", "pid=", "--ppid", String(server.child.pid)], { encoding: "utf8" });
+        const children = spawnSync("ps", ["-o", "pid=", "--ppid", String(server.child.pid)], { encoding: "utf8" }).stdout;
         for (const pid of children.split(/\s+/).filter(Boolean)) process.kill(Number(pid), "SIGKILL");
       } else died += 1;
       load.isStopped = true;

@@ -1,7 +1,10 @@
 //! Settings → Account: password, sessions, and the end of an account.
 
 use crate::test_app::{Answer, Browser, PASSWORD, TestApp, form, verify};
+use app::domain::account::{Email, Password};
 use axum::http::StatusCode;
+use tower_sessions::SessionStore;
+use tower_sessions::session::{Id, Record};
 
 const OTHER: &str = "velvet anchor nineteen moss";
 
@@ -35,6 +38,25 @@ async fn another_password_ends_the_other_sessions_and_this_one_goes_on_under_ano
     };
     assert_eq!(sign_in(PASSWORD).await, StatusCode::UNAUTHORIZED);
     assert_eq!(sign_in(OTHER).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_sign_in_that_was_checked_before_the_password_was_changed_begins_no_session_after() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (email, password) = (Email::parse("ada@example.com").unwrap(), Password::parse(PASSWORD).unwrap());
+    let checked = app.console.accounts.authenticate(&email, &password, [10, 8, 0, 1].into()).await.unwrap();
+    let begin = async |version: i64| {
+        let data = [("account", checked.account.0.clone().into()), ("password_version", version.into())];
+        let data = data.map(|(name, value)| (name.to_owned(), value)).into();
+        let expiry_date = time::OffsetDateTime::UNIX_EPOCH;
+        app.console.sessions.create(&mut Record { id: Id::default(), data, expiry_date }).await.is_ok()
+    };
+    assert!(begin(checked.password_version).await);
+    assert_eq!(change_password(&mut ada, PASSWORD, OTHER).await.status, StatusCode::OK);
+    assert!(!begin(checked.password_version).await, "with the old password");
+    assert!(begin(checked.password_version + 1).await);
+    assert_eq!(app.console.sessions.of_account(&checked.account).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Many at once, and clients that hang up. `make torture` runs many more rounds.
 
-use crate::test_app::{Browser, PASSWORD, TestApp, rounds, verify};
+use crate::test_app::{Browser, TestApp, rounds, verify};
 use app::domain::api_key::ApiKey;
 use app::domain::timestamp::MINUTE;
 use axum::http::StatusCode;
@@ -167,30 +167,4 @@ async fn after_the_database_has_rolled_back_by_itself_changes_go_on() {
     sqlx::query("DROP TRIGGER fault").execute(&mut database).await.unwrap();
     assert_eq!(create(ada.clone(), "After".to_owned()).await, StatusCode::OK);
     assert_eq!(ada.list().await.len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_sign_in_with_the_old_password_outlives_its_change() {
-    let app = TestApp::new().await;
-    let passwords = [PASSWORD, "velvet anchor nineteen moss"];
-    app.owner("ada@example.com").await;
-    for round in 0..rounds(6, 100) {
-        let (old, new) = (passwords[round % 2], passwords[(round + 1) % 2]);
-        let mut ada = app.stranger();
-        let sign_in = async |mut browser: Browser, password: &'static str| {
-            let fields = [("email", "ada@example.com"), ("password", password)];
-            browser.post("/rpc/account/sign-in", &fields).await;
-            browser
-        };
-        ada = sign_in(ada, old).await;
-        let others: Vec<_> = (0..6).map(|_| tokio::spawn(sign_in(app.stranger(), old))).collect();
-        let fields = [("current_password", old), ("new_password", new)];
-        let changed = ada.post("/rpc/account/change-password", &fields).await;
-        assert_eq!(changed.status, StatusCode::OK, "{}", changed.body);
-        for other in others {
-            let status = other.await.unwrap().get("/settings/account").await.status;
-            assert_eq!(status, StatusCode::SEE_OTHER, "round {round}: signed in with the old password");
-        }
-        assert_eq!(ada.get("/settings/account").await.status, StatusCode::OK);
-    }
 }
