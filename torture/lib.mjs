@@ -1,6 +1,6 @@
 // What the harnesses have in common: a server of their own on loopback, and an owner who talks to it.
 import { execFileSync, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,11 +28,6 @@ export function folder() {
   const made = mkdtempSync(join(tmpdir(), "torture-"));
   process.on("exit", () => rmSync(made, { recursive: true, force: true }));
   return made;
-}
-
-export function freshFolder(path) {
-  rmSync(path, { recursive: true, force: true });
-  mkdirSync(path, { recursive: true });
 }
 
 /** One request; `null` if there is no answer. */
@@ -112,8 +107,7 @@ export class Server {
   }
 
   get connections() {
-    const sockets = readdirSync(`/proc/${this.pid}/fd`).length;
-    return sockets;
+    return readdirSync(`/proc/${this.pid}/fd`).length;
   }
 
   isWhole() {
@@ -153,7 +147,7 @@ export class Load {
       keys.set(made.secret, { id: made.id, name, must: "in" });
       return true;
     }
-    const [secret, key] = live[this.next % live.length];
+    const [, key] = live[this.next % live.length];
     const [path, fields, must] = [
       ["delete", { confirm_name: key.name }, "out"],
       ["set-active", { active: "false" }, "out"],
@@ -165,7 +159,7 @@ export class Load {
     key.must = must;
     if (path === "rotate") keys.set(JSON.parse(answer.body).new.secret, { id: key.id, name: key.name, must: "in" });
     if (path === "delete") key.isGone = true;
-    return secret !== undefined;
+    return true;
   }
 
   failed(answer) {

@@ -66,7 +66,7 @@ impl Console {
         let verifier = Verifier::open(store.clone(), clock.clone(), options.key_prefix.clone()).await?;
         Ok(Self {
             accounts,
-            keys: Keys { verifier, changes: Changes::per_minute(options.changes_per_minute) },
+            keys: Keys { verifier, changes: Changes::new(options.changes_per_minute) },
             refusals: Refusals::per_minute(options.refusals_per_minute),
             sessions: DatabaseSessions { store, clock },
             metrics: Metrics::default(),

@@ -72,26 +72,20 @@ impl Throttle {
 ///
 /// Only what is refused anyway is ever told to wait: behind one gateway there may be strangers who guess and
 /// programs with good keys.
-#[derive(Clone)]
-pub struct Refusals(Option<Arc<DefaultKeyedRateLimiter<IpAddr>>>);
-
-impl std::fmt::Debug for Refusals {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Refusals").finish_non_exhaustive()
-    }
-}
+#[derive(Clone, Debug)]
+pub struct Refusals(PerMinute<IpAddr>);
 
 impl Refusals {
     /// So many a minute from one network; 0 means any number.
     #[must_use]
     pub fn per_minute(count: u32) -> Self {
-        Self(NonZeroU32::new(count).map(|count| Arc::new(RateLimiter::keyed(Quota::per_minute(count)))))
+        Self(PerMinute::new(count))
     }
 
     /// Counts one. Answers how many seconds to wait, if there were too many.
     #[must_use]
     pub fn count(&self, client: IpAddr) -> Option<u32> {
-        match count(self.0.as_ref()?, &network(client)) {
+        match self.0.count(&network(client)) {
             Err(ConsoleError::TooManyAttempts { retry_after }) => Some(retry_after),
             _ => None,
         }
@@ -101,19 +95,22 @@ impl Refusals {
 /// Counts changes of keys, by account. Copies count together.
 ///
 /// Each change is kept for a year in the account's activity: without a bound, one account could fill the disk.
-#[derive(Clone)]
-pub struct Changes(Option<Arc<DefaultKeyedRateLimiter<AccountId>>>);
+pub type Changes = PerMinute<AccountId>;
 
-impl std::fmt::Debug for Changes {
+/// Counts by the minute. Copies count together.
+#[derive(Clone)]
+pub struct PerMinute<K: Clone + Eq + Hash>(Option<Arc<DefaultKeyedRateLimiter<K>>>);
+
+impl<K: Clone + Eq + Hash> std::fmt::Debug for PerMinute<K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Changes").finish_non_exhaustive()
+        f.debug_struct("PerMinute").finish_non_exhaustive()
     }
 }
 
-impl Changes {
-    /// So many a minute for one account; 0 means any number.
+impl<K: Clone + Eq + Hash> PerMinute<K> {
+    /// So many of each; 0 means any number.
     #[must_use]
-    pub fn per_minute(count: u32) -> Self {
+    pub fn new(count: u32) -> Self {
         Self(NonZeroU32::new(count).map(|count| Arc::new(RateLimiter::keyed(Quota::per_minute(count)))))
     }
 
@@ -121,8 +118,8 @@ impl Changes {
     ///
     /// # Errors
     /// [`ConsoleError::TooManyAttempts`], with the time to wait.
-    pub fn count(&self, account: &AccountId) -> Result<(), ConsoleError> {
-        self.0.as_ref().map_or(Ok(()), |limiter| count(limiter, account))
+    pub fn count(&self, of: &K) -> Result<(), ConsoleError> {
+        self.0.as_ref().map_or(Ok(()), |limiter| count(limiter, of))
     }
 }
 
