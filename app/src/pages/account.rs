@@ -1,10 +1,9 @@
 //! Settings → Account: the password, the sessions, and the end of the account. Plain forms, complete without a script.
 
 use super::credentials::PasswordField;
-use super::frame::{SettingsFrame, parameter, set_status, submission};
+use super::frame::{SettingsFrame, done_notice, parameter, refusal_notice, set_status, submission};
 use super::not_found::BrokenPage;
 use crate::backend::{self, AccountPage, SessionView, SignedIn, backend, require_account};
-use crate::components::icon::Icon;
 use crate::components::timestamp::Moment;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{ConsoleError, Field, Refusal};
@@ -53,22 +52,6 @@ fn content(
     done: Option<&'static str>,
 ) -> impl IntoView + use<> {
     let now = page.now;
-    let done = done.map(|done| {
-        view! {
-            <div class="notice" role="status">
-                <Icon name="check" />
-                <p>{done}</p>
-            </div>
-        }
-    });
-    let detail = (!refusal.detail.is_empty()).then(|| {
-        view! {
-            <div class="notice danger" role="alert">
-                <Icon name="alert" />
-                <p>{refusal.detail.clone()}</p>
-            </div>
-        }
-    });
     view! {
         <header class="page-head">
             <div>
@@ -76,8 +59,8 @@ fn content(
                 <p class="lead">{my_account::LEAD}</p>
             </div>
         </header>
-        {done}
-        {detail}
+        {done_notice(done)}
+        {refusal_notice(refusal)}
         <div class="guide">
             {password(email, refusal)}
             <section aria-labelledby="sessions">

@@ -1,6 +1,6 @@
 //! The form that signing in and signing up have in common.
 
-use super::frame::{parameter, set_status, submission};
+use super::frame::{parameter, refusal_notice, set_status, submission};
 use crate::backend::{backend, request};
 use crate::components::icon::Icon;
 use crate::error::{ConsoleError, Field, Refusal};
@@ -57,7 +57,6 @@ pub(super) fn CredentialsForm(
     let Attempt { typed, refusal, next } = attempt;
     let email = typed.field(Field::Email).to_owned();
     let password_is_next = !email.is_empty() && refusal.of(Field::Email).is_none();
-    let detail = refusal.detail.clone();
     view! {
         {is_unencrypted
             .then(|| {
@@ -68,15 +67,7 @@ pub(super) fn CredentialsForm(
                     </div>
                 }
             })}
-        {(!detail.is_empty())
-            .then(|| {
-                view! {
-                    <div class="notice danger" role="alert">
-                        <Icon name="alert" />
-                        <p>{detail}</p>
-                    </div>
-                }
-            })}
+        {refusal_notice(&refusal)}
         <form method="post" action=action novalidate>
             <input type="hidden" name="next" value=next />
             <div class="field">

@@ -2,6 +2,7 @@
 
 use crate::backend::SignedIn;
 use crate::components::icon::Icon;
+use crate::error::Refusal;
 use crate::navigation::{ACCOUNT, ACTIVITY, HOME, USE_IT};
 use crate::server_fns::account::SignOut;
 use crate::submission::Submission;
@@ -88,6 +89,30 @@ pub(super) fn PlainFrame(title: &'static str, children: Children) -> impl IntoVi
             {children()}
         </main>
     }
+}
+
+/// What was just done.
+pub(super) fn done_notice(done: Option<&'static str>) -> impl IntoView {
+    done.map(|done| {
+        view! {
+            <div class="notice" role="status">
+                <Icon name="check" />
+                <p>{done}</p>
+            </div>
+        }
+    })
+}
+
+/// Why a form was refused as a whole; nothing, if its fields say it all.
+pub(super) fn refusal_notice(refusal: &Refusal) -> impl IntoView + use<> {
+    (!refusal.detail.is_empty()).then(|| {
+        view! {
+            <div class="notice danger" role="alert">
+                <Icon name="alert" />
+                <p>{refusal.detail.clone()}</p>
+            </div>
+        }
+    })
 }
 
 #[component]

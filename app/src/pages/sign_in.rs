@@ -1,9 +1,8 @@
 //! The page to sign in.
 
 use super::credentials::{Attempt, CredentialsForm, terms};
-use super::frame::{PlainFrame, parameter};
+use super::frame::{PlainFrame, done_notice, parameter};
 use super::not_found::BrokenPage;
-use crate::components::icon::Icon;
 use crate::navigation::{Done, SIGN_UP, with_next};
 use crate::server_fns::account::SignIn;
 use crate::text::{self, account};
@@ -28,15 +27,7 @@ pub(super) fn SignInPage() -> impl IntoView {
             <PlainFrame title=account::SIGN_IN>
                 <h1>{account::SIGN_IN}</h1>
                 <p class="lead">{account::SIGN_IN_LEAD}</p>
-                {done
-                    .map(|done| {
-                        view! {
-                            <div class="notice" role="status">
-                                <Icon name="check" />
-                                <p>{done}</p>
-                            </div>
-                        }
-                    })}
+                {done_notice(done)}
                 <CredentialsForm
                     action=SignIn::PATH
                     submit=account::SIGN_IN
