@@ -1,6 +1,6 @@
 //! The server as the pages see it: [`Backend`] for the use cases of this crate.
 
-use crate::accounts::{Accounts, Authenticated};
+use crate::accounts::{Accounts, Authenticated, new_id};
 use crate::clock::Clock;
 use crate::config::{Origin, ServeOptions, SignUps};
 use crate::http::api;
@@ -63,7 +63,8 @@ impl Console {
     /// Passwords cannot be hashed on this machine, or the database does not answer.
     pub async fn open(store: Store, clock: Clock, options: &ServeOptions) -> Result<Self> {
         let accounts = accounts(store.clone(), clock.clone(), options)?;
-        let verifier = Verifier::open(store.clone(), clock.clone(), options.key_prefix.clone()).await?;
+        let node = new_id(clock.now().0, &mut system_rng());
+        let verifier = Verifier::open(store.clone(), clock.clone(), options.key_prefix.clone(), node).await?;
         Ok(Self {
             accounts,
             keys: Keys { verifier, changes: Changes::new(options.changes_per_minute) },

@@ -4,7 +4,7 @@ use crate::accounts::new_id;
 use crate::secret::PlainSecret;
 use crate::store::activity::{self, NewActivity};
 use crate::store::api_keys::{self, Change, NewApiKey, NewSecretRow};
-use crate::store::{Store, StoreError, Tx, detached, traffic};
+use crate::store::{Store, StoreError, Tx, detached, patient, traffic};
 use crate::throttle::Changes;
 use crate::verification::{Verifier, parse_id};
 use app::backend::SignedIn;
@@ -201,6 +201,7 @@ impl Keys {
         let store = self.store().clone();
         detached(async move {
             let mut tx = store.begin().await?;
+            patient(&mut tx).await?;
             traffic::forget(&mut tx, now.plus(-TRAFFIC_KEPT_FOR)).await?;
             // The database counts in whole seconds.
             activity::forget(&mut tx, now.plus(-ACTIVITY_KEPT_FOR - SECOND)).await?;

@@ -7,7 +7,7 @@ use crate::accounts::Authenticated;
 use crate::clock::Clock;
 use crate::http::client::Client;
 use crate::store::sessions::{ListedSession, NewSession};
-use crate::store::{Store, StoreError, detached, sessions};
+use crate::store::{Store, StoreError, detached, patient, sessions};
 use app::backend::SignedIn;
 use app::domain::account::AccountId;
 use app::domain::timestamp::{DAY, HOUR, MINUTE, Timestamp};
@@ -229,6 +229,7 @@ impl DatabaseSessions {
         let (store, (idle_since, made_since)) = (self.store.clone(), limits(self.clock.now()));
         detached(async move {
             let mut tx = store.begin().await?;
+            patient(&mut tx).await?;
             sessions::delete_ended(&mut tx, idle_since, made_since).await?;
             Ok(tx.commit().await?)
         })

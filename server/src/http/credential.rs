@@ -4,21 +4,27 @@
 
 use super::problem::ApiProblem;
 use crate::console::Console;
-use crate::verification::outcomes::Outcome;
-use crate::verification::{Admitted, Caller, Credential, Denial, FirstUse, Verified};
+use crate::throttle::Refusals;
+use crate::verification::outcomes::{Outcome, Outcomes};
+use crate::verification::{Admitted, Caller, Credential, Denial, FirstUse, Verdict, Verified};
 use app::domain::traffic::Reason;
 use axum::http::header::{AUTHORIZATION, USER_AGENT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures::future::{BoxFuture, Either};
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 const KEY: HeaderName = HeaderName::from_static("x-api-key");
 const KEY_ID: HeaderName = HeaderName::from_static("x-api-key-id");
 const KEY_SECRET: HeaderName = HeaderName::from_static("x-api-key-secret");
 
-/// The key that a request presents, if it is let in now.
+/// The key that a request presents, if it is let in now; otherwise why not, as far as a stranger may know.
+type Answer = Result<Admitted, ApiProblem>;
+
+/// The key that a request presents, if it is let in now. What `is_closed` is closed to every key.
 ///
 /// # Errors
 /// Why not, as far as a stranger may know.
@@ -26,55 +32,76 @@ pub(super) async fn authenticate(
     console: &Console,
     headers: &HeaderMap,
     client: IpAddr,
-) -> Result<Admitted, ApiProblem> {
-    match verify(console, headers, client, false)? {
-        Verified::Admitted(admitted) => Ok(admitted),
-        Verified::First(first) => settle(first).await,
+    is_closed: bool,
+) -> Answer {
+    match verify(console, headers, client, is_closed) {
+        Either::Left(answer) => answer,
+        Either::Right(answer) => answer.await,
     }
 }
 
-/// As [`authenticate`], without waiting. What `is_closed` is closed to every key.
-///
-/// # Errors
-/// Why not, as far as a stranger may know.
+/// As [`authenticate`]; it waits only if memory may not be believed now, or for what the first use of a new secret brings
+/// with it.
 pub(super) fn verify(
     console: &Console,
     headers: &HeaderMap,
     client: IpAddr,
     is_closed: bool,
-) -> Result<Verified, ApiProblem> {
+) -> Either<Answer, BoxFuture<'static, Answer>> {
     let verifier = &console.keys.verifier;
     let refused = |outcome, problem| {
         verifier.outcomes.count(outcome);
-        problem
+        Either::Left(Err(problem))
     };
     let credential = match read(headers) {
         Ok(Some(credential)) => credential,
-        Ok(None) => return Err(refused(Outcome::NoCredential, ApiProblem::Unauthenticated)),
-        Err(ApiProblem::InvalidRequest) => {
-            return Err(refused(Outcome::Ambiguous, ApiProblem::InvalidRequest));
-        }
-        Err(problem) => return Err(refused(Outcome::Denied(Denial::Malformed), problem)),
+        Ok(None) => return refused(Outcome::NoCredential, ApiProblem::Unauthenticated),
+        Err(ApiProblem::InvalidRequest) => return refused(Outcome::Ambiguous, ApiProblem::InvalidRequest),
+        Err(problem) => return refused(Outcome::Denied(Denial::Malformed), problem),
     };
-    let verified = verifier.verify(&credential, caller(headers, client), is_closed);
-    verifier
-        .outcomes
-        .count(verified.as_ref().map_or_else(|denial| Outcome::Denied(*denial), |_| Outcome::Admitted));
-    verified.map_err(|denial| {
+    match verifier.verify(&credential, caller(headers, client), is_closed) {
+        Ok(verdict) => match told(verdict, &verifier.outcomes, &console.refusals, client) {
+            Err(problem) => Either::Left(Err(problem)),
+            Ok(Verified::Admitted(admitted)) => Either::Left(Ok(admitted)),
+            Ok(Verified::First(first)) => Either::Right(Box::pin(settle(first))),
+        },
+        Err(question) => {
+            let (outcomes, refusals) = (Arc::clone(&verifier.outcomes), console.refusals.clone());
+            Either::Right(Box::pin(async move {
+                let verdict = question.ask().await.map_err(|error| {
+                    tracing::error!(%error, "a key could not be looked up");
+                    outcomes.count(Outcome::Unavailable);
+                    ApiProblem::Unavailable
+                })?;
+                match told(verdict, &outcomes, &refusals, client)? {
+                    Verified::Admitted(admitted) => Ok(admitted),
+                    Verified::First(first) => settle(first).await,
+                }
+            }))
+        }
+    }
+}
+
+/// Counts what came of a verification, and says what a stranger may know of it.
+fn told(
+    verdict: Verdict,
+    outcomes: &Outcomes,
+    refusals: &Refusals,
+    client: IpAddr,
+) -> Result<Verified, ApiProblem> {
+    outcomes.count(verdict.as_ref().map_or_else(|denial| Outcome::Denied(*denial), |_| Outcome::Admitted));
+    verdict.map_err(|denial| {
         tracing::debug!(?denial, %client, "credential refused");
         if denial == Denial::Refused(Reason::ClosedModule) {
             return ApiProblem::InsufficientScope;
         }
         // Whoever guesses is told to wait; a valid key never is, whoever else is behind the same address.
-        console.refusals.count(client).map_or(ApiProblem::InvalidToken, ApiProblem::TooManyRequests)
+        refusals.count(client).map_or(ApiProblem::InvalidToken, ApiProblem::TooManyRequests)
     })
 }
 
 /// Waits for what the first use of a new secret brings with it.
-///
-/// # Errors
-/// The database does not answer.
-pub(super) async fn settle(first: FirstUse) -> Result<Admitted, ApiProblem> {
+async fn settle(first: FirstUse) -> Answer {
     first.settle().await.map_err(|error| {
         tracing::error!(%error, "an old secret was not retired");
         ApiProblem::Unavailable

@@ -88,6 +88,7 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     if let Err(error) = keys.write_down_traffic().await {
         tracing::warn!(%error, "the last uses of keys were not written down");
     }
+    keys.verifier.secrets.leave().await;
     store.close().await;
     Ok(())
 }

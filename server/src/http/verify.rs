@@ -7,7 +7,7 @@
 use super::credential;
 use super::problem::{ApiProblem, GatewayRefusals};
 use crate::console::Console;
-use crate::verification::{Admitted, Verified, hex_digits};
+use crate::verification::{Admitted, hex_digits};
 use app::domain::timestamp::Timestamp;
 use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, HeaderName};
@@ -61,7 +61,7 @@ pub(super) fn operation() -> OpenApiRouter<Arc<Console>> {
 )]
 async fn describe() {}
 
-/// Answers at once, but for the first use of a new secret that ends an old one.
+/// Answers at once, but for what [`credential::verify`] waits for.
 pub(super) fn verify<B>(
     console: &Console,
     request: &Request<B>,
@@ -69,13 +69,13 @@ pub(super) fn verify<B>(
 ) -> Either<Ready<Response>, BoxFuture<'static, Response>> {
     let is_closed = request.uri().query().is_some_and(asks_for_closed_module);
     match credential::verify(console, request.headers(), client, is_closed) {
-        Err(problem) => Either::Left(ready(problem.without_body())),
-        Ok(Verified::Admitted(admitted)) => Either::Left(ready(allowed(&admitted))),
-        Ok(Verified::First(first)) => Either::Right(Box::pin(async move {
-            let settled = credential::settle(first).await;
-            settled.map_or_else(ApiProblem::without_body, |admitted| allowed(&admitted))
-        })),
+        Either::Left(answer) => Either::Left(ready(answered(answer))),
+        Either::Right(answer) => Either::Right(Box::pin(async move { answered(answer.await) })),
     }
+}
+
+fn answered(answer: Result<Admitted, ApiProblem>) -> Response {
+    answer.map_or_else(ApiProblem::without_body, |admitted| allowed(&admitted))
 }
 
 /// Whatever else the query says, and however it is written.

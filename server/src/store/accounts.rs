@@ -1,6 +1,6 @@
 //! Accounts.
 
-use super::{Store, StoreError, Tx};
+use super::{Store, StoreError, Tx, hold_sign_ups};
 use app::domain::account::{AccountId, Email};
 use app::domain::timestamp::Timestamp;
 use app::domain::unicode::fold;
@@ -98,6 +98,7 @@ pub(crate) async fn insert(
     new: &NewAccount<'_>,
     is_open: bool,
 ) -> Result<Insertion, StoreError> {
+    hold_sign_ups(tx).await?;
     let is_first = sqlx::query("SELECT 1 FROM accounts LIMIT 1").fetch_optional(&mut **tx).await?.is_none();
     if !is_first && !is_open {
         return Ok(Insertion::Closed);

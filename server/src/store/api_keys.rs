@@ -37,10 +37,10 @@ pub struct KeyRow {
     last_four: String,
     old_last_four: Option<String>,
     old_until: Option<i64>,
-    old_ends_on_use: bool,
+    old_ends_on_use: i64,
     created_at: i64,
     expires_at: Option<i64>,
-    active: bool,
+    active: i64,
     last_at: Option<i64>,
     address: Option<String>,
     agent: Option<String>,
@@ -57,7 +57,7 @@ impl KeyRow {
             old: self.old_last_four.zip(self.old_until).map(|(last_four, until)| OldSecret {
                 last_four,
                 until: Timestamp(until),
-                ends_on_use: self.old_ends_on_use,
+                ends_on_use: self.old_ends_on_use != 0,
             }),
             created_at: Timestamp(self.created_at),
             expires_at: self.expires_at.map(Timestamp),
@@ -66,7 +66,7 @@ impl KeyRow {
                 .address
                 .zip(self.agent)
                 .map(|(address, agent)| Program { address, agent }.to_string()),
-            active: self.active,
+            active: self.active != 0,
             html: String::new(),
         })
     }
@@ -278,7 +278,7 @@ pub(crate) async fn set_active(
     )
     .bind(key.as_str())
     .bind(&account.0)
-    .bind(active)
+    .bind(i64::from(active))
     .bind(now.0)
     .execute(&mut **tx)
     .await?;

@@ -1,6 +1,7 @@
 //! Copies of a database, and what became of it since.
 
-use super::{MIGRATIONS, StoreError};
+use super::StoreError;
+use super::sqlite::{BUSY_TIMEOUT, MIGRATIONS};
 use app::domain::activity::What;
 use app::domain::timestamp::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -37,7 +38,7 @@ impl Copy {
             .filename(file)
             .create_if_missing(false)
             .foreign_keys(true)
-            .busy_timeout(super::BUSY_TIMEOUT)
+            .busy_timeout(BUSY_TIMEOUT)
             .pragma("temp_store", "memory")
             .disable_statement_logging();
         Ok(Self(options.connect().await?))

@@ -1,46 +1,42 @@
 //! All SQL, and nothing but SQL.
 //!
-//! Statements are written in the dialect that SQLite and PostgreSQL share: `$n` parameters, `ON CONFLICT`,
-//! no functions of either. What differs is here: how a database is opened and how a write begins.
+//! Statements are written once, in the dialect that SQLite and PostgreSQL share: `$n` parameters, `ON CONFLICT`, no
+//! functions of either, flags as 0 and 1. What differs has a file of its own: [`sqlite`] and [`postgres`] open a
+//! database; [`hold`] locks an account where writers do not take turns; [`secrets`] reads a million keys at once.
 
 pub(crate) mod accounts;
 pub(crate) mod activity;
 pub(crate) mod api_keys;
 pub mod backup;
+pub(crate) mod nodes;
+mod postgres;
 pub(crate) mod secrets;
 pub(crate) mod sessions;
+mod sqlite;
 pub(crate) mod traffic;
 
 pub use accounts::{AccountRow, NewAccount};
 pub use api_keys::{KeyRow, NewApiKey, OwnKey};
 pub use sessions::SessionRow;
+pub(crate) use sqlite::give_to_owner;
+pub use sqlite::{Claim, beside, file_of};
 
+use app::domain::account::AccountId;
 use app::error::ConsoleError;
-use sqlx::migrate::Migrator;
-use sqlx::sqlite::{
-    Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, Connection};
-use std::fs::{File, TryLockError};
+use futures::future::BoxFuture;
+use sqlx::Connection;
+use sqlx::any::install_default_drivers;
+use sqlx::{Any, AnyConnection, AnyPool};
 use std::future::ready;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// The database of this build.
-pub type Db = Sqlite;
+/// Either database.
+pub type Db = Any;
 /// A transaction that may write.
 pub type Tx = sqlx::Transaction<'static, Db>;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
-
 /// How long a request waits for a connection before the database counts as not answering.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long SQLite waits for another process that holds its lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
-/// Another process holds SQLite's lock (sqlite.org/rescode.html#busy).
-const SQLITE_BUSY: &str = "5";
-const READERS: u32 = 4;
 
 /// What went wrong in the database.
 #[derive(Debug, thiserror::Error)]
@@ -72,8 +68,11 @@ pub enum StoreError {
     #[error("another server is serving this database")]
     Served,
     /// `DATABASE_URL` is of a kind that this build does not know.
-    #[error("DATABASE_URL must begin with sqlite:")]
+    #[error("DATABASE_URL must begin with sqlite: or postgres://")]
     UnknownDatabase,
+    /// What is asked for is done to a file.
+    #[error("this needs a database in a file, such as sqlite:data/console.db")]
+    NoFile,
 }
 
 impl From<StoreError> for ConsoleError {
@@ -86,43 +85,32 @@ impl From<StoreError> for ConsoleError {
 /// The database. Copies share its connections.
 #[derive(Clone, Debug)]
 pub struct Store {
-    read: SqlitePool,
-    /// One connection: SQLite has one writer at a time, and waiting for a turn in a pool is fair, where
-    /// waiting for SQLite's lock is not.
-    write: SqlitePool,
+    read: AnyPool,
+    write: AnyPool,
+    url: String,
 }
 
 impl Store {
-    /// Opens a database, which is made if it is not there, and brings its tables up to date.
+    /// Opens a database and brings its tables up to date. SQLite's file is made if it is not there.
     ///
     /// # Errors
-    /// The file cannot be made or opened, or a migration fails.
+    /// The database cannot be made or opened, or a migration fails.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        if !url.starts_with("sqlite:") {
+        install_default_drivers();
+        let (read, write) = if postgres::is_meant_by(url) {
+            postgres::open(url).await?
+        } else if url.starts_with("sqlite:") {
+            sqlite::open(url).await?
+        } else {
             return Err(StoreError::UnknownDatabase);
-        }
-        let options = SqliteConnectOptions::from_str(url)?
-            .journal_mode(SqliteJournalMode::Wal)
-            // What was acknowledged is on the disk, also after a power failure.
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            // Where nothing but the database may be written, there is no place for temporary files.
-            .pragma("temp_store", "memory")
-            .disable_statement_logging();
-        make_private(options.get_filename())?;
-        let pool = SqlitePoolOptions::new()
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            // A transaction that SQLite rolled back by itself, as when the disk is full, goes on in the eyes of sqlx,
-            // which would begin no other on this connection: another takes its place.
-            .before_acquire(|connection, _| Box::pin(ready(Ok(!connection.is_in_transaction()))));
-        let write = open_first(&pool.clone().max_connections(1), &options).await?;
-        // All of them or none, and whoever starts at the same time waits: SQLite has no other lock for them.
-        let mut migration = write.begin_with("BEGIN IMMEDIATE").await?;
-        MIGRATIONS.run_direct(None, &mut *migration, false).await?;
-        migration.commit().await?;
-        let read = pool.max_connections(READERS).connect_with(options).await?;
-        Ok(Self { read, write })
+        };
+        Ok(Self { read, write, url: url.to_owned() })
+    }
+
+    /// Whether other nodes may serve the same database.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        postgres::is_meant_by(&self.url)
     }
 
     /// Whether the database answers.
@@ -139,6 +127,9 @@ impl Store {
     /// # Errors
     /// The database does not answer.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
+        if self.is_shared() {
+            return Ok(self.write.begin().await?);
+        }
         // Taking the lock at once lets writers queue; taking it at the first write would fail them.
         Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
     }
@@ -157,53 +148,6 @@ impl Store {
     }
 }
 
-/// Opens the first connection, which turns on WAL. While another process does the same SQLite fails at once instead of
-/// waiting as for any other lock, so the waiting is done here.
-async fn open_first(
-    pool: &SqlitePoolOptions,
-    options: &SqliteConnectOptions,
-) -> Result<SqlitePool, StoreError> {
-    let began = Instant::now();
-    loop {
-        match pool.clone().connect_with(options.clone()).await {
-            Err(sqlx::Error::Database(error))
-                if error.code().is_some_and(|code| code == SQLITE_BUSY) && began.elapsed() < BUSY_TIMEOUT =>
-            {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            opened => return Ok(opened?),
-        }
-    }
-}
-
-/// The right to serve a database, for as long as it is kept.
-#[derive(Debug)]
-pub struct Claim {
-    _file: Option<File>,
-}
-
-impl Claim {
-    /// Claims a database. What one process has in memory would not follow what another commits.
-    ///
-    /// # Errors
-    /// [`StoreError::Served`] if another process has claimed it.
-    pub fn of(url: &str) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::from_str(url)?;
-        if url.contains(":memory:") {
-            return Ok(Self { _file: None });
-        }
-        let path = beside(options.get_filename(), ".lock");
-        make_private(&path)?;
-        let failed = |error| StoreError::File { path: path.display().to_string(), error };
-        let file = File::open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: Some(file) }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::Served),
-            Err(TryLockError::Error(error)) => Err(failed(error)),
-        }
-    }
-}
-
 /// Runs a transaction in a task of its own.
 ///
 /// A client that hangs up drops the handler at whatever await it stands, and a transaction dropped there
@@ -219,71 +163,37 @@ where
     tokio::spawn(work).await.map_err(StoreError::from)?
 }
 
-/// The file of a database, if it is one.
-///
-/// # Errors
-/// `DATABASE_URL` is of a kind that has no file.
-pub fn file_of(url: &str) -> Result<PathBuf, StoreError> {
-    if !url.starts_with("sqlite:") || url.contains(":memory:") {
-        return Err(StoreError::UnknownDatabase);
-    }
-    Ok(SqliteConnectOptions::from_str(url)?.get_filename().to_owned())
+/// Whether a connection has no transaction open. One that the database rolled back by itself, as SQLite does when the
+/// disk is full, goes on in the eyes of sqlx, which would begin no other on this connection: another takes its place.
+fn is_idle(connection: &mut AnyConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
+    Box::pin(ready(Ok(!connection.is_in_transaction())))
 }
 
-/// The file with this at the end of its name.
-#[must_use]
-pub fn beside(file: &Path, end: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(end);
-    name.into()
+fn is_postgres(connection: &AnyConnection) -> bool {
+    connection.backend_name() == "PostgreSQL"
 }
 
-/// Makes the database file, if there is none, readable and writable by its owner only. SQLite gives the
-/// files beside it (`-wal`, `-shm`) the same mode.
-fn make_private(path: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let failed = |error| StoreError::File { path: path.display().to_string(), error };
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
+/// Makes whoever else would change this account or what it owns wait until the transaction ends; what it reads from
+/// here on it therefore changes as it is. SQLite has one writer at a time anyway.
+pub(crate) async fn hold(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
+    if is_postgres(tx) {
+        sqlx::query("SELECT 1 FROM accounts WHERE id = $1 FOR UPDATE").bind(&account.0).execute(&mut **tx).await?;
     }
-    // A file that is there must not be opened here: closing it again would drop all locks that SQLite holds on it in
-    // this process (POSIX, fcntl).
-    match std::fs::OpenOptions::new().append(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => give_to_owner(path, path),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(failed(error)),
-    }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)
+    Ok(())
 }
 
-/// Gives a new file to whoever owns the one whose place it takes, or else the folder: what root makes for a service that
-/// runs as somebody else, the service must be able to use.
-pub(crate) fn give_to_owner(new: &Path, old: &Path) {
-    use std::os::unix::fs::MetadataExt;
-    let of = |path: &Path| std::fs::metadata(path).ok();
-    let owner = of(old)
-        .filter(|_| old != new)
-        .or_else(|| of(old.parent().filter(|it| !it.as_os_str().is_empty())?));
-    if let (Some(owner), Some(own)) = (owner, of(new))
-        && (owner.uid(), owner.gid()) != (own.uid(), own.gid())
-        && let Err(error) = std::os::unix::fs::chown(new, Some(owner.uid()), Some(owner.gid()))
-    {
-        // Only root may; anybody else can use what they made.
-        tracing::debug!(%error, path = %new.display(), "the file stays its maker's");
+/// Lets the statements of a transaction take their time: nobody waits for them.
+pub(crate) async fn patient(tx: &mut Tx) -> Result<(), StoreError> {
+    if is_postgres(tx) {
+        sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut **tx).await?;
     }
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_database_is_served_by_one_process_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("data/console.db").display());
-        let first = Claim::of(&url).unwrap();
-        assert!(matches!(Claim::of(&url), Err(StoreError::Served)));
-        drop(first);
-        assert!(Claim::of(&url).is_ok());
+/// Makes whoever else would make an account wait until the transaction ends.
+pub(crate) async fn hold_sign_ups(tx: &mut Tx) -> Result<(), StoreError> {
+    if is_postgres(tx) {
+        sqlx::query("LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE").execute(&mut **tx).await?;
     }
+    Ok(())
 }

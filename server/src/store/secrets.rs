@@ -1,31 +1,38 @@
 //! The digests of secrets, as they are held in memory.
 
-use super::{Db, Store, StoreError, Tx};
+use super::{Store, StoreError, Tx, is_postgres, postgres, sqlite};
 use crate::verification::index::{Entry, Index};
 use crate::verification::parse_id;
 use app::domain::account::AccountId;
 use app::domain::timestamp::Timestamp;
-use sqlx::Executor;
-use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
+use futures::TryStreamExt;
+use sqlx::AnyConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use sqlx::{ConnectOptions, Connection};
 
 /// What the index has of a secret, by its digest.
 pub(crate) type Secret = ([u8; 32], Entry);
 
-/// What the index has of a key, as a line of text.
+/// What the index has of a key, as a line of text, in the words of SQLite.
 ///
 /// A million rows of nine columns take three times as long to come through the driver as to be read; packed,
 /// [`ROWS`] of them come as one. `printf` writes NULL as 0 or as nothing, and a name has no line break.
-macro_rules! packed {
-    ($from:literal) => {
-        concat!(
-            "SELECT group_concat(printf('%s%s%s%d %d%d%s %s', id, account_id, hex(secret_digest), expires_at, active,
-                    old_ends_on_use, CASE WHEN old_until > 0 THEN hex(old_digest) || old_until END, name), char(10)),
-                    COALESCE(MAX(rowid), 0)
-             FROM ",
-            $from
-        )
+macro_rules! in_sqlite {
+    () => {
+        "printf('%s%s%s%d %d%d%s %s', id, account_id, hex(secret_digest), expires_at, active, old_ends_on_use,
+                CASE WHEN old_until > 0 THEN hex(old_digest) || old_until END, name)"
     };
 }
+
+/// The same line in the words of PostgreSQL, of the table `k`.
+macro_rules! in_postgres {
+    () => {
+        "concat(k.id, k.account_id, encode(k.secret_digest, 'hex'), COALESCE(k.expires_at, 0), ' ', k.active,
+                k.old_ends_on_use, CASE WHEN k.old_until > 0 THEN encode(k.old_digest, 'hex') || k.old_until END,
+                ' ', k.name)"
+    };
+}
+pub(super) use in_postgres;
 
 /// Keys that are read at once.
 const ROWS: i64 = 1_000;
@@ -33,24 +40,12 @@ const ROWS: i64 = 1_000;
 const TASKS: i64 = 2;
 
 impl Store {
-    /// All secrets.
+    /// Takes all secrets into an index.
     ///
     /// # Errors
     /// The database does not answer, or holds what cannot be a secret.
-    pub async fn secrets(&self) -> Result<Index, StoreError> {
-        let (rows, last): (i64, i64) =
-            sqlx::query_as("SELECT COUNT(*), COALESCE(MAX(rowid), 0) FROM api_keys")
-                .fetch_one(&self.read)
-                .await?;
-        // Connections of their own, which keep little of what they have read: nobody reads it again.
-        let options = (*self.read.connect_options()).clone().pragma("cache_size", "-256");
-        let pool = SqlitePoolOptions::new().connect_with(options).await?;
-        let index = Index::with_capacity(usize::try_from(rows).unwrap_or_default());
-        let each = last / TASKS + 1;
-        let parts = (0..TASKS).map(|task| fill(&pool, &index, task * each, (task + 1) * each));
-        futures::future::try_join_all(parts).await?;
-        pool.close().await;
-        Ok(index)
+    pub async fn read_secrets(&self, index: &Index) -> Result<(), StoreError> {
+        if self.is_shared() { copy_all(&self.url, index).await } else { read_all(&self.url, index).await }
     }
 
     /// The secrets of an account.
@@ -58,15 +53,63 @@ impl Store {
     /// # Errors
     /// The database does not answer, or holds what cannot be a secret.
     pub(crate) async fn secrets_of(&self, account: &AccountId) -> Result<Vec<Secret>, StoreError> {
-        of_account(&self.read, account).await
+        of_account(&mut *self.read.acquire().await?, account).await
     }
+
+    /// What the database knows of the secret with this digest.
+    ///
+    /// # Errors
+    /// The database does not answer, or holds what cannot be a secret.
+    pub(crate) async fn find_secret(&self, digest: &[u8; 32]) -> Result<Option<Entry>, StoreError> {
+        let lines: Option<String> = sqlx::query_scalar(concat!(
+            "SELECT ",
+            in_postgres!(),
+            " FROM api_keys k WHERE k.secret_digest = $1 OR k.old_digest = $1"
+        ))
+        .bind(digest.as_slice())
+        .fetch_optional(&self.read)
+        .await?;
+        let secrets = unpack(&lines.unwrap_or_default())?;
+        Ok(secrets.into_iter().find(|(found, _)| found == digest).map(|(_, entry)| entry))
+    }
+
+    /// How many keys there are, about.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn key_count(&self) -> Result<usize, StoreError> {
+        let keys: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM api_keys").fetch_one(&self.read).await?;
+        Ok(usize::try_from(keys).unwrap_or_default())
+    }
+}
+
+/// Reads a file, some rows at once.
+async fn read_all(url: &str, index: &Index) -> Result<(), StoreError> {
+    // Connections of their own, which keep little of what they have read: nobody reads it again.
+    let options = SqliteConnectOptions::new()
+        .filename(sqlite::file_of(url)?)
+        .busy_timeout(sqlite::BUSY_TIMEOUT)
+        .pragma("temp_store", "memory")
+        .pragma("cache_size", "-256")
+        .disable_statement_logging();
+    let pool = SqlitePoolOptions::new().connect_with(options).await?;
+    let last: i64 =
+        sqlx::query_scalar("SELECT COALESCE(MAX(rowid), 0) FROM api_keys").fetch_one(&pool).await?;
+    let each = last / TASKS + 1;
+    let parts = (0..TASKS).map(|task| fill(&pool, index, task * each, (task + 1) * each));
+    futures::future::try_join_all(parts).await?;
+    pool.close().await;
+    Ok(())
 }
 
 /// Takes in the keys of the rows after one and up to another.
 async fn fill(pool: &SqlitePool, index: &Index, mut after: i64, last: i64) -> Result<(), StoreError> {
     while after < last {
-        let (lines, read): (Option<String>, i64) = sqlx::query_as(packed!(
-            "(SELECT rowid, * FROM api_keys WHERE rowid > $1 AND rowid <= $2 ORDER BY rowid LIMIT $3)"
+        let (lines, read): (Option<String>, i64) = sqlx::query_as(concat!(
+            "SELECT group_concat(",
+            in_sqlite!(),
+            ", char(10)), COALESCE(MAX(rowid), 0)
+             FROM (SELECT rowid, * FROM api_keys WHERE rowid > $1 AND rowid <= $2 ORDER BY rowid LIMIT $3)"
         ))
         .bind(after)
         .bind(last)
@@ -82,15 +125,35 @@ async fn fill(pool: &SqlitePool, index: &Index, mut after: i64, last: i64) -> Re
     Ok(())
 }
 
+/// Reads a whole table in the one way that PostgreSQL has for it.
+async fn copy_all(url: &str, index: &Index) -> Result<(), StoreError> {
+    let mut connection = postgres::options(url)?.connect().await?;
+    let mut rows = connection
+        .copy_out_raw(concat!("COPY (SELECT ", in_postgres!(), " FROM api_keys k) TO STDOUT"))
+        .await?;
+    while let Some(row) = rows.try_next().await? {
+        let line = std::str::from_utf8(&row).map_err(|_| StoreError::Corrupt)?;
+        // COPY writes a backslash as two; of what else it writes so, a name has nothing.
+        let line = if line.contains('\\') { &line.replace("\\\\", "\\") } else { line };
+        for (digest, entry) in unpack(line)? {
+            index.put(&digest, &entry);
+        }
+    }
+    drop(rows);
+    Ok(connection.close().await?)
+}
+
 /// The secrets of an account.
-pub(crate) async fn of_account<'e>(
-    executor: impl Executor<'e, Database = Db>,
+pub(crate) async fn of_account(
+    connection: &mut AnyConnection,
     account: &AccountId,
 ) -> Result<Vec<Secret>, StoreError> {
-    let (lines, _): (Option<String>, i64) = sqlx::query_as(packed!("api_keys WHERE account_id = $1"))
-        .bind(&account.0)
-        .fetch_one(executor)
-        .await?;
+    let select = if is_postgres(connection) {
+        concat!("SELECT string_agg(", in_postgres!(), ", chr(10)) FROM api_keys k WHERE k.account_id = $1")
+    } else {
+        concat!("SELECT group_concat(", in_sqlite!(), ", char(10)) FROM api_keys WHERE account_id = $1")
+    };
+    let lines: Option<String> = sqlx::query_scalar(select).bind(&account.0).fetch_one(connection).await?;
     unpack(&lines.unwrap_or_default())
 }
 
@@ -107,7 +170,8 @@ pub(crate) async fn ended(tx: &mut Tx, ended_by: Timestamp) -> Result<Vec<[u8; 3
     Ok(rows.into_iter().filter_map(|digest| digest.try_into().ok()).collect())
 }
 
-fn unpack(lines: &str) -> Result<Vec<Secret>, StoreError> {
+/// What these lines say.
+pub(super) fn unpack(lines: &str) -> Result<Vec<Secret>, StoreError> {
     let mut secrets = Vec::new();
     for line in lines.lines() {
         let (current, old) = key(line).ok_or(StoreError::Corrupt)?;

@@ -1,6 +1,6 @@
 //! Sessions. Ids come here hashed.
 
-use super::{Store, StoreError, Tx};
+use super::{Store, StoreError, Tx, hold};
 use app::domain::account::AccountId;
 use app::domain::timestamp::Timestamp;
 use sqlx::FromRow;
@@ -90,6 +90,7 @@ impl Store {
 
 /// Begins a session, if the password has not been changed since it was given; whether it has begun.
 pub(crate) async fn insert(tx: &mut Tx, new: &NewSession, now: Timestamp) -> Result<bool, StoreError> {
+    hold(tx, &new.account).await?;
     let begun = sqlx::query(
         "INSERT INTO sessions (id_hash, account_id, created_at, last_seen_at, address, agent)
          SELECT $1, $2, $3, $3, $4, $5

@@ -129,6 +129,13 @@ impl Index {
         }
     }
 
+    /// Forgets all secrets.
+    pub fn clear(&self) {
+        for shard in &self.shards {
+            *shard.write() = Shard::default();
+        }
+    }
+
     fn shard(&self, digest: &Digest) -> Option<&RwLock<Shard>> {
         let [.., last] = digest;
         self.shards.get(usize::from(*last) % SHARDS)

@@ -1,10 +1,12 @@
 //! Whether a program is let in: a lookup in memory, exactly coherent with what was committed.
 //!
 //! [`secrets`] holds what may be presented, [`traffic`] what was, and [`live`] tells it to owners who watch;
-//! [`outcomes`] counts for the operator.
+//! [`outcomes`] counts for the operator. Where many processes serve one database, [`node`] keeps each one's memory true.
 
 pub mod index;
+pub mod lease;
 pub mod live;
+mod node;
 pub mod outcomes;
 mod places;
 pub mod secrets;
@@ -17,7 +19,7 @@ use app::domain::timestamp::Timestamp;
 use app::domain::traffic::Reason;
 use index::{Entry, Id};
 use outcomes::Outcomes;
-use secrets::Secrets;
+use secrets::{NoLease, Secrets};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -101,6 +103,32 @@ pub enum Denial {
     Refused(Reason),
 }
 
+/// What came of a verification.
+pub type Verdict = Result<Verified, Denial>;
+
+/// A verification that memory cannot decide now.
+#[derive(Debug)]
+pub struct Question {
+    verifier: Verifier,
+    digest: SecretDigest,
+    claimed: Option<Option<Id>>,
+    address: IpAddr,
+    agent: String,
+    is_closed: bool,
+}
+
+impl Question {
+    /// Asks the database.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn ask(self) -> Result<Verdict, StoreError> {
+        let Self { verifier, digest, claimed, address, agent, is_closed } = self;
+        let found = verifier.secrets.store.find_secret(digest.as_bytes()).await?;
+        Ok(verifier.judge(digest, found, claimed, Caller { address, agent: &agent }, is_closed))
+    }
+}
+
 /// Lets programs in, or not.
 #[derive(Clone, Debug)]
 pub struct Verifier {
@@ -117,39 +145,58 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Takes all secrets of a database into memory.
+    /// Takes all secrets of a database into memory. `node` is a name that no other process has.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn open(store: Store, clock: Clock, prefix: Prefix) -> Result<Self, StoreError> {
-        let secrets = Secrets::open(store).await?;
+    pub async fn open(
+        store: Store,
+        clock: Clock,
+        prefix: Prefix,
+        node: String,
+    ) -> Result<Self, StoreError> {
+        let secrets = Secrets::open(store, node).await?;
         Ok(Self { clock, prefix, secrets, traffic: Arc::default(), outcomes: Arc::default() })
     }
 
     /// The key that a program presents, if it is let in now; to what is closed to keys, none is. It is a lookup in
-    /// memory and waits for nothing.
+    /// memory and waits for nothing, as long as this process may believe its memory.
     ///
     /// # Errors
-    /// Why not: for the log, and for the owner of the key.
+    /// What is to be asked instead.
     pub fn verify(
         &self,
         credential: &Credential<'_>,
         caller: Caller<'_>,
         is_closed: bool,
-    ) -> Result<Verified, Denial> {
-        let now = self.clock.now();
-        let found = SecretDigest::of_presented(&self.prefix, &credential.secret)
-            .map(|digest| (digest, self.secrets.index.find(digest.as_bytes())));
+    ) -> Result<Verdict, Box<Question>> {
         let claimed = credential.id.as_deref().map(parse_id);
-        let (digest, entry) = match found {
-            Some((digest, Some(entry))) => (digest, entry),
-            not_found => {
-                if let Some(Some(key)) = claimed {
-                    self.traffic.claimed(key, caller, now);
-                }
-                return Err(if not_found.is_some() { Denial::Unknown } else { Denial::Malformed });
-            }
+        let Some(digest) = SecretDigest::of_presented(&self.prefix, &credential.secret) else {
+            return Ok(self.unknown(claimed, caller, Denial::Malformed));
         };
+        match self.secrets.find(digest.as_bytes()) {
+            Ok(found) => Ok(self.judge(digest, found, claimed, caller, is_closed)),
+            Err(NoLease) => Err(Box::new(Question {
+                verifier: self.clone(),
+                digest,
+                claimed,
+                address: caller.address,
+                agent: caller.agent.to_owned(),
+                is_closed,
+            })),
+        }
+    }
+
+    fn judge(
+        &self,
+        digest: SecretDigest,
+        found: Option<Entry>,
+        claimed: Option<Option<Id>>,
+        caller: Caller<'_>,
+        is_closed: bool,
+    ) -> Verdict {
+        let Some(entry) = found else { return self.unknown(claimed, caller, Denial::Unknown) };
+        let now = self.clock.now();
         let closed = is_closed.then_some(Reason::ClosedModule);
         if let Some(reason) = refusal(&entry, claimed, now).or(closed) {
             if let (Reason::WrongId, Some(Some(other))) = (reason, claimed) {
@@ -172,6 +219,14 @@ impl Verifier {
         } else {
             Verified::Admitted(admitted)
         })
+    }
+
+    /// No key has the secret; one may have been named with it.
+    fn unknown(&self, claimed: Option<Option<Id>>, caller: Caller<'_>, denial: Denial) -> Verdict {
+        if let Some(Some(key)) = claimed {
+            self.traffic.claimed(key, caller, self.clock.now());
+        }
+        Err(denial)
     }
 
     /// Notes that a program was refused that named a key.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 /// Threads that count apart from each other.
 const LANES: usize = 16;
 /// What there is to count, by the names that a dashboard sees.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "admitted",
     "no-credential",
     "ambiguous",
@@ -19,6 +19,7 @@ const NAMES: [&str; 11] = [
     "wrong-id",
     "wrong-secret",
     "closed-module",
+    "unavailable",
 ];
 
 /// What came of a request of a program.
@@ -32,6 +33,8 @@ pub enum Outcome {
     Ambiguous,
     /// It was refused.
     Denied(Denial),
+    /// Neither memory nor the database could tell.
+    Unavailable,
 }
 
 impl Outcome {
@@ -50,6 +53,7 @@ impl Outcome {
                 Reason::WrongSecret => 9,
                 Reason::ClosedModule => 10,
             },
+            Self::Unavailable => 11,
         }
     }
 }

@@ -1,15 +1,19 @@
 //! Keeps the index what the database is.
 //!
-//! Every change of a key goes through [`Secrets::begin`]. Changes take turns until their effect is in the
-//! index, so that it takes them in the order in which they were committed; and nobody is told that a change
-//! was made before the index has it. What begins after such an answer therefore meets the change.
+//! Every change of a key goes through [`Secrets::begin`], and nobody is told that a change was made before the index has
+//! it: what begins after such an answer meets the change.
+//!
+//! On SQLite this process is alone: changes take turns until their effect is in the index, so that it takes them in the
+//! order in which they were committed. On PostgreSQL there may be other nodes, and [`Node`] does both.
 
 use super::hex;
-use super::index::{Id, Index};
+use super::index::{Entry, Id, Index};
+use super::lease::Lease;
+use super::node::Node;
 use crate::secret::SecretDigest;
 use crate::store::activity::{self, NewActivity};
 use crate::store::secrets::{self as rows};
-use crate::store::{Store, StoreError, Tx, api_keys, detached};
+use crate::store::{Store, StoreError, Tx, api_keys, detached, hold, nodes, patient};
 use app::domain::account::AccountId;
 use app::domain::activity::What;
 use app::domain::api_key::KeyId;
@@ -23,6 +27,10 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// How long to wait before the database is asked again what was committed.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// Memory may not be what the database has: this node holds no lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoLease;
+
 /// All secrets. Copies are the same.
 #[derive(Clone, Debug)]
 pub struct Secrets {
@@ -30,6 +38,10 @@ pub struct Secrets {
     pub store: Store,
     /// Where they are looked up.
     pub index: Arc<Index>,
+    /// Until when that is what the database has.
+    pub lease: Arc<Lease>,
+    /// `None` where this process is alone.
+    node: Option<Node>,
     turn: Arc<Mutex<()>>,
 }
 
@@ -41,17 +53,45 @@ pub struct Change {
     secrets: Secrets,
     account: AccountId,
     before: HashSet<[u8; 32]>,
-    turn: OwnedMutexGuard<()>,
+    /// `None` where the database makes changes take turns.
+    turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Secrets {
-    /// Takes all secrets into memory.
+    /// Takes all secrets into memory. `node` is a name that no other process has.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn open(store: Store) -> Result<Self, StoreError> {
-        let index = Arc::new(store.secrets().await?);
-        Ok(Self { store, index, turn: Arc::default() })
+    pub async fn open(store: Store, node: String) -> Result<Self, StoreError> {
+        let index = Arc::new(Index::with_capacity(store.key_count().await?));
+        if store.is_shared() {
+            let lease = Arc::new(Lease::ended());
+            let node = Node::join(node, store.clone(), Arc::clone(&index), Arc::clone(&lease)).await?;
+            return Ok(Self { store, index, lease, node: Some(node), turn: Arc::default() });
+        }
+        store.read_secrets(&index).await?;
+        Ok(Self { store, index, lease: Arc::new(Lease::for_ever()), node: None, turn: Arc::default() })
+    }
+
+    /// What is known of the secret with this SHA-256, from memory; an error if memory may not be believed now.
+    ///
+    /// # Errors
+    /// [`NoLease`]: ask the database.
+    pub fn find(&self, digest: &[u8; 32]) -> Result<Option<Entry>, NoLease> {
+        // First the lease: any that holds after a change was answered was extended after the change was in memory.
+        if !self.lease.holds() {
+            return Err(NoLease);
+        }
+        let found = self.index.find(digest);
+        // Whoever reads everything anew first ends the lease; what is missing then may only be so for a moment.
+        if found.is_none() && !self.lease.holds() { Err(NoLease) } else { Ok(found) }
+    }
+
+    /// Verifies no more from memory, so that no other node waits for this one.
+    pub async fn leave(&self) {
+        if let Some(node) = &self.node {
+            node.leave().await;
+        }
     }
 
     /// Begins to change the keys of an account. Run it in [`detached`].
@@ -59,9 +99,13 @@ impl Secrets {
     /// # Errors
     /// The database does not answer.
     pub async fn begin(&self, account: &AccountId) -> Result<Change, StoreError> {
-        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let turn = match self.node {
+            None => Some(Arc::clone(&self.turn).lock_owned().await),
+            Some(_) => None,
+        };
         let mut tx = self.store.begin().await?;
-        let before = rows::of_account(&mut *tx, account).await?;
+        hold(&mut tx, account).await?;
+        let before = rows::of_account(&mut tx, account).await?;
         Ok(Change {
             tx,
             secrets: self.clone(),
@@ -88,7 +132,8 @@ impl Secrets {
             let Some(key) = KeyId::parse(&hex(&key)) else { return Ok(()) };
             let mut change = secrets.begin(&account).await?;
             // Of many first uses at once, one has done it.
-            if secrets.index.find(new.as_bytes()).is_none_or(|entry| !entry.ends_old) {
+            let is_done = || secrets.index.find(new.as_bytes()).is_none_or(|entry| !entry.ends_old);
+            if secrets.node.is_none() && is_done() {
                 return Ok(());
             }
             if api_keys::retire_on_use(&mut change.tx, &key, &new, now).await? {
@@ -119,8 +164,15 @@ impl Secrets {
         detached(async move {
             let _turn = secrets.turn.lock().await;
             let mut tx = secrets.store.begin().await?;
+            patient(&mut tx).await?;
             let ended = rows::ended(&mut tx, ended_by).await?;
+            if ended.is_empty() {
+                return Ok(());
+            }
             api_keys::clear_ended(&mut tx, ended_by).await?;
+            if let Some(node) = &secrets.node {
+                nodes::write_down(&mut tx, node.id(), &AccountId(String::new()), &ended).await?;
+            }
             tx.commit().await?;
             ended.iter().for_each(|digest| secrets.index.remove(digest));
             Ok(())
@@ -135,8 +187,16 @@ impl Change {
     /// # Errors
     /// The database does not answer. Whether it has committed is then found out, and the index follows.
     pub async fn commit(mut self) -> Result<(), StoreError> {
-        let after = rows::of_account(&mut *self.tx, &self.account).await?;
-        let Self { tx, secrets, account, before, turn } = self;
+        let after = rows::of_account(&mut self.tx, &self.account).await?;
+        let Self { mut tx, secrets, account, before, turn } = self;
+        if let Some(node) = &secrets.node {
+            let gone: Vec<_> =
+                before.into_iter().filter(|old| !after.iter().any(|(digest, _)| digest == old)).collect();
+            let change = nodes::write_down(&mut tx, node.id(), &account, &gone).await?;
+            tx.commit().await?;
+            node.settle(change).await;
+            return Ok(());
+        }
         if let Err(error) = tx.commit().await {
             tokio::spawn(async move {
                 let after = loop {

@@ -1,11 +1,10 @@
 //! Settings → Activity: what was done, for its owner, and for good.
 
-use crate::test_app::{PASSWORD, START, TestApp};
+use crate::test_app::{PASSWORD, START, TestApp, postgres};
 use app::domain::account::{AccountId, Email};
 use app::domain::activity::What;
 use app::domain::timestamp::{DAY, Timestamp};
 use axum::http::StatusCode;
-use sqlx::{Connection, SqliteConnection};
 
 async fn account(app: &TestApp, email: &str) -> AccountId {
     let email = Email::parse(email).unwrap();
@@ -144,13 +143,17 @@ async fn the_database_refuses_to_change_or_forget_it_before_its_year_is_over() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     ada.create("Deploy").await;
-    let url = format!("sqlite:{}", app.folder.path().join("data/console.db").display());
-    let mut database = SqliteConnection::connect(&url).await.unwrap();
+    let mut database = app.database().await;
+    let of_this_database = if postgres().is_some() {
+        "TRUNCATE activity"
+    } else {
+        "INSERT OR REPLACE INTO activity SELECT id, account_id, at, 'signed-in', '', '', '', '' FROM activity"
+    };
     for statement in [
         "UPDATE activity SET key_name = 'x'",
         "DELETE FROM activity",
         "DELETE FROM activity WHERE what = 'key-made'",
-        "INSERT OR REPLACE INTO activity SELECT id, account_id, at, 'signed-in', '', '', '', '' FROM activity",
+        of_this_database,
     ] {
         let error = sqlx::query(statement).execute(&mut database).await.unwrap_err().to_string();
         assert!(error.contains("activity is"), "{statement}: {error}");

@@ -26,7 +26,7 @@ fn mode(path: &Path) -> u32 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_backups_under_load_all_restore_and_verify() {
-    let app = TestApp::new().await;
+    let app = TestApp::in_file().await;
     let mut ada = app.owner("ada@example.com").await;
     let (_, kept) = ada.create("Kept").await;
     let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -66,7 +66,7 @@ async fn fifty_backups_under_load_all_restore_and_verify() {
 
 /// A console of which a copy was made, and then one key was deleted, one switched off, and one made.
 async fn moved_on() -> (TestApp, PathBuf, [String; 3]) {
-    let app = TestApp::new().await;
+    let app = TestApp::in_file().await;
     let mut ada = app.owner("ada@example.com").await;
     let (leaked, leaked_secret) = ada.create("Leaked").await;
     let (paused, paused_secret) = ada.create("Paused").await;

@@ -244,7 +244,7 @@ async fn expired_keys_do_not_count_come_last_and_are_cleared_away_after_thirty_d
 
 #[tokio::test]
 async fn nothing_that_is_stored_authenticates() {
-    let app = TestApp::new().await;
+    let app = TestApp::in_file().await;
     let mut ada = app.owner("ada@example.com").await;
     let (_, secret) = ada.create("Deploy").await;
     let cookie = ada.cookie.clone().unwrap();
@@ -266,7 +266,7 @@ async fn nothing_that_is_stored_authenticates() {
 #[tokio::test]
 async fn the_database_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
-    let app = TestApp::new().await;
+    let app = TestApp::in_file().await;
     app.owner("ada@example.com").await;
     for file in std::fs::read_dir(app.folder.path().join("data")).unwrap() {
         let file = file.unwrap();

@@ -5,7 +5,6 @@ use app::domain::api_key::ApiKey;
 use app::domain::timestamp::MINUTE;
 use axum::http::StatusCode;
 use futures::future::join_all;
-use sqlx::{Connection, SqliteConnection};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -154,10 +153,9 @@ async fn sign_out_is_final_also_for_copies_of_the_cookie_and_requests_in_flight(
 
 #[tokio::test]
 async fn after_the_database_has_rolled_back_by_itself_changes_go_on() {
-    let app = TestApp::new().await;
+    let app = TestApp::in_file().await;
     let mut ada = app.owner("ada@example.com").await;
-    let url = format!("sqlite:{}", app.folder.path().join("data/console.db").display());
-    let mut database = SqliteConnection::connect(&url).await.unwrap();
+    let mut database = app.database().await;
     // As it does when the disk is full.
     let fault = "CREATE TRIGGER fault BEFORE INSERT ON api_keys BEGIN SELECT RAISE(ROLLBACK, 'no room'); END";
     sqlx::query(fault).execute(&mut database).await.unwrap();

@@ -6,7 +6,6 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use leptos::server_fn::axum::server_fn_paths;
 use leptos_axum::generate_route_list;
-use sqlx::{Connection, SqliteConnection};
 
 #[tokio::test]
 async fn only_the_consoles_own_pages_change_anything() {
@@ -92,8 +91,7 @@ async fn the_headers_that_protect_an_answer_are_the_same_whatever_its_status() {
         (422, ada.submit("/rpc/keys/create", &[("name", ""), ("expire_in", "7")]).await),
     ];
     // What no version has written is a defect that nobody foresaw.
-    let url = format!("sqlite:{}", app.folder.path().join("data/console.db").display());
-    let mut database = SqliteConnection::connect(&url).await.unwrap();
+    let mut database = app.database().await;
     sqlx::query("UPDATE accounts SET email = 'no address'").execute(&mut database).await.unwrap();
     answers.push((500, ada.post("/rpc/account/delete", &[("confirm_password", PASSWORD)]).await));
     for (status, answer) in answers {

@@ -20,7 +20,9 @@ use server::store::Store;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU16, Ordering};
+use sqlx::postgres::PgConnection;
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU32, Ordering};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -39,6 +41,7 @@ pub(crate) struct TestApp {
     pub(crate) router: Front,
     pub(crate) console: Console,
     pub(crate) folder: TempDir,
+    pub(crate) url: String,
     hand: Arc<AtomicI64>,
 }
 
@@ -50,42 +53,52 @@ impl TestApp {
     /// With these flags of the command line.
     pub(crate) async fn with(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = database(&folder);
-        Self::on(folder, &url, flags, START.0).await
+        let url = fresh_database(&folder).await;
+        Self::on(folder, url, flags, START.0).await
     }
 
     /// At another moment.
     pub(crate) async fn at(now: Timestamp) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = database(&folder);
-        Self::on(folder, &url, &["--sign-ups", "open"], now.0).await
+        let url = fresh_database(&folder).await;
+        Self::on(folder, url, &["--sign-ups", "open"], now.0).await
     }
 
-    async fn on(folder: TempDir, url: &str, flags: &[&str], now: i64) -> Self {
+    /// On a database in a file, whatever the other tests run on.
+    pub(crate) async fn in_file() -> Self {
+        Self::open(tempfile::tempdir().unwrap()).await
+    }
+
+    async fn on(folder: TempDir, url: String, flags: &[&str], now: i64) -> Self {
         // Tests make more changes than people do.
         let is_limited = flags.iter().any(|flag| flag.starts_with("--changes-per-minute"));
         let unlimited = (!is_limited).then_some("--changes-per-minute=0");
         let flags =
-            ["server", "--database-url", url].into_iter().chain(unlimited).chain(flags.iter().copied());
+            ["server", "--database-url", &url].into_iter().chain(unlimited).chain(flags.iter().copied());
         let options = Cli::parse_from(flags).serve;
         let hand = Arc::new(AtomicI64::new(now));
         let store = Store::open(&options.database.database_url).await.unwrap();
         let console = Console::open(store, Clock::Set(Arc::clone(&hand)), &options).await.unwrap();
         let site = LeptosOptions::builder().output_name("mecha-console").build();
         let router = build(console.clone(), site, TrustedProxies(options.trusted_proxies));
-        Self { router, console, folder, hand }
+        Self { router, console, folder, url, hand }
     }
 
-    /// On the database in this folder.
+    /// On the database in a file in this folder.
     pub(crate) async fn open(folder: TempDir) -> Self {
-        let url = database(&folder);
-        Self::on(folder, &url, &["--sign-ups", "open"], START.0).await
+        let url = file(&folder);
+        Self::on(folder, url, &["--sign-ups", "open"], START.0).await
     }
 
-    /// Another process on the same database, after this one.
+    /// Another process on the same database: after this one on SQLite, and also beside it on PostgreSQL.
     pub(crate) async fn restart(&self) -> Self {
         let (elsewhere, now) = (tempfile::tempdir().unwrap(), self.hand.load(Ordering::SeqCst));
-        Self::on(elsewhere, &database(&self.folder), &["--sign-ups", "open"], now).await
+        Self::on(elsewhere, self.url.clone(), &["--sign-ups", "open"], now).await
+    }
+
+    /// The database, without the server.
+    pub(crate) async fn database(&self) -> AnyConnection {
+        AnyConnection::connect(&self.url).await.unwrap()
     }
 
     pub(crate) fn advance(&self, milliseconds: i64) {
@@ -128,8 +141,23 @@ impl TestApp {
     }
 }
 
-fn database(folder: &TempDir) -> String {
+fn file(folder: &TempDir) -> String {
     format!("sqlite:{}", folder.path().join("data/console.db").display())
+}
+
+/// Whether tests run on PostgreSQL: `scripts/postgres.sh` says where.
+pub(crate) fn postgres() -> Option<String> {
+    std::env::var("POSTGRES").ok()
+}
+
+/// A database that nobody else has: a file, or one of PostgreSQL's.
+pub(crate) async fn fresh_database(folder: &TempDir) -> String {
+    static NUMBERS: AtomicU32 = AtomicU32::new(0);
+    let Some(server) = postgres() else { return file(folder) };
+    let name = format!("test_{}_{}", std::process::id(), NUMBERS.fetch_add(1, Ordering::SeqCst));
+    let mut maker = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
+    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut maker).await.unwrap();
+    format!("{server}/{name}")
 }
 
 /// A browser: it has a cookie and says where its requests come from.

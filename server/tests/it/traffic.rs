@@ -65,7 +65,7 @@ async fn what_could_not_be_written_down_is_kept() {
     let (_, secret) = ada.create("Deploy").await;
     verify(&app.router, &secret).await;
     let traffic = &app.console.keys.verifier.traffic;
-    let closed = server::store::Store::open("sqlite::memory:").await.unwrap();
+    let closed = server::store::Store::open(&app.url).await.unwrap();
     closed.close().await;
     assert!(traffic.write_down(&closed).await.is_err());
     assert_eq!(ada.list().await[0].last_used_at, Some(START));
@@ -136,10 +136,9 @@ async fn a_refused_request_that_names_no_key_leaves_nothing() {
         program(&app.router, "/verify", headers).await;
     }
     app.console.keys.write_down_traffic().await.unwrap();
-    let url = format!("sqlite:{}", app.folder.path().join("data/console.db").display());
-    let database = sqlx::SqlitePool::connect(&url).await.unwrap();
+    let mut database = app.database().await;
     let rows: i64 =
-        sqlx::query_scalar("SELECT COUNT(*) FROM api_key_refusals").fetch_one(&database).await.unwrap();
+        sqlx::query_scalar("SELECT COUNT(*) FROM api_key_refusals").fetch_one(&mut database).await.unwrap();
     assert_eq!(rows, 0);
 }
 

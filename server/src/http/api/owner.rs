@@ -3,7 +3,7 @@
 
 use crate::console::Console;
 use crate::http::client::Client;
-use crate::http::credential::verify;
+use crate::http::credential::authenticate;
 use crate::http::problem::{ApiProblem, OwnerRefusals};
 use crate::sessions;
 use app::backend::SignedIn;
@@ -26,7 +26,7 @@ pub(super) async fn refuse_keys(
     next: Next,
 ) -> Response {
     let client = Client::address_of(request.extensions());
-    match verify(&console, request.headers(), client, true) {
+    match authenticate(&console, request.headers(), client, true).await {
         Err(ApiProblem::Unauthenticated) => next.run(request).await,
         Err(problem) => problem.into_response(),
         Ok(_) => ApiProblem::InsufficientScope.into_response(),

@@ -38,7 +38,7 @@ pub(crate) async fn rotate(
     .bind(new.digest.as_bytes().as_slice())
     .bind(&new.last_four)
     .bind(new.grace.ends_at(now).0)
-    .bind(new.grace == Grace::FirstUse)
+    .bind(i64::from(new.grace == Grace::FirstUse))
     .bind(now.0)
     .execute(&mut **tx)
     .await?;

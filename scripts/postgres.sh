@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Runs a command beside a PostgreSQL of its own, which is gone afterwards. The command finds it in POSTGRES, as a URL to
+# which the name of a database is to be added, and its files, process and programs in PGDATA and PGBIN.
+set -euo pipefail
+
+bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1 || true)
+[ -x "${bin:-}/initdb" ] || bin=$(pg_config --bindir)
+folder=$(mktemp -d)
+chmod 755 "$folder"
+as=()
+if [ "$(id -u)" = 0 ]; then
+  # PostgreSQL refuses to run as root.
+  as=(runuser -u postgres --)
+  chown postgres "$folder"
+fi
+port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })')
+export PGDATA="$folder/data" PGBIN="$bin"
+cd_home() { cd "$folder" && "$@"; }
+stop() {
+  (cd_home "${as[@]}" "$bin/pg_ctl" --pgdata "$PGDATA" --mode immediate --silent stop) || true
+  rm -rf "$folder"
+}
+trap stop EXIT
+(cd_home "${as[@]}" "$bin/initdb" --pgdata "$PGDATA" --username mecha --auth trust --encoding UTF8 --locale C --no-sync >/dev/null)
+# What a crash of the machine would lose matters to no test, but to those that ask for it.
+cat >> "$PGDATA/postgresql.conf" <<EOF
+listen_addresses = '127.0.0.1'
+port = $port
+unix_socket_directories = '$folder'
+max_connections = 400
+fsync = ${POSTGRES_FSYNC:-off}
+EOF
+(cd_home "${as[@]}" "$bin/pg_ctl" --pgdata "$PGDATA" --log "$folder/log" --wait --silent start) || { cat "$folder/log"; exit 1; }
+export POSTGRES="postgres://mecha@127.0.0.1:$port"
+status=0
+"$@" || status=$?
+exit $status

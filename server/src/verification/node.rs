@@ -1,0 +1,237 @@
+//! One of many nodes on one database: it verifies from memory while it holds a lease, and keeps memory up to date.
+//!
+//! The protocol, its assumptions and why it is enough: `server/LEASES.md`; a model of it, checked in all orders of
+//! events: `tests/leases.rs`.
+
+use super::index::Index;
+use super::lease::{Lease, Moment};
+use crate::store::nodes::{Followed, Line};
+use crate::store::{Store, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// How long a lease lasts: the longest that a node which is gone keeps a change from being answered.
+pub const LEASE: Duration = Duration::from_millis(1_500);
+/// How often it is extended.
+const EXTEND_EVERY: Duration = Duration::from_millis(400);
+/// What the clocks of two machines may differ by in the time of a lease: 2 %.
+const DRIFT: Duration = Duration::from_millis(30);
+/// How long to wait before something is tried again that failed.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// How often a change that waits for other nodes looks whether they have followed, if nobody tells it.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// How often what is gone is forgotten, in extensions of the lease.
+const TIDY_EVERY: u32 = 150;
+
+/// This process among others. Copies are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Node(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Of this process, and of no other ever.
+    id: String,
+    store: Store,
+    index: Arc<Index>,
+    lease: Arc<Lease>,
+    follower: Mutex<Follower>,
+    leases: Mutex<Line>,
+    /// Somebody has followed a change of this node.
+    followed: Notify,
+    tasks: parking_lot::Mutex<JoinSet<()>>,
+}
+
+/// What keeps memory up to date; one at a time.
+#[derive(Debug)]
+struct Follower {
+    line: Line,
+    /// The number of the last change that is in memory.
+    applied: i64,
+}
+
+impl Node {
+    /// Takes all secrets into memory, and begins to follow how they change.
+    pub(super) async fn join(
+        id: String,
+        store: Store,
+        index: Arc<Index>,
+        lease: Arc<Lease>,
+    ) -> Result<Self, StoreError> {
+        let node = Self(Arc::new(Inner {
+            id,
+            index,
+            lease,
+            follower: Mutex::new(Follower { line: Line::of_changes(store.clone()), applied: 0 }),
+            leases: Mutex::new(Line::of_leases(store.clone())),
+            followed: Notify::new(),
+            tasks: parking_lot::Mutex::default(),
+            store,
+        }));
+        node.0.read_all(&mut *node.0.follower.lock().await).await?;
+        node.0.extend().await?;
+        let (listener, extender) = (Arc::downgrade(&node.0), Arc::downgrade(&node.0));
+        let mut tasks = node.0.tasks.lock();
+        tasks.spawn(async move {
+            while let Some(node) = listener.upgrade() {
+                node.listen().await;
+            }
+        });
+        tasks.spawn(async move {
+            let mut round = 0_u32;
+            while let Some(node) = extender.upgrade() {
+                node.extend_or_complain().await;
+                round = round.wrapping_add(1);
+                if round.is_multiple_of(TIDY_EVERY) {
+                    node.tidy_up().await;
+                }
+                drop(node);
+                sleep(EXTEND_EVERY).await;
+            }
+        });
+        drop(tasks);
+        Ok(node)
+    }
+
+    /// The name by which others know this node.
+    pub(super) fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// Waits until a change of this node, which was just committed, is met by whoever asks any node.
+    ///
+    /// It is so once every node has it in memory that may answer from memory; and in any case once every lease has run out
+    /// that was granted before, because none is used afterwards before this change is in memory.
+    pub(super) async fn settle(&self, change: i64) {
+        let by_then = Moment::now().plus(LEASE + DRIFT);
+        self.0.follow_or_end(change).await;
+        loop {
+            let told = self.0.followed.notified();
+            let behind = self.0.store.nodes_behind(change, &self.0.id);
+            match tokio::time::timeout(by_then.left(), behind).await {
+                Ok(Ok(0)) => return,
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "it is not known which nodes have followed a change"),
+                Err(_) => return,
+            }
+            tokio::select! {
+                () = told => {}
+                () = sleep(LOOK_EVERY.min(by_then.left())) => {}
+            }
+        }
+    }
+
+    /// Verifies no more from memory, and keeps nobody waiting.
+    pub(super) async fn leave(&self) {
+        self.0.tasks.lock().abort_all();
+        let _no_more = self.0.follower.lock().await;
+        self.0.lease.end();
+        if let Err(error) = self.0.leases.lock().await.end_lease(&self.0.id).await {
+            tracing::warn!(%error, "other nodes will wait until this one's lease has run out");
+        }
+    }
+}
+
+impl Inner {
+    async fn extend_or_complain(&self) {
+        if let Err(error) = self.extend().await {
+            tracing::warn!(%error, "the lease was not extended");
+        }
+    }
+
+    /// Extends the lease by one that begins when it is asked for.
+    async fn extend(&self) -> Result<(), StoreError> {
+        let asked = Moment::now();
+        let applied = self.follower.lock().await.applied;
+        self.leases.lock().await.extend_lease(&self.id, applied, LEASE).await?;
+        // Only now that it is committed: whoever commits a change from here on sees the lease, and waits for this node;
+        // what was committed before is seen here.
+        let mut follower = self.follower.lock().await;
+        self.follow(&mut follower).await?;
+        self.lease.extend(asked.plus(LEASE.saturating_sub(DRIFT)));
+        Ok(())
+    }
+
+    async fn tidy_up(&self) {
+        if let Err(error) = self.leases.lock().await.tidy_up().await {
+            tracing::warn!(%error, "what nodes told each other long ago was not forgotten");
+        }
+    }
+
+    /// Follows changes as they are told, until the connection fails.
+    async fn listen(&self) {
+        let listened = async {
+            let mut listener = self.store.listen(&self.id).await?;
+            // What was told while nobody listened is not told again.
+            let mut is_told = true;
+            loop {
+                if is_told {
+                    self.follow(&mut *self.follower.lock().await).await?;
+                }
+                let told = listener.try_recv().await?;
+                is_told = told.as_ref().is_none_or(|told| told.channel() == crate::store::nodes::CHANGED);
+                if !is_told {
+                    self.followed.notify_waiters();
+                }
+            }
+        };
+        let Err::<(), StoreError>(error) = listened.await else { return };
+        tracing::warn!(%error, "changes of keys are not told to this node");
+        sleep(TRY_AGAIN_AFTER).await;
+    }
+
+    /// Takes a committed change into memory, or else verifies from memory no more.
+    async fn follow_or_end(&self, change: i64) {
+        let mut follower = self.follower.lock().await;
+        if follower.applied >= change {
+            return;
+        }
+        if let Err(error) = self.follow(&mut follower).await {
+            tracing::warn!(%error, "a change is not in memory yet");
+            self.lease.end();
+        }
+    }
+
+    /// Takes all committed changes into memory, in their order.
+    async fn follow(&self, follower: &mut Follower) -> Result<(), StoreError> {
+        let mut waiting = Vec::new();
+        loop {
+            let (revision, changes) = follower.line.changes_after(follower.applied).await?;
+            if follower.applied == revision {
+                break;
+            }
+            let has_gap = changes.first().is_none_or(|next| next.number != follower.applied + 1);
+            if has_gap {
+                self.lease.end();
+                self.read_all(follower).await?;
+                continue;
+            }
+            for Followed { number, node, gone, secrets } in changes {
+                gone.iter().for_each(|digest| self.index.remove(digest));
+                secrets.iter().for_each(|(digest, entry)| self.index.put(digest, entry));
+                follower.applied = number;
+                if node != self.id {
+                    waiting.push(crate::store::nodes::channel_of(&node));
+                }
+            }
+        }
+        if !waiting.is_empty() {
+            waiting.sort_unstable();
+            waiting.dedup();
+            follower.line.tell_applied(&self.id, follower.applied, &waiting).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes everything into memory anew. The lease must have ended.
+    async fn read_all(&self, follower: &mut Follower) -> Result<(), StoreError> {
+        // What is committed while it is read has a higher number, and is followed once more.
+        let (revision, _) = follower.line.changes_after(i64::MAX).await?;
+        self.index.clear();
+        self.store.read_secrets(&self.index).await?;
+        follower.applied = revision;
+        Ok(())
+    }
+}
