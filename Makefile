@@ -29,8 +29,9 @@ check: ## Format, and clippy for server and for WebAssembly
 	cargo clippy --locked -p app -p server --all-targets --features app/ssr -- -D warnings
 	cargo clippy --locked -p frontend --target wasm32-unknown-unknown -- -D warnings
 
-rust-test: ## Rust tests: the rules, and the real router over fresh databases
-	cargo test --locked -p app -p server --features app/ssr
+rust-test: ## Rust tests: the rules, and the real router over fresh databases of both kinds
+	cargo test --locked -p app -p server --features app/ssr -- --skip nodes::
+	scripts/postgres.sh cargo test --locked -p server --features app/ssr --test it -- --skip backup::
 
 browser-test: ## Browser tests against the release build
 	cargo build --locked -p server --example seed

@@ -110,10 +110,11 @@ impl Collector for State {
         family("database_connections_idle", "Connections to the database that nobody uses", "pool", idle)?;
         family(
             "held_in_memory",
-            "Secrets that are verified from memory, and pages that watch their keys",
+            "Secrets in memory, whether they are verified from there (a lease is held), and pages that watch their keys",
             "what",
             vec![
                 ("secrets", number(self.verifier.secrets.index.len())),
+                ("lease", i64::from(self.verifier.secrets.lease.holds())),
                 ("watching_pages", number(self.verifier.traffic.live.watching())),
             ],
         )?;

@@ -1,0 +1,158 @@
+//! Many nodes on one PostgreSQL: `scripts/postgres.sh cargo test …` gives these tests one.
+
+use crate::coherence::{History, race};
+use crate::test_app::{PASSWORD, TestApp, postgres, rounds, verify};
+use axum::http::StatusCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// So many nodes on a database of their own.
+async fn nodes(count: usize) -> Vec<TestApp> {
+    assert!(postgres().is_some(), "these tests need PostgreSQL: run them with scripts/postgres.sh");
+    let mut nodes = vec![TestApp::new().await];
+    while nodes.len() < count {
+        nodes.push(nodes[0].restart().await);
+    }
+    nodes
+}
+
+#[tokio::test]
+async fn who_signs_in_on_one_node_is_signed_in_on_all_and_signed_out_of_all() {
+    let nodes = nodes(2).await;
+    let mut ada = nodes[0].owner("ada@example.com").await;
+    let mut elsewhere = ada.clone();
+    elsewhere.router = nodes[1].router.clone();
+    assert_eq!(elsewhere.get("/settings/api-keys").await.status, StatusCode::OK);
+    ada.post("/rpc/account/sign-out", &[]).await;
+    assert_eq!(elsewhere.get("/settings/api-keys").await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn what_is_done_on_one_node_is_so_on_all_once_it_is_answered() {
+    let nodes = nodes(3).await;
+    let [mut a, mut b] = [nodes[0].owner("ada@example.com").await, nodes[0].stranger()];
+    b.cookie.clone_from(&a.cookie);
+    b.router = nodes[1].router.clone();
+    let all = async |secret: &str| {
+        let mut statuses = Vec::new();
+        for node in &nodes {
+            assert!(node.console.keys.verifier.secrets.lease.holds());
+            statuses.push(verify(&node.router, secret).await.as_u16());
+        }
+        statuses
+    };
+    let (id, secret) = a.create("Deploy").await;
+    assert_eq!(all(&secret).await, [204; 3]);
+    b.post("/rpc/keys/set-active", &[("key_id", &id), ("active", "false")]).await.list();
+    assert_eq!(all(&secret).await, [401; 3]);
+    a.post("/rpc/keys/set-active", &[("key_id", &id), ("active", "true")]).await.list();
+    assert_eq!(all(&secret).await, [204; 3]);
+    let new = b.post("/rpc/keys/rotate", &[("key_id", &id), ("grace", "first-use")]).await.list().new.unwrap();
+    assert_eq!(all(&secret).await, [204; 3]);
+    assert_eq!(verify(&nodes[2].router, &new.secret).await, StatusCode::NO_CONTENT);
+    assert_eq!(all(&secret).await, [401; 3]);
+    assert_eq!(all(&new.secret).await, [204; 3]);
+    a.post("/rpc/account/delete", &[("confirm_password", PASSWORD)]).await;
+    assert_eq!(all(&new.secret).await, [401; 3]);
+}
+
+#[tokio::test]
+async fn a_node_without_a_lease_asks_the_database_and_without_that_says_so() {
+    let nodes = nodes(2).await;
+    let mut ada = nodes[0].owner("ada@example.com").await;
+    let (id, secret) = ada.create("Deploy").await;
+    let secrets = &nodes[1].console.keys.verifier.secrets;
+    secrets.leave().await;
+    assert!(!secrets.lease.holds());
+    assert_eq!(verify(&nodes[1].router, &secret).await, StatusCode::NO_CONTENT);
+    ada.post("/rpc/keys/delete", &[("key_id", &id), ("confirm_name", "Deploy")]).await.list();
+    assert!(secrets.index.len() == 1, "it follows no more");
+    assert_eq!(verify(&nodes[1].router, &secret).await, StatusCode::UNAUTHORIZED);
+    secrets.store.close().await;
+    assert_eq!(verify(&nodes[1].router, &secret).await, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_node_that_is_gone_keeps_a_change_waiting_for_no_longer_than_its_lease() {
+    let nodes = nodes(2).await;
+    let mut ada = nodes[0].owner("ada@example.com").await;
+    let (id, _) = ada.create("Deploy").await;
+    // As a process that was killed: it follows nothing, and has not given its lease back.
+    let sql = "INSERT INTO nodes (id, lease_until, applied) VALUES ('gone', clock_timestamp() + interval '1 second', 0)";
+    sqlx::query(sql).execute(&mut nodes[0].database().await).await.unwrap();
+    let began = std::time::Instant::now();
+    ada.post("/rpc/keys/delete", &[("key_id", &id), ("confirm_name", "Deploy")]).await.list();
+    let took = began.elapsed();
+    assert!((Duration::from_millis(900)..Duration::from_secs(2)).contains(&took), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_was_away_for_long_reads_everything_anew() {
+    let nodes = nodes(2).await;
+    let mut ada = nodes[0].owner("ada@example.com").await;
+    let (id, deleted) = ada.create("Deploy").await;
+    let (_, kept) = ada.create("Kept").await;
+    // What it would have followed is forgotten, in one step with a change that nobody was told of.
+    let mut database = nodes[0].database().await;
+    for sql in [
+        "BEGIN",
+        "DELETE FROM api_keys WHERE name = 'Deploy'",
+        "UPDATE revision SET number = number + 100",
+        "DELETE FROM key_changes",
+        "COMMIT",
+    ] {
+        sqlx::query(sql).execute(&mut database).await.unwrap();
+    }
+    ada.post("/rpc/keys/create", &[("name", "New"), ("expire_in", "90")]).await.list();
+    for node in &nodes {
+        assert_eq!(verify(&node.router, &deleted).await, StatusCode::UNAUTHORIZED, "{id}");
+        assert_eq!(verify(&node.router, &kept).await, StatusCode::NO_CONTENT);
+        assert_eq!(node.console.keys.verifier.secrets.index.len(), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_verification_on_any_node_that_begins_after_the_answer_on_one_succeeds() {
+    let nodes = Arc::new(nodes(3).await);
+    let trials = rounds(600, 10_000);
+    let lanes = 6;
+    let history = Arc::<History>::default();
+    let mut running = Vec::new();
+    for lane in 0..lanes {
+        let mut owner = nodes[lane % 3].owner(&format!("lane{lane}@example.com")).await;
+        let (history, nodes) = (Arc::clone(&history), Arc::clone(&nodes));
+        running.push(tokio::spawn(async move {
+            for trial in 0..trials / lanes {
+                let (id, secret) = owner.create("Raced").await;
+                let (answered_at, began) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+                let racers: Vec<_> = nodes
+                    .iter()
+                    .map(|node| {
+                        let (router, history) = (node.router.clone(), Arc::clone(&history));
+                        let (answered_at, began) = (Arc::clone(&answered_at), Arc::clone(&began));
+                        tokio::spawn(race(router, history, secret.clone(), answered_at, began))
+                    })
+                    .collect();
+                while !began.load(Ordering::SeqCst) {
+                    tokio::task::yield_now().await;
+                }
+                // On any node, whoever made the key.
+                owner.router = nodes[trial % 3].router.clone();
+                crate::coherence::revoke(&mut owner, &id, trial / 3).await;
+                answered_at.store(history.now().max(1), Ordering::SeqCst);
+                for racer in racers {
+                    racer.await.unwrap();
+                }
+                if trial / 3 % 4 != 0 {
+                    let fields = [("key_id", &*id), ("confirm_name", "Raced")];
+                    owner.post("/rpc/keys/delete", &fields).await.list();
+                }
+            }
+        }));
+    }
+    for lane in running {
+        lane.await.unwrap();
+    }
+    assert!(history.admitted() >= (trials / lanes * lanes) as u64);
+}
