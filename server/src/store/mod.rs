@@ -177,7 +177,10 @@ fn is_postgres(connection: &AnyConnection) -> bool {
 /// here on it therefore changes as it is. SQLite has one writer at a time anyway.
 pub(crate) async fn hold(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
     if is_postgres(tx) {
-        sqlx::query("SELECT 1 FROM accounts WHERE id = $1 FOR UPDATE").bind(&account.0).execute(&mut **tx).await?;
+        sqlx::query("SELECT 1 FROM accounts WHERE id = $1 FOR UPDATE")
+            .bind(&account.0)
+            .execute(&mut **tx)
+            .await?;
     }
     Ok(())
 }

@@ -72,7 +72,8 @@ impl Store {
     /// Listens for what nodes tell this one.
     pub(crate) async fn listen(&self, node: &str) -> Result<PgListener, StoreError> {
         let options = postgres::options(&self.url)?;
-        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_lazy_with(options);
+        let pool =
+            PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_lazy_with(options);
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.ignore_pool_close_event(true);
         listener.listen_all([CHANGED, &channel_of(node)]).await?;
@@ -119,7 +120,11 @@ impl Line {
     /// To follow changes. That a node has followed one may be forgotten in a crash of the database: it is then waited for
     /// again, or its lease is.
     pub(crate) fn of_changes(store: Store) -> Self {
-        Self { store, settings: "SET statement_timeout = '4s'; SET synchronous_commit = off;", connection: None }
+        Self {
+            store,
+            settings: "SET statement_timeout = '4s'; SET synchronous_commit = off;",
+            connection: None,
+        }
     }
 
     /// Does something within [`PATIENCE`].
@@ -202,10 +207,7 @@ impl Line {
     }
 
     /// How many changes were committed, and the first of those after one number, all as of one moment.
-    pub(crate) async fn changes_after(
-        &mut self,
-        applied: i64,
-    ) -> Result<(i64, Vec<Followed>), StoreError> {
+    pub(crate) async fn changes_after(&mut self, applied: i64) -> Result<(i64, Vec<Followed>), StoreError> {
         let rows: Vec<ChangeRow> = self
             .with(async |connection| {
                 Ok(sqlx::query_as(concat!(

@@ -149,12 +149,7 @@ impl Verifier {
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn open(
-        store: Store,
-        clock: Clock,
-        prefix: Prefix,
-        node: String,
-    ) -> Result<Self, StoreError> {
+    pub async fn open(store: Store, clock: Clock, prefix: Prefix, node: String) -> Result<Self, StoreError> {
         let secrets = Secrets::open(store, node).await?;
         Ok(Self { clock, prefix, secrets, traffic: Arc::default(), outcomes: Arc::default() })
     }

@@ -113,7 +113,9 @@ impl Node {
             match tokio::time::timeout(by_then.left(), behind).await {
                 Ok(Ok(0)) => return,
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "it is not known which nodes have followed a change"),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "it is not known which nodes have followed a change")
+                }
                 Err(_) => return,
             }
             tokio::select! {

@@ -1,6 +1,6 @@
 //! What the operator's monitoring sees.
 
-use crate::test_app::{PASSWORD, Browser, TestApp, call, postgres, verify};
+use crate::test_app::{Browser, PASSWORD, TestApp, call, postgres, verify};
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use std::sync::Arc;

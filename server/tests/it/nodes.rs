@@ -48,7 +48,8 @@ async fn what_is_done_on_one_node_is_so_on_all_once_it_is_answered() {
     assert_eq!(all(&secret).await, [401; 3]);
     a.post("/rpc/keys/set-active", &[("key_id", &id), ("active", "true")]).await.list();
     assert_eq!(all(&secret).await, [204; 3]);
-    let new = b.post("/rpc/keys/rotate", &[("key_id", &id), ("grace", "first-use")]).await.list().new.unwrap();
+    let new =
+        b.post("/rpc/keys/rotate", &[("key_id", &id), ("grace", "first-use")]).await.list().new.unwrap();
     assert_eq!(all(&secret).await, [204; 3]);
     assert_eq!(verify(&nodes[2].router, &new.secret).await, StatusCode::NO_CONTENT);
     assert_eq!(all(&secret).await, [401; 3]);

@@ -60,7 +60,8 @@ pub(super) async fn show(
         tracing::error!(%error, "a key could not be read");
         ApiProblem::Unavailable
     };
-    let admitted = authenticate(&console, &request.headers, Client::address_of(&request.extensions), false).await?;
+    let admitted =
+        authenticate(&console, &request.headers, Client::address_of(&request.extensions), false).await?;
     let id = KeyId::parse(&hex(&admitted.key)).ok_or(ApiProblem::Internal)?;
     let key = console.keys.verifier.secrets.store.own_key(&id).await.map_err(unavailable)?;
     // Deleted since it was let in.
