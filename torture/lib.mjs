@@ -54,7 +54,7 @@ export class Server {
   /** Starts it and waits until it answers; `false` if it ended before. */
   async start(wrap = this.wrap) {
     const args = [BINARY, "--listen", `127.0.0.1:${this.port}`, "--refusals-per-minute", "0", "--changes-per-minute", "0", ...this.flags,
-      "--database-url", `sqlite:${this.database}`, "--site-root", `${ROOT}target/site`];
+      "--database-url", this.url, "--site-root", `${ROOT}target/site`];
     const [command, ...rest] = [...wrap, ...args];
     this.child = start(command, rest, this.env);
     let ended = false;
@@ -64,6 +64,10 @@ export class Server {
       await sleep(5);
     }
     return false;
+  }
+
+  get url() {
+    return this.database.startsWith("postgres:") ? this.database : `sqlite:${this.database}`;
   }
 
   /** The id of the server itself, also behind what it is wrapped in. */
@@ -85,17 +89,18 @@ export class Server {
     return request(this.port, path, { agent: this.agent, ...options });
   }
 
-  async post(path, fields, { cookie = this.cookie, localAddress } = {}) {
-    const headers = { Origin: `http://127.0.0.1:${this.port}`, Accept: "application/json", "Content-Type": "application/x-www-form-urlencoded" };
+  async post(path, fields, { cookie = this.cookie, localAddress, headers: more } = {}) {
+    const headers = { ...more, Origin: `http://127.0.0.1:${this.port}`, Accept: "application/json", "Content-Type": "application/x-www-form-urlencoded" };
     if (cookie) headers.Cookie = cookie;
     const agent = localAddress ? false : this.agent;
     return this.request(path, { method: "POST", headers, body: new URLSearchParams(fields).toString(), localAddress, agent });
   }
 
-  async signUp() {
-    const answer = await this.post("/rpc/account/sign-up", { email: EMAIL, password: PASSWORD });
+  async signUp(email = EMAIL, headers = {}) {
+    const answer = await this.post("/rpc/account/sign-up", { email, password: PASSWORD }, { cookie: "", headers });
     if (answer?.status !== 200) throw new Error(`sign-up: ${answer?.status} ${answer?.body}`);
     this.cookie = answer.headers["set-cookie"][0].split(";")[0];
+    return this.cookie;
   }
 
   async verify(secret) {

@@ -65,7 +65,7 @@ impl Accounts {
         if !self.is_sign_up_open().await? {
             return Err(ConsoleError::SignUpsClosed);
         }
-        self.throttle.sign_up(client)?;
+        self.throttle.sign_up(client).await?;
         self.add(email, password, self.is_open, client.to_string(), rng).await
     }
 
@@ -112,7 +112,7 @@ impl Accounts {
         password: &Password,
         client: IpAddr,
     ) -> Result<Authenticated, ConsoleError> {
-        self.throttle.sign_in(email, client)?;
+        self.throttle.sign_in(email, client).await?;
         let account = self.store.account_by_email(email).await?;
         let hash = account.as_ref().map(|account| account.password_hash.as_str());
         let is_right = self.passwords.verify(password, hash).await?;
@@ -242,7 +242,7 @@ impl Accounts {
         client: IpAddr,
         field: Field,
     ) -> Result<(), ConsoleError> {
-        self.throttle.sign_in(email, client)?;
+        self.throttle.sign_in(email, client).await?;
         if self.passwords.verify(password, Some(&account.password_hash)).await? {
             return Ok(());
         }

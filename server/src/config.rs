@@ -49,6 +49,16 @@ pub enum Command {
         #[command(flatten)]
         database: DatabaseOptions,
     },
+    /// Copy everything from one database to another that is empty, such as from sqlite:data/console.db to
+    /// postgres://…, while no server runs on either
+    Copy {
+        /// Where everything is
+        #[arg(long, value_name = "URL")]
+        from: String,
+        /// Where it is to be; its tables are made
+        #[arg(long, value_name = "URL")]
+        to: String,
+    },
     /// Accounts, from the command line
     Account {
         /// What to do with them.

@@ -10,7 +10,7 @@ use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::sessions::{self, DatabaseSessions};
 use crate::store::{AccountRow, Store};
-use crate::throttle::{Changes, Refusals, Throttle};
+use crate::throttle::{Changes, Refusals, Shared, Throttle};
 use crate::verification::Verifier;
 use app::backend::{AccountPage, Backend, Operation, Result, SessionView, SignedIn};
 use app::domain::account::{AccountId, Email, Password};
@@ -67,7 +67,7 @@ impl Console {
         let verifier = Verifier::open(store.clone(), clock.clone(), options.key_prefix.clone(), node).await?;
         Ok(Self {
             accounts,
-            keys: Keys { verifier, changes: Changes::new(options.changes_per_minute) },
+            keys: Keys { verifier, changes: Changes::new(options.changes_per_minute, Shared::of(&store)) },
             refusals: Refusals::per_minute(options.refusals_per_minute),
             sessions: DatabaseSessions { store, clock },
             metrics: Metrics::default(),
@@ -86,10 +86,10 @@ pub fn accounts(store: Store, clock: Clock, options: &ServeOptions) -> Result<Ac
     // One core is left for requests.
     let permits = options.password_hashes.map_or(cores.saturating_sub(1).max(1), usize::from);
     Ok(Accounts {
+        throttle: Throttle::new(Shared::of(&store)),
         store,
         clock,
         passwords: Passwords::new(permits, &mut system_rng())?,
-        throttle: Throttle::default(),
         is_open: options.sign_ups == SignUps::Open,
         background: TaskTracker::new(),
     })

@@ -145,7 +145,7 @@ impl Keys {
     /// Makes one change and reads the list, in one transaction: what is answered is what was committed, and
     /// no error after a commit can lose a secret.
     async fn change(&self, who: &SignedIn, now: Timestamp, edit: Edit) -> Result<KeyList, ConsoleError> {
-        self.changes.count(&who.account)?;
+        self.changes.count(&who.account).await?;
         let (keys, who) = (self.clone(), who.clone());
         detached(async move {
             let account = &who.account;

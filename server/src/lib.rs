@@ -12,6 +12,7 @@ pub mod console;
 pub mod http;
 pub mod keys;
 pub mod metrics;
+pub mod moving;
 pub mod passwords;
 pub mod secret;
 pub mod sessions;

@@ -40,8 +40,16 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
         Command::Restore { file, overwrite, keep_active, database } => {
             restore(&file, overwrite, keep_active, &database).await
         }
+        Command::Copy { from, to } => copy(&from, &to).await,
         Command::Account { command } => account(command).await,
     }
+}
+
+#[expect(clippy::print_stdout, reason = "the answer to the command")]
+async fn copy(from: &str, to: &str) -> Result<(), Box<dyn Error>> {
+    server::moving::copy(from, to, |done| println!("{done}")).await?;
+    println!("Everything is copied. Start servers with the new DATABASE_URL; the old database is as it was.");
+    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "the answer to the command")]

@@ -221,7 +221,7 @@ impl DatabaseSessions {
         row.is_ok_and(|row| row.is_some_and(|row| row.account_id == account.0))
     }
 
-    /// Clears away sessions that have ended by themselves.
+    /// Clears away sessions that have ended by themselves, and counters of attempts to begin one.
     ///
     /// # Errors
     /// The database does not answer.
@@ -231,7 +231,8 @@ impl DatabaseSessions {
             let mut tx = store.begin().await?;
             patient(&mut tx).await?;
             sessions::delete_ended(&mut tx, idle_since, made_since).await?;
-            Ok(tx.commit().await?)
+            tx.commit().await?;
+            store.forget_attempts().await
         })
         .await
     }

@@ -3,12 +3,18 @@
 //! Attempts are counted by account and network together, and by network alone; never by account alone,
 //! which would let a stranger lock its owner out. A network is what one customer usually has: an IPv4
 //! address, or an IPv6 /64 (RFC 6177).
+//!
+//! Each process counts for itself, which costs nothing. Where many nodes serve one database, attempts and changes are
+//! counted there as well, so that nobody gains by turning to another node; refusals of programs are not, because each
+//! would be a write.
 
+use crate::store::Store;
 use app::domain::account::{AccountId, Email};
 use app::domain::unicode::fold;
 use app::error::ConsoleError;
 use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use sha2::{Digest, Sha256};
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -27,6 +33,7 @@ const MANY: usize = 10_000;
 pub struct Throttle {
     by_account: Arc<DefaultKeyedRateLimiter<(String, IpAddr)>>,
     by_network: Arc<DefaultKeyedRateLimiter<IpAddr>>,
+    shared: Shared,
 }
 
 impl std::fmt::Debug for Throttle {
@@ -35,8 +42,10 @@ impl std::fmt::Debug for Throttle {
     }
 }
 
-impl Default for Throttle {
-    fn default() -> Self {
+impl Throttle {
+    /// Counts for this process, and with `shared` for others.
+    #[must_use]
+    pub fn new(shared: Shared) -> Self {
         let quota = |(burst, every): (NonZeroU32, Duration)| {
             Quota::with_period(every)
                 .map_or_else(|| Quota::per_minute(burst), |quota| quota.allow_burst(burst))
@@ -44,27 +53,53 @@ impl Default for Throttle {
         Self {
             by_account: Arc::new(RateLimiter::keyed(quota(PER_ACCOUNT))),
             by_network: Arc::new(RateLimiter::keyed(quota(PER_NETWORK))),
+            shared,
         }
     }
-}
 
-impl Throttle {
     /// Counts an attempt to sign in.
     ///
     /// # Errors
     /// [`ConsoleError::TooManyAttempts`], with the time to wait.
-    pub fn sign_in(&self, email: &Email, client: IpAddr) -> Result<(), ConsoleError> {
-        let network = network(client);
+    pub async fn sign_in(&self, email: &Email, client: IpAddr) -> Result<(), ConsoleError> {
+        let (network, account) = (network(client), fold(email.as_str()));
         count(&self.by_network, &network)?;
-        count(&self.by_account, &(fold(email.as_str()), network))
+        count(&self.by_account, &(account.clone(), network))?;
+        self.shared.count(&["network", &network.to_string()], PER_NETWORK).await?;
+        self.shared.count(&["account", &account, &network.to_string()], PER_ACCOUNT).await
     }
 
     /// Counts an attempt to make an account.
     ///
     /// # Errors
     /// [`ConsoleError::TooManyAttempts`], with the time to wait.
-    pub fn sign_up(&self, client: IpAddr) -> Result<(), ConsoleError> {
-        count(&self.by_network, &network(client))
+    pub async fn sign_up(&self, client: IpAddr) -> Result<(), ConsoleError> {
+        let network = network(client);
+        count(&self.by_network, &network)?;
+        self.shared.count(&["network", &network.to_string()], PER_NETWORK).await
+    }
+}
+
+/// Counts for all nodes on one database; where there is one process, for nobody. Copies count together.
+#[derive(Clone, Debug, Default)]
+pub struct Shared(Option<Store>);
+
+impl Shared {
+    /// With the other nodes on this database, if it may have others.
+    #[must_use]
+    pub fn of(store: &Store) -> Self {
+        Self(store.is_shared().then(|| store.clone()))
+    }
+
+    async fn count(&self, what: &[&str], (burst, every): (NonZeroU32, Duration)) -> Result<(), ConsoleError> {
+        let Some(store) = &self.0 else { return Ok(()) };
+        let counter = Sha256::digest(what.join("\n"));
+        match store.count_attempt(&counter, burst.get(), every).await? {
+            None => Ok(()),
+            Some(wait) => {
+                Err(ConsoleError::TooManyAttempts { retry_after: (wait.as_secs_f64().ceil() as u32).max(1) })
+            }
+        }
     }
 }
 
@@ -95,7 +130,30 @@ impl Refusals {
 /// Counts changes of keys, by account. Copies count together.
 ///
 /// Each change is kept for a year in the account's activity: without a bound, one account could fill the disk.
-pub type Changes = PerMinute<AccountId>;
+#[derive(Clone, Debug)]
+pub struct Changes {
+    here: PerMinute<AccountId>,
+    per_minute: u32,
+    shared: Shared,
+}
+
+impl Changes {
+    /// So many a minute of one account; 0 means any number.
+    #[must_use]
+    pub fn new(per_minute: u32, shared: Shared) -> Self {
+        Self { here: PerMinute::new(per_minute), per_minute, shared }
+    }
+
+    /// Counts one.
+    ///
+    /// # Errors
+    /// [`ConsoleError::TooManyAttempts`], with the time to wait.
+    pub async fn count(&self, account: &AccountId) -> Result<(), ConsoleError> {
+        self.here.count(account)?;
+        let Some(burst) = NonZeroU32::new(self.per_minute) else { return Ok(()) };
+        self.shared.count(&["changes", &account.0], (burst, Duration::from_secs(60) / self.per_minute)).await
+    }
+}
 
 /// Counts by the minute. Copies count together.
 #[derive(Clone)]
@@ -146,19 +204,19 @@ fn network(client: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_stranger_who_tries_too_often_does_not_lock_the_owner_out() {
-        let (throttle, ada) = (Throttle::default(), Email::parse("ada@example.com").unwrap());
+    #[tokio::test]
+    async fn a_stranger_who_tries_too_often_does_not_lock_the_owner_out() {
+        let (throttle, ada) = (Throttle::new(Shared::default()), Email::parse("ada@example.com").unwrap());
         let stranger = "203.0.113.7".parse().unwrap();
         for _ in 0..10 {
-            assert_eq!(throttle.sign_in(&ada, stranger), Ok(()));
+            assert_eq!(throttle.sign_in(&ada, stranger).await, Ok(()));
         }
         let spelled_otherwise = Email::parse("ADA@example.com").unwrap();
         assert!(matches!(
-            throttle.sign_in(&spelled_otherwise, stranger),
+            throttle.sign_in(&spelled_otherwise, stranger).await,
             Err(ConsoleError::TooManyAttempts { retry_after: 1..=30 })
         ));
-        assert_eq!(throttle.sign_in(&ada, "198.51.100.1".parse().unwrap()), Ok(()));
+        assert_eq!(throttle.sign_in(&ada, "198.51.100.1".parse().unwrap()).await, Ok(()));
     }
 
     #[test]

@@ -166,3 +166,15 @@ CREATE TABLE nodes (
     -- The number of the last change that it has in memory.
     applied     BIGINT NOT NULL
 );
+
+-- How often somebody tried to sign in or changed keys, on all nodes: when each counter will have run down. A crash may
+-- forget them.
+CREATE UNLOGGED TABLE attempts (
+    -- SHA-256 of what is counted, which may be an address.
+    counter  BYTEA  NOT NULL PRIMARY KEY,
+    empty_at BIGINT NOT NULL
+);
+
+CREATE FUNCTION milliseconds_now() RETURNS BIGINT LANGUAGE sql AS $$
+    SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)
+$$;

@@ -7,7 +7,9 @@
 pub(crate) mod accounts;
 pub(crate) mod activity;
 pub(crate) mod api_keys;
+mod attempts;
 pub mod backup;
+pub mod copy;
 pub(crate) mod nodes;
 mod postgres;
 pub(crate) mod secrets;
@@ -132,6 +134,17 @@ impl Store {
         }
         // Taking the lock at once lets writers queue; taking it at the first write would fail them.
         Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Begins to read or write everything as it is at this moment, however long it takes.
+    pub(crate) async fn begin_copy(&self) -> Result<Tx, StoreError> {
+        if !self.is_shared() {
+            return self.begin().await;
+        }
+        let mut tx = self.write.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
+        patient(&mut tx).await?;
+        sqlx::query("SET LOCAL idle_in_transaction_session_timeout = 0").execute(&mut *tx).await?;
+        Ok(tx)
     }
 
     /// For each pool of connections its name, how many there are, and how many of them nobody uses.

@@ -122,7 +122,7 @@ impl Line {
     pub(crate) fn of_changes(store: Store) -> Self {
         Self {
             store,
-            settings: "SET statement_timeout = '4s'; SET synchronous_commit = off;",
+            settings: "SET jit = off; SET statement_timeout = '4s'; SET synchronous_commit = off;",
             connection: None,
         }
     }

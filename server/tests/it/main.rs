@@ -12,6 +12,7 @@ mod console_keys;
 mod events;
 mod input;
 mod metrics;
+mod moving;
 mod nodes;
 mod owner_modules;
 mod plain_forms;

@@ -29,6 +29,29 @@ async fn who_signs_in_on_one_node_is_signed_in_on_all_and_signed_out_of_all() {
 }
 
 #[tokio::test]
+async fn who_tries_too_often_is_told_to_wait_by_all_nodes() {
+    let nodes = nodes(2).await;
+    nodes[0].owner("ada@example.com").await;
+    let mut stranger = nodes[0].stranger();
+    let mut statuses = Vec::new();
+    for attempt in 0..12 {
+        stranger.router = nodes[attempt % 2].router.clone();
+        let fields = [("email", "ada@example.com"), ("password", "wrong wrong wrong wrong")];
+        statuses.push(stranger.post("/rpc/account/sign-in", &fields).await.status.as_u16());
+    }
+    assert!(!statuses[..10].contains(&429), "{statuses:?}");
+    assert_eq!(statuses[10..], [429; 2]);
+    let forgotten = sqlx::query("UPDATE attempts SET empty_at = 0");
+    forgotten.execute(&mut nodes[0].database().await).await.unwrap();
+    nodes[0].console.sessions.sweep().await.unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM attempts")
+        .fetch_one(&mut nodes[0].database().await)
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
 async fn what_is_done_on_one_node_is_so_on_all_once_it_is_answered() {
     let nodes = nodes(3).await;
     let [mut a, mut b] = [nodes[0].owner("ada@example.com").await, nodes[0].stranger()];

@@ -90,6 +90,11 @@ impl TestApp {
         Self::on(folder, url, &["--sign-ups", "open"], START.0).await
     }
 
+    /// On this database.
+    pub(crate) async fn at_url(url: &str) -> Self {
+        Self::on(tempfile::tempdir().unwrap(), url.to_owned(), &["--sign-ups", "open"], START.0).await
+    }
+
     /// Another process on the same database: after this one on SQLite, and also beside it on PostgreSQL.
     pub(crate) async fn restart(&self) -> Self {
         let (elsewhere, now) = (tempfile::tempdir().unwrap(), self.hand.load(Ordering::SeqCst));
@@ -141,7 +146,7 @@ impl TestApp {
     }
 }
 
-fn file(folder: &TempDir) -> String {
+pub(crate) fn file(folder: &TempDir) -> String {
     format!("sqlite:{}", folder.path().join("data/console.db").display())
 }
 
