@@ -50,14 +50,16 @@ bench: ## What a verification costs, beside a bare axum server (five minutes)
 	@scripts/setup.sh bench
 	cargo leptos build --release --precompress
 	cargo build --locked --release -p server --example bare --example fill
-	node bench/bench.mjs
+	node bench/bench.mjs; sqlite=$$?; POSTGRES_FSYNC=on scripts/postgres.sh node bench/postgres.mjs && exit $$sqlite
 
 torture: ## Races, crashes, full disks, floods, slow clients, strangers' bytes (half an hour; loopback only)
 	@scripts/setup.sh torture
 	cargo leptos build --release --precompress
-	TORTURE=1 cargo test --locked -p server --features app/ssr --test it -- races upgrades
+	TORTURE=1 cargo test --locked -p server --features app/ssr --test it --test leases -- races upgrades no_order
+	TORTURE=1 scripts/postgres.sh cargo test --locked -p server --features app/ssr --test it -- nodes
 	node torture/durability.mjs
 	node torture/abuse.mjs
+	POSTGRES_FSYNC=on scripts/postgres.sh node torture/cluster.mjs
 	@$(MAKE) --no-print-directory fuzz
 
 fuzz: ## Strangers' bytes for every parser, a minute each (needs a nightly toolchain)

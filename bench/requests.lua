@@ -1,9 +1,11 @@
--- Presents the secrets of a file in turn, on the path after `--`.
+-- Presents the secrets of a file in turn, on a path: PATH FILE, and perhaps the name and the value of a header to send
+-- instead.
 local requests, at = {}, 0
 
 function init(args)
     for secret in io.lines(args[2]) do
-        requests[#requests + 1] = wrk.format("GET", args[1], { ["Authorization"] = "Bearer " .. secret, ["Host"] = "127.0.0.1" })
+        local name, value = args[3] or "Authorization", args[4] or "Bearer " .. secret
+        requests[#requests + 1] = wrk.format("GET", args[1], { [name] = value, ["Host"] = "127.0.0.1" })
     end
     at = math.random(#requests)
 end

@@ -209,6 +209,12 @@ need() {
   [ ! -d /run/systemd/system ] || as_root "$why" systemctl disable --quiet "${missing[@]/nginx-light/nginx}" || true
 }
 
+# Debian keeps its programs out of PATH, one folder a version. Nothing of it needs to run: scripts/postgres.sh makes what
+# the tests use, and takes it away again.
+setup_postgres() {
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || have pg_config || need "The other database of the tests" initdb=postgresql
+}
+
 setup_schemathesis() {
   local folder=target/schemathesis
   is_version "$SCHEMATHESIS" "$folder/bin/schemathesis" --version && return
@@ -242,12 +248,14 @@ esac
 if [ "${1:-build}" = test ]; then
   is_version "$CARGO_DENY" cargo-deny --version || install_tool cargo-deny "$CARGO_DENY" "1 to 6 minutes"
   need "The gateways of the tests" nginx=nginx-light caddy=caddy haproxy=haproxy
+  setup_postgres
   setup_schemathesis
   setup_browser_tests
 fi
 if [ "${1:-build}" = torture ]; then
   need "The faults of the torture" strace=strace slowhttptest=slowhttptest sqlite3=sqlite3 ss=iproute2 ps=procps
   setup_node
+  setup_postgres
   setup_fuzz
 fi
 if [ "${1:-build}" = audit ]; then
@@ -259,5 +267,6 @@ if [ "${1:-build}" = sbom ]; then
 fi
 if [ "${1:-build}" = bench ]; then
   need "The load of the benchmark" wrk=wrk nginx=nginx-light
+  setup_postgres
   setup_node
 fi

@@ -1,20 +1,30 @@
 //! A bare axum server for `make bench`: answers of the same shape as those of `/verify`, without the question.
 //!
-//!     bare ADDRESS:PORT
+//!     bare ADDRESS:PORT [FILE]
+//!
+//! With a file, `/page` answers with what it has when it is first asked for.
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::{HeaderName, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{Html, IntoResponse};
 use axum::routing::any;
 use std::error::Error;
+use std::sync::{Arc, LazyLock};
 
 const ID: &str = "0193e4f2c1d47a3b9c5d6e7f80912a3b";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let address = std::env::args().nth(1).ok_or("usage: bare ADDRESS:PORT")?;
-    let router =
-        Router::new().route("/hit", any(hit)).route("/miss", any(miss)).route("/", any(async || "ok"));
+    let mut arguments = std::env::args().skip(1);
+    let address = arguments.next().ok_or("usage: bare ADDRESS:PORT [FILE]")?;
+    let file = arguments.next().unwrap_or_default();
+    let page = Arc::new(LazyLock::new(move || Bytes::from(std::fs::read(&file).unwrap_or_default())));
+    let router = Router::new()
+        .route("/hit", any(hit))
+        .route("/miss", any(miss))
+        .route("/page", any(async move || Html(Bytes::clone(&page))))
+        .route("/", any(async || "ok"));
     axum::serve(tokio::net::TcpListener::bind(address).await?, router).await?;
     Ok(())
 }

@@ -1,0 +1,106 @@
+// What many nodes on one PostgreSQL cost, beside a bare axum server. `make bench` runs it with scripts/postgres.sh.
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import http from "node:http";
+import { BARE, answers, compare, fill, finish, folder, load, median, memory, report, root, start, stop } from "./lib.mjs";
+
+const { POSTGRES, PGBIN } = process.env;
+const KEYS = 1_000_000;
+const REVOCATIONS = 500;
+const PORTS = [3311, 3312, 3313];
+const server = `${root}target/release/server`;
+const url = `${POSTGRES}/bench`;
+const agent = new http.Agent({ keepAlive: true });
+
+function request(port, path, { method = "GET", headers = {}, body } = {}) {
+  return new Promise((resolve, reject) => {
+    const sent = http.request({ host: "127.0.0.1", port, path, method, agent, headers: { Host: `127.0.0.1:${port}`, ...headers } }, (answer) => {
+      const parts = [];
+      answer.on("data", (part) => parts.push(part));
+      answer.on("end", () => resolve({ status: answer.statusCode, headers: answer.headers, body: Buffer.concat(parts).toString() }));
+    });
+    sent.on("error", reject).end(body);
+  });
+}
+
+async function post(port, path, fields, cookie = "") {
+  const headers = { Origin: `http://127.0.0.1:${port}`, Accept: "application/json", "Content-Type": "application/x-www-form-urlencoded", Cookie: cookie };
+  const answer = await request(port, path, { method: "POST", headers, body: new URLSearchParams(fields).toString() });
+  if (answer.status !== 200) throw new Error(`${path}: ${answer.status} ${answer.body}`);
+  return answer;
+}
+
+const flags = ["--refusals-per-minute", "0", "--changes-per-minute", "0", "--sign-ups", "open", "--site-root", `${root}target/site`, "--database-url", url];
+const node = (port) => start(server, ["--listen", `127.0.0.1:${port}`, ...flags]);
+async function started(port) {
+  const began = performance.now();
+  const child = node(port);
+  await answers(port, "/healthz");
+  return { child, seconds: (performance.now() - began) / 1000 };
+}
+
+const { database, secrets, unknown } = fill(KEYS);
+execFileSync(`${PGBIN}/psql`, ["-XAtq", `${POSTGRES}/postgres`, "-c", "CREATE DATABASE bench"]);
+const few = await started(PORTS[0]);
+const weightOfFew = memory(few.child.pid);
+await stop(few.child);
+{
+  const began = performance.now();
+  execFileSync(server, ["copy", "--from", `sqlite:${database}`, "--to", url], { env: { ...process.env, RUST_LOG: "warn" } });
+  console.log(`server copy: ${KEYS.toLocaleString("en")} keys from SQLite in ${((performance.now() - began) / 1000).toFixed(0)} s`);
+  execFileSync(`${PGBIN}/psql`, ["-XAtq", url, "-c", "VACUUM ANALYZE"]);
+}
+const one = await started(PORTS[0]);
+const weight = (memory(one.child.pid) - weightOfFew) / KEYS;
+report("PostgreSQL, 1,000,000 keys: memory a key", `${weight.toFixed(1)} bytes`, "≤ 100", weight <= 100);
+report("PostgreSQL, 1,000,000 keys: start-up, to the first answer", `${one.seconds.toFixed(2)} s`, "< 2.5 s", one.seconds < 2.5);
+
+const bare = start(`${root}target/release/examples/bare`, [`127.0.0.1:${BARE}`, `${folder}page.html`]);
+await answers(BARE);
+for (const [kind, path, file, status] of [["hits", "/hit", secrets, 204], ["misses", "/miss", unknown, 401]]) {
+  const { base, target } = compare(
+    () => load(BARE, path, file, [bare.pid], status),
+    () => load(PORTS[0], "/verify", file, [one.child.pid], status),
+  );
+  const ratio = target.rate / base.rate;
+  console.log(`\nPostgreSQL, ${kind}: requests/s ${target.rate.toFixed(0)} : ${base.rate.toFixed(0)}, CPU µs ${target.cpu.toFixed(2)} : ${base.cpu.toFixed(2)}`);
+  report(`PostgreSQL, 1,000,000 keys, with a lease, ${kind}: of bare axum`, ratio.toFixed(3), "≥ 0.85", ratio >= 0.85);
+}
+
+const owner = await post(PORTS[0], "/rpc/account/sign-up", { email: "ada@example.com", password: "plum orchard tuesday lantern" });
+const cookie = owner.headers["set-cookie"][0].split(";")[0];
+const ids = [];
+for (const name of ["CI/CD Pipeline", "Mobile app backend", "Nightly report"]) {
+  ids.push(JSON.parse((await post(PORTS[0], "/rpc/keys/create", { name, expire_in: "90" }, cookie)).body).new.id);
+}
+{
+  const page = "/settings/api-keys";
+  const headers = { Cookie: cookie };
+  writeFileSync(`${folder}page.html`, (await request(PORTS[0], page, { headers })).body);
+  const { base, target } = compare(
+    () => load(BARE, "/page", secrets, [bare.pid], 200, undefined, headers),
+    () => load(PORTS[0], page, secrets, [one.child.pid], 200, undefined, headers),
+  );
+  const ratio = target.rate / base.rate;
+  console.log(`\nthe page: requests/s ${target.rate.toFixed(0)} : ${base.rate.toFixed(0)}, CPU µs ${target.cpu.toFixed(0)} : ${base.cpu.toFixed(0)}`);
+  report("PostgreSQL: the page with three keys, of bare axum with its bytes", ratio.toFixed(3), "≥ 0.25", ratio >= 0.25);
+}
+
+const others = [await started(PORTS[1]), await started(PORTS[2])];
+{
+  const took = [];
+  for (let n = 0; n < REVOCATIONS; n += 1) {
+    const id = ids[n % ids.length];
+    const began = performance.now();
+    await post(PORTS[n % 3], "/rpc/keys/set-active", { key_id: id, active: "false" }, cookie);
+    took.push(performance.now() - began);
+    await post(PORTS[n % 3], "/rpc/keys/set-active", { key_id: id, active: "true" }, cookie);
+  }
+  took.sort((a, b) => a - b);
+  const [p50, p99] = [median(took), took[Math.floor(took.length * 0.99)]];
+  report(`PostgreSQL: a revocation answered by one of 3 nodes, p50`, `${p50.toFixed(1)} ms`, "< 10 ms", p50 < 10);
+  console.log(`p99 ${p99.toFixed(1)} ms, most ${took.at(-1).toFixed(1)} ms, of ${REVOCATIONS}`);
+}
+await Promise.all([one, ...others].map(({ child }) => stop(child)));
+await stop(bare);
+finish();
