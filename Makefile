@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve watch build test check rust-test api-test browser-test licences size bench torture fuzz audit sbom screenshots format
+.PHONY: help setup serve watch build test check rust-test api-test browser-test licences size bench bench-peers torture fuzz audit sbom screenshots format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -51,6 +51,12 @@ bench: ## What a verification costs, beside a bare axum server (five minutes)
 	cargo leptos build --release --precompress
 	cargo build --locked --release -p server --example bare --example fill
 	node bench/bench.mjs; sqlite=$$?; POSTGRES_FSYNC=on scripts/postgres.sh node bench/postgres.mjs && exit $$sqlite
+
+bench-peers: ## The same verification by others, in one run (three minutes)
+	@scripts/setup.sh bench-peers
+	cargo leptos build --release --precompress
+	cargo build --locked --release -p server --example bare --example fill
+	scripts/postgres.sh node bench/peers.mjs
 
 torture: ## Races, crashes, full disks, floods, slow clients, strangers' bytes (half an hour; loopback only)
 	@scripts/setup.sh torture

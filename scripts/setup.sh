@@ -4,9 +4,9 @@
 #
 #   scripts/setup.sh build   Rust for server and WebAssembly, cargo-leptos, wasm-bindgen, wasm-opt
 #   scripts/setup.sh test    all of that, and Chromium, the browser tests' packages, cargo-deny, the gateways nginx,
-#                            Caddy and HAProxy, and schemathesis
-#   scripts/setup.sh bench   what builds, and wrk and nginx
-#   scripts/setup.sh torture what builds, and strace, slowhttptest and sqlite3; cargo-fuzz where there is a nightly
+#                            Caddy and HAProxy, PostgreSQL, and schemathesis
+#   scripts/setup.sh bench   what builds, and wrk, nginx and PostgreSQL; bench-peers: all of that, and the peers' packages
+#   scripts/setup.sh torture what builds, and strace, slowhttptest, sqlite3 and PostgreSQL; cargo-fuzz where there is a nightly
 #                            toolchain, or one can be had
 #   scripts/setup.sh audit   Rust, cargo-deny and npm
 #   scripts/setup.sh sbom    Rust and cargo-cyclonedx
@@ -237,13 +237,13 @@ setup_fuzz() {
 
 case ${1:-build} in
   audit | sbom) setup_rust ;;
-  build | test | bench | torture)
+  build | test | bench | bench-peers | torture)
     setup_c_compiler
     setup_rust
     setup_leptos
     setup_wasm_opt
     ;;
-  *) stop "usage: scripts/setup.sh build|test|bench|torture|audit|sbom" ;;
+  *) stop "usage: scripts/setup.sh build|test|bench|bench-peers|torture|audit|sbom" ;;
 esac
 if [ "${1:-build}" = test ]; then
   is_version "$CARGO_DENY" cargo-deny --version || install_tool cargo-deny "$CARGO_DENY" "1 to 6 minutes"
@@ -265,8 +265,15 @@ fi
 if [ "${1:-build}" = sbom ]; then
   is_version "$CARGO_CYCLONEDX" cargo cyclonedx --version || install_tool cargo-cyclonedx "$CARGO_CYCLONEDX" "1 to 3 minutes"
 fi
-if [ "${1:-build}" = bench ]; then
+if [ "${1:-build}" = bench ] || [ "${1:-build}" = bench-peers ]; then
   need "The load of the benchmark" wrk=wrk nginx=nginx-light
   setup_postgres
   setup_node
+fi
+if [ "${1:-build}" = bench-peers ]; then
+  have python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || apt_install "The peers" python3 python3-venv
+  say "The peers of the benchmark (half a minute)"
+  (cd bench/peers && npm ci --no-audit --no-fund --loglevel=error >&2)
+  [ -x target/peers/bin/pip ] || python3 -m venv target/peers
+  target/peers/bin/pip install --quiet --disable-pip-version-check --requirement bench/peers/requirements.txt >&2
 fi

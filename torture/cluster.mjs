@@ -7,8 +7,8 @@ import { promisify } from "node:util";
 import { Load, Server, finish, quantile, report, sleep } from "./lib.mjs";
 
 const TRIALS = Number(process.env.TRIALS ?? 10_000);
-/** Trials of each kind of fault; what waits for leases takes seconds. */
-const FAULTY_TRIALS = Number(process.env.FAULTY_TRIALS ?? 2_000);
+/** Trials in which most of the time is waiting. */
+const SLOW_TRIALS = Number(process.env.SLOW_TRIALS ?? 500);
 const KILLS = Number(process.env.KILLS ?? 50);
 const { POSTGRES, PGBIN, PGDATA } = process.env;
 if (!POSTGRES) throw new Error("run this with scripts/postgres.sh");
@@ -101,6 +101,8 @@ class History {
       } else if (status !== 401 && status !== 503 && status !== undefined) {
         throw new Error(`/verify answered ${status}`);
       } else if (status !== 401) await sleep(20);
+      // Where an answer takes long, the processor is left to those who work at it.
+      if (performance.now() - trial.began > 30) await sleep(10);
       if (trial.isOver || (trial.answeredAt !== undefined && began > trial.answeredAt)) return;
     }
   }
@@ -120,7 +122,7 @@ class History {
         continue;
       }
       const { id, secret } = JSON.parse(made.body).new;
-      const trial = { secret, by: taker.port };
+      const trial = { secret, by: taker.port, began: performance.now() };
       const racers = nodes.map((node) => this.race(node, trial));
       await sleep(random(0, 10));
       if (n % 4 === 3) {
@@ -197,11 +199,11 @@ async function killDatabase() {
 await trials("revocations on any node, verified on all", TRIALS, 3);
 
 wires[1].cutListener();
-await trials("one node is told of no change", FAULTY_TRIALS, 8);
+await trials("one node is told of no change", TRIALS, 16);
 wires[1].isDeaf = false;
 await sleep(1_000);
 
-await trials("nodes are stopped past their lease, and go on", FAULTY_TRIALS, 16, async () => {
+await trials("nodes are stopped past their lease, and go on", TRIALS / 2, 64, async () => {
   const node = nodes[Math.floor(random(0, 3))];
   process.kill(node.pid, "SIGSTOP");
   await sleep(random(1_600, 2_500));
@@ -210,11 +212,11 @@ await trials("nodes are stopped past their lease, and go on", FAULTY_TRIALS, 16,
 });
 
 wires[2].delay = 200;
-await trials("200 ms each way between one node and the database", FAULTY_TRIALS, 16);
+await trials("200 ms each way between one node and the database", SLOW_TRIALS, 32);
 wires[2].delay = 0;
 await sleep(2_000);
 
-await trials("the database is restarted", FAULTY_TRIALS, 8, async () => {
+await trials("the database is restarted", TRIALS, 16, async () => {
   await sleep(random(1_000, 2_500));
   await run(asPostgres[0] ?? `${PGBIN}/pg_ctl`, [...asPostgres.slice(1), ...(asPostgres.length ? [`${PGBIN}/pg_ctl`] : []), "-D", PGDATA, "-l", `${PGDATA}/../log`, "-m", "immediate", "-w", "-s", "restart"], { cwd: "/" });
 });

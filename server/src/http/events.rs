@@ -77,11 +77,25 @@ struct Told {
     list: KeyList,
 }
 
+/// A use on another node is written down within a minute; whoever watches sees it now.
+fn used_now(list: &mut KeyList, event: &KeyEvent) {
+    let id = hex(&event.key);
+    let used = list.keys.iter_mut().find(|key| event.refused.is_none() && key.id.as_str() == id);
+    if let Some(key) = used.filter(|key| key.last_used_at.is_none_or(|at| at < event.at)) {
+        key.last_used_at = Some(event.at);
+        key.last_used_from = Some(event.program.to_string());
+    }
+}
+
 impl Streaming {
     fn events(self, who: SignedIn) -> impl Stream<Item = Result<Event, Infallible>> {
         unfold((self, who), async |(mut stream, who)| {
             let event = stream.next(&who.account).await?;
-            let list = shown(stream.console.keys.list(&who.account).await.ok()?);
+            let mut list = stream.console.keys.list(&who.account).await.ok()?;
+            if let Some(event) = &event {
+                used_now(&mut list, event);
+            }
+            let list = shown(list);
             let (key_id, first_request) = event.map_or_else(Default::default, |event| {
                 let program = event.program.to_string();
                 (hex(&event.key), text::traffic::first_request(event.refused, &program))
@@ -108,7 +122,7 @@ impl Streaming {
             match event {
                 Ok(event) => return Some(Some(event?)),
                 Err(_) if now >= show => return Some(None),
-                Err(_) => {}
+                Err(_) => self.watch.announce(),
             }
         }
     }

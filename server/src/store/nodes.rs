@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Where it is told that keys were changed.
 pub(crate) const CHANGED: &str = "mecha_changed";
+/// Where it is told which keys are watched, and what happens to them.
+pub(crate) const LIVE: &str = "mecha_live";
 /// Changes that are followed at once.
 const AT_ONCE: i64 = 200;
 /// How long changes are kept for nodes to follow; one that was away for longer reads all keys anew.
@@ -76,7 +78,7 @@ impl Store {
             PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_lazy_with(options);
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.ignore_pool_close_event(true);
-        listener.listen_all([CHANGED, &channel_of(node)]).await?;
+        listener.listen_all([CHANGED, LIVE, &channel_of(node)]).await?;
         Ok(listener)
     }
 
@@ -231,6 +233,15 @@ impl Line {
             Some(secrets.map(|secrets| Followed { number, node, gone, secrets }))
         });
         Ok((revision, changes.collect::<Result<_, _>>()?))
+    }
+
+    /// Tells all nodes something of keys that are watched.
+    pub(crate) async fn tell_live(&mut self, what: &str) -> Result<(), StoreError> {
+        self.with(async |connection| {
+            sqlx::query("SELECT pg_notify($1, $2)").bind(LIVE).bind(what).execute(connection).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Notes that a node has followed so many changes, and tells those that may wait for it.

@@ -1,4 +1,5 @@
-//! Tells owners who watch what happens to their keys while it happens.
+//! Tells owners who watch what happens to their keys while it happens, also on other nodes: those are told which keys are
+//! watched here, and tell what happens to them, at most once a second each.
 
 use super::index::Id;
 use app::domain::account::AccountId;
@@ -6,8 +7,9 @@ use app::domain::timestamp::{SECOND, Timestamp};
 use app::domain::traffic::{Program, Reason};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Events that may wait for a watcher; one that is slower misses some.
@@ -18,6 +20,10 @@ const MOST: usize = 1_000;
 const MOST_AN_ACCOUNT: usize = 20;
 /// How often one watcher is told of the same kind of event of the same key, in milliseconds.
 const TELL_EVERY: i64 = SECOND;
+/// How long another node is told of a key, unless it says again that it is watched.
+const WATCHED_FOR: Duration = Duration::from_secs(40);
+/// Keys that are watched on other nodes at once.
+const MOST_ELSEWHERE: usize = 20_000;
 
 /// Something that happened to a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,11 +38,19 @@ pub struct Event {
     pub refused: Option<Reason>,
 }
 
+/// What nodes tell each other of keys that are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// These are watched on the node that says so.
+    Watched(Vec<Id>),
+    /// Something happened to one that is watched elsewhere.
+    Happened(Event),
+}
+
 struct Watcher {
     number: usize,
     to: Sender<Event>,
-    used_told: Timestamp,
-    refused_told: Timestamp,
+    told: Told,
 }
 
 /// Who watches which keys.
@@ -47,6 +61,44 @@ pub struct Live {
     numbers: AtomicUsize,
     accounts: Mutex<HashMap<AccountId, usize>>,
     by_key: Mutex<HashMap<Id, Vec<Watcher>>>,
+    /// Which keys are watched on other nodes.
+    elsewhere: Mutex<HashMap<Id, Elsewhere>>,
+    /// How many those are.
+    watching_elsewhere: AtomicUsize,
+    /// Where other nodes are told, if there are any.
+    others: OnceLock<Sender<Said>>,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("watching", &self.watching()).finish_non_exhaustive()
+    }
+}
+
+/// A key that is watched on another node.
+struct Elsewhere {
+    until: Instant,
+    told: Told,
+}
+
+/// When a watcher was last told of either kind of event.
+struct Told {
+    used: Timestamp,
+    refused: Timestamp,
+}
+
+impl Told {
+    const NEVER: Self = Self { used: Timestamp(i64::MIN), refused: Timestamp(i64::MIN) };
+
+    /// Whether it is time to tell again.
+    fn is_due(&mut self, at: Timestamp, is_refused: bool) -> bool {
+        let told = if is_refused { &mut self.refused } else { &mut self.used };
+        let is_due = at.0.saturating_sub(told.0) >= TELL_EVERY;
+        if is_due {
+            *told = at;
+        }
+        is_due
+    }
 }
 
 impl Live {
@@ -63,14 +115,15 @@ impl Live {
         drop(accounts);
         let (to, events) = channel(WAITING);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let never = Timestamp(i64::MIN);
         let mut by_key = self.by_key.lock();
         for key in &keys {
-            let watcher = Watcher { number, to: to.clone(), used_told: never, refused_told: never };
+            let watcher = Watcher { number, to: to.clone(), told: Told::NEVER };
             by_key.entry(*key).or_default().push(watcher);
         }
         drop(by_key);
-        Some(Watch { events, live: Arc::clone(self), account: account.clone(), keys, number })
+        let watch = Watch { events, live: Arc::clone(self), account: account.clone(), keys, number };
+        watch.announce();
+        Some(watch)
     }
 
     /// How many watch.
@@ -87,15 +140,49 @@ impl Live {
         refused: Option<Reason>,
         program: impl Fn() -> Program,
     ) {
-        if self.watching() == 0 {
-            return;
+        if self.watching() > 0 {
+            self.tell_here(key, at, refused, &program);
         }
+        if self.watching_elsewhere.load(Ordering::Relaxed) > 0
+            && let Some(others) = self.others.get()
+            && let Some(watched) = self.elsewhere.lock().get_mut(&key)
+            && watched.until > Instant::now()
+            && watched.told.is_due(at, refused.is_some())
+        {
+            let _ = others.try_send(Said::Happened(Event { key, at, program: program(), refused }));
+        }
+    }
+
+    fn tell_here(&self, key: Id, at: Timestamp, refused: Option<Reason>, program: &impl Fn() -> Program) {
         let mut by_key = self.by_key.lock();
         for watcher in by_key.get_mut(&key).into_iter().flatten() {
-            let told = if refused.is_some() { &mut watcher.refused_told } else { &mut watcher.used_told };
-            if at.0.saturating_sub(told.0) >= TELL_EVERY {
-                *told = at;
+            if watcher.told.is_due(at, refused.is_some()) {
                 let _ = watcher.to.try_send(Event { key, at, program: program(), refused });
+            }
+        }
+    }
+
+    /// Begins to tell other nodes; answers what they are to be told.
+    pub(super) fn join_others(&self) -> Receiver<Said> {
+        let (to, said) = channel(MOST);
+        let _ = self.others.set(to);
+        said
+    }
+
+    /// Hears what another node says.
+    pub(super) fn hear(&self, said: Said) {
+        match said {
+            Said::Happened(Event { key, at, program, refused }) => {
+                self.tell_here(key, at, refused, &|| program.clone());
+            }
+            Said::Watched(keys) => {
+                let (now, mut elsewhere) = (Instant::now(), self.elsewhere.lock());
+                elsewhere.retain(|_, watched| watched.until > now);
+                for key in keys.into_iter().take(MOST_ELSEWHERE - elsewhere.len().min(MOST_ELSEWHERE)) {
+                    let until = now + WATCHED_FOR;
+                    elsewhere.entry(key).or_insert(Elsewhere { until, told: Told::NEVER }).until = until;
+                }
+                self.watching_elsewhere.store(elsewhere.len(), Ordering::Relaxed);
             }
         }
     }
@@ -111,6 +198,13 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// Tells other nodes that these keys are watched; to be said again every half a minute.
+    pub fn announce(&self) {
+        if let Some(others) = self.live.others.get() {
+            let _ = others.try_send(Said::Watched(self.keys.clone()));
+        }
+    }
+
     /// The next event.
     pub async fn next(&mut self) -> Option<Event> {
         self.events.recv().await

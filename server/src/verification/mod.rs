@@ -11,6 +11,7 @@ pub mod outcomes;
 mod places;
 pub mod secrets;
 pub mod traffic;
+mod wire;
 
 use crate::clock::Clock;
 use crate::secret::{Prefix, SecretDigest};
@@ -150,8 +151,9 @@ impl Verifier {
     /// # Errors
     /// The database does not answer.
     pub async fn open(store: Store, clock: Clock, prefix: Prefix, node: String) -> Result<Self, StoreError> {
-        let secrets = Secrets::open(store, node).await?;
-        Ok(Self { clock, prefix, secrets, traffic: Arc::default(), outcomes: Arc::default() })
+        let traffic = Arc::<Traffic>::default();
+        let secrets = Secrets::open(store, node, Arc::clone(&traffic.live)).await?;
+        Ok(Self { clock, prefix, secrets, traffic, outcomes: Arc::default() })
     }
 
     /// The key that a program presents, if it is let in now; to what is closed to keys, none is. It is a lookup in

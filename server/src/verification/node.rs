@@ -5,7 +5,9 @@
 
 use super::index::Index;
 use super::lease::{Lease, Moment};
-use crate::store::nodes::{Followed, Line};
+use super::live::Live;
+use super::wire;
+use crate::store::nodes::{CHANGED, Followed, LIVE, Line, channel_of};
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +39,7 @@ struct Inner {
     store: Store,
     index: Arc<Index>,
     lease: Arc<Lease>,
+    live: Arc<Live>,
     follower: Mutex<Follower>,
     leases: Mutex<Line>,
     /// Somebody has followed a change of this node.
@@ -59,11 +62,13 @@ impl Node {
         store: Store,
         index: Arc<Index>,
         lease: Arc<Lease>,
+        live: Arc<Live>,
     ) -> Result<Self, StoreError> {
         let node = Self(Arc::new(Inner {
             id,
             index,
             lease,
+            live,
             follower: Mutex::new(Follower { line: Line::of_changes(store.clone()), applied: 0 }),
             leases: Mutex::new(Line::of_leases(store.clone())),
             followed: Notify::new(),
@@ -73,7 +78,18 @@ impl Node {
         node.0.read_all(&mut *node.0.follower.lock().await).await?;
         node.0.extend().await?;
         let (listener, extender) = (Arc::downgrade(&node.0), Arc::downgrade(&node.0));
+        let mut said = node.0.live.join_others();
+        let (id, mut line) = (node.0.id.clone(), Line::of_changes(node.0.store.clone()));
         let mut tasks = node.0.tasks.lock();
+        tasks.spawn(async move {
+            while let Some(said) = said.recv().await {
+                for text in wire::written(&id, &said) {
+                    if let Err(error) = line.tell_live(&text).await {
+                        tracing::warn!(%error, "other nodes are not told which keys are watched");
+                    }
+                }
+            }
+        });
         tasks.spawn(async move {
             while let Some(node) = listener.upgrade() {
                 node.listen().await;
@@ -172,10 +188,17 @@ impl Inner {
                 if is_told {
                     self.follow(&mut *self.follower.lock().await).await?;
                 }
-                let told = listener.try_recv().await?;
-                is_told = told.as_ref().is_none_or(|told| told.channel() == crate::store::nodes::CHANGED);
-                if !is_told {
-                    self.followed.notify_waiters();
+                is_told = false;
+                match listener.try_recv().await? {
+                    // The connection was lost, and is there again.
+                    None => is_told = true,
+                    Some(told) if told.channel() == CHANGED => is_told = true,
+                    Some(told) if told.channel() == LIVE => {
+                        if let Some(said) = wire::read(&self.id, told.payload()) {
+                            self.live.hear(said);
+                        }
+                    }
+                    Some(_) => self.followed.notify_waiters(),
                 }
             }
         };
@@ -215,7 +238,7 @@ impl Inner {
                 secrets.iter().for_each(|(digest, entry)| self.index.put(digest, entry));
                 follower.applied = number;
                 if node != self.id {
-                    waiting.push(crate::store::nodes::channel_of(&node));
+                    waiting.push(channel_of(&node));
                 }
             }
         }

@@ -9,6 +9,7 @@
 use super::hex;
 use super::index::{Entry, Id, Index};
 use super::lease::Lease;
+use super::live::Live;
 use super::node::Node;
 use crate::secret::SecretDigest;
 use crate::store::activity::{self, NewActivity};
@@ -62,11 +63,11 @@ impl Secrets {
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn open(store: Store, node: String) -> Result<Self, StoreError> {
+    pub async fn open(store: Store, node: String, live: Arc<Live>) -> Result<Self, StoreError> {
         let index = Arc::new(Index::with_capacity(store.key_count().await?));
         if store.is_shared() {
             let lease = Arc::new(Lease::ended());
-            let node = Node::join(node, store.clone(), Arc::clone(&index), Arc::clone(&lease)).await?;
+            let node = Node::join(node, store.clone(), Arc::clone(&index), Arc::clone(&lease), live).await?;
             return Ok(Self { store, index, lease, node: Some(node), turn: Arc::default() });
         }
         store.read_secrets(&index).await?;

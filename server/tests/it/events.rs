@@ -8,7 +8,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
-async fn listen(owner: &Browser) -> BodyDataStream {
+pub(crate) async fn listen(owner: &Browser) -> BodyDataStream {
     let request = Request::get("/settings/api-keys/events")
         .header(HOST, "127.0.0.1:3000")
         .header("accept-encoding", "gzip, br")
@@ -22,7 +22,7 @@ async fn listen(owner: &Browser) -> BodyDataStream {
     response.into_body().into_data_stream()
 }
 
-async fn event(stream: &mut BodyDataStream) -> Value {
+pub(crate) async fn event(stream: &mut BodyDataStream) -> Value {
     let piece = stream.next().await.unwrap().unwrap();
     let text = String::from_utf8(piece.to_vec()).unwrap();
     serde_json::from_str(text.trim().strip_prefix("data: ").unwrap()).unwrap()

@@ -1,11 +1,13 @@
 //! Many nodes on one PostgreSQL: `scripts/postgres.sh cargo test …` gives these tests one.
 
 use crate::coherence::{History, race};
-use crate::test_app::{PASSWORD, TestApp, postgres, rounds, verify};
+use crate::events::{event, listen};
+use crate::test_app::{PASSWORD, TestApp, postgres, program, rounds, verify};
 use axum::http::StatusCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// So many nodes on a database of their own.
 async fn nodes(count: usize) -> Vec<TestApp> {
@@ -79,6 +81,25 @@ async fn what_is_done_on_one_node_is_so_on_all_once_it_is_answered() {
     assert_eq!(all(&new.secret).await, [204; 3]);
     a.post("/rpc/account/delete", &[("confirm_password", PASSWORD)]).await;
     assert_eq!(all(&new.secret).await, [401; 3]);
+}
+
+#[tokio::test]
+async fn who_watches_on_one_node_sees_the_first_request_on_another() {
+    let nodes = nodes(2).await;
+    let mut ada = nodes[0].owner("ada@example.com").await;
+    let (id, secret) = ada.create("Deploy").await;
+    let mut stream = listen(&ada).await;
+    // That it is watched is told on its way; a request may come before.
+    let told = loop {
+        nodes[1].advance(1_000);
+        program(&nodes[1].router, "/verify", &[("x-api-key", &secret), ("user-agent", "curl/8.5")]).await;
+        if let Ok(told) = timeout(Duration::from_millis(100), event(&mut stream)).await {
+            break told;
+        }
+    };
+    assert_eq!(told["key_id"], id.as_str());
+    assert_eq!(told["first_request"], "First request received: 0.0.0.0, curl/8.5");
+    assert!(!told["list"]["keys"][0]["html"].as_str().unwrap().contains("Never used"), "{told}");
 }
 
 #[tokio::test]

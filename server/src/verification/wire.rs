@@ -1,0 +1,71 @@
+//! What nodes tell each other of keys that are watched, as the text of a notification.
+
+use super::index::Id;
+use super::live::{Event, Said};
+use super::{hex, parse_id};
+use app::domain::timestamp::Timestamp;
+use app::domain::traffic::{Program, Reason};
+
+/// Keys in one notification, which has room for 8,000 bytes.
+const KEYS: usize = 200;
+
+/// The texts that say so. Each begins with who says it.
+pub(super) fn written(node: &str, said: &Said) -> Vec<String> {
+    match said {
+        Said::Watched(keys) => {
+            let text = |keys: &[Id]| format!("{node} watched {}", keys.iter().map(hex).collect::<String>());
+            keys.chunks(KEYS).map(text).collect()
+        }
+        Said::Happened(Event { key, at, program: Program { address, agent }, refused }) => {
+            let refused = refused.map_or("admitted", Reason::name);
+            vec![format!("{node} happened {} {} {refused} {address} {agent}", hex(key), at.0)]
+        }
+    }
+}
+
+/// What another node says; `None` if it is this one, or says what this version does not know.
+pub(super) fn read(node: &str, text: &str) -> Option<Said> {
+    let mut parts = text.splitn(3, ' ');
+    let (from, kind, rest) = (parts.next()?, parts.next()?, parts.next()?);
+    if from == node {
+        return None;
+    }
+    match kind {
+        "watched" => {
+            let keys = rest.as_bytes().chunks(32).map(|id| parse_id(std::str::from_utf8(id).ok()?));
+            keys.collect::<Option<_>>().map(Said::Watched)
+        }
+        "happened" => {
+            let mut parts = rest.splitn(5, ' ');
+            let (key, at, refused) = (parts.next()?, parts.next()?, parts.next()?);
+            let (address, agent) = (parts.next()?.to_owned(), parts.next()?.to_owned());
+            let refused = if refused == "admitted" { None } else { Some(Reason::parse(refused)?) };
+            let (key, at) = (parse_id(key)?, Timestamp(at.parse().ok()?));
+            Some(Said::Happened(Event { key, at, program: Program { address, agent }, refused }))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_heard_by_others_and_not_by_oneself() {
+        let program = Program { address: "::1".to_owned(), agent: "curl 8.5 (x y)".to_owned() };
+        let used = Event { key: [7; 16], at: Timestamp(5), program, refused: None };
+        let refused = Event { refused: Some(Reason::WrongId), ..used.clone() };
+        for said in [Said::Happened(used), Said::Happened(refused), Said::Watched(vec![[1; 16], [2; 16]])] {
+            let texts = written("one", &said);
+            assert_eq!(texts.len(), 1);
+            assert_eq!(read("other", &texts[0]), Some(said));
+            assert_eq!(read("one", &texts[0]), None);
+        }
+        let many = written("one", &Said::Watched(vec![[1; 16]; 450]));
+        assert!(many.len() == 3 && many.iter().all(|text| text.len() < 8_000));
+        for text in ["", "one", "one watched", "one watched zz", "one happened 1 2", "one sang x"] {
+            assert_eq!(read("other", text), None, "{text}");
+        }
+    }
+}
