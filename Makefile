@@ -33,9 +33,10 @@ rust-test: ## Rust tests: the rules, and the real router over fresh databases of
 	cargo test --locked -p app -p server --features app/ssr -- --skip nodes::
 	scripts/postgres.sh cargo test --locked -p server --features app/ssr --test it -- --skip backup::
 
-browser-test: ## Browser tests against the release build
+browser-test: ## Browser tests against the release build, the main ones also on PostgreSQL
 	cargo build --locked -p server --example seed
 	cd end2end && npx tsc --noEmit && npx playwright test
+	cd end2end && ../scripts/postgres.sh npx playwright test account api-keys live rotation
 
 api-test: ## Requests made from the API's description, against the release build
 	scripts/schemathesis.sh
@@ -58,7 +59,7 @@ bench-peers: ## The same verification by others, in one run (three minutes)
 	cargo build --locked --release -p server --example bare --example fill
 	scripts/postgres.sh node bench/peers.mjs
 
-torture: ## Races, crashes, full disks, floods, slow clients, strangers' bytes (half an hour; loopback only)
+torture: ## Races, crashes, full disks, floods, slow clients, strangers' bytes, many nodes (an hour; loopback only)
 	@scripts/setup.sh torture
 	cargo leptos build --release --precompress
 	TORTURE=1 cargo test --locked -p server --features app/ssr --test it --test leases -- races upgrades no_order

@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import http from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import { BARE, answers, compare, fill, finish, folder, load, median, memory, report, root, start, stop } from "./lib.mjs";
 
 const { POSTGRES, PGBIN } = process.env;
@@ -100,6 +101,36 @@ const others = [await started(PORTS[1]), await started(PORTS[2])];
   const [p50, p99] = [median(took), took[Math.floor(took.length * 0.99)]];
   report(`PostgreSQL: a revocation answered by one of 3 nodes, p50`, `${p50.toFixed(1)} ms`, "< 10 ms", p50 < 10);
   console.log(`p99 ${p99.toFixed(1)} ms, most ${took.at(-1).toFixed(1)} ms, of ${REVOCATIONS}`);
+}
+{
+  // As many as the nodes take at once, of accounts of their own.
+  const owners = [];
+  for (let n = 0; n < 12; n += 1) {
+    const signedUp = await post(PORTS[n % 3], "/rpc/account/sign-up", { email: `owner${n}@example.com`, password: "plum orchard tuesday lantern" });
+    const own = signedUp.headers["set-cookie"][0].split(";")[0];
+    const { id } = JSON.parse((await post(PORTS[n % 3], "/rpc/keys/create", { name: "Busy", expire_in: "7" }, own)).body).new;
+    owners.push({ port: PORTS[n % 3], cookie: own, id });
+  }
+  const ends = performance.now() + 10_000;
+  let changes = 0;
+  await Promise.all(
+    owners.map(async ({ port, cookie: own, id }) => {
+      for (let n = 0; performance.now() < ends; n += 1, changes += 1) {
+        await post(port, "/rpc/keys/set-active", { key_id: id, active: `${n % 2 === 1}` }, own);
+      }
+    }),
+  );
+  console.log(`\n12 owners at once on 3 nodes: ${(changes / 10).toFixed(0)} changes a second, each followed by all nodes before it is answered`);
+}
+{
+  const sql = (text) => execFileSync(`${PGBIN}/psql`, ["-XAtq", url, "-c", text], { encoding: "utf8" }).trim();
+  const seen = () => sql("SELECT pg_stat_clear_snapshot(); SELECT xact_commit, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') FROM pg_stat_database WHERE datname = 'bench'").split("\n").at(-1).split("|").map(Number);
+  const seconds = 20;
+  const before = seen();
+  await sleep(seconds * 1000);
+  const [commits, bytes] = seen().map((count, index) => (count - before[index]) / seconds / 3);
+  const connections = Number(sql("SELECT count(*) FROM pg_stat_activity WHERE datname = 'bench' AND pid <> pg_backend_pid()")) / 3;
+  console.log(`PostgreSQL sees of a node that nobody asks: ${commits.toFixed(1)} transactions and ${(bytes / 1024).toFixed(1)} KiB of journal a second, ${connections.toFixed(0)} connections`);
 }
 await Promise.all([one, ...others].map(({ child }) => stop(child)));
 await stop(bare);

@@ -15,6 +15,9 @@ const args = [
 ];
 const chromium = { ...devices["Desktop Chrome"], launchOptions: { executablePath, args } };
 const server = new URL(BASE_URL).host;
+// `scripts/postgres.sh` says where there is another database to run the tests on.
+const { POSTGRES, PGBIN } = process.env;
+const database = POSTGRES ? `${POSTGRES}/end2end` : `sqlite:${DATA}/console.db`;
 
 export default defineConfig({
   testDir: "tests",
@@ -44,9 +47,10 @@ export default defineConfig({
   webServer: {
     command: [
       `rm -rf ${DATA} && mkdir -p ${DATA}`,
-      `../target/debug/examples/seed sqlite:${DATA}/console.db`,
+      ...(POSTGRES ? [`${PGBIN}/psql --quiet ${POSTGRES}/postgres --command "CREATE DATABASE end2end"`] : []),
+      `../target/debug/examples/seed ${database}`,
       // Everything that is ever logged, for `canary.ts` to look through.
-      `RUST_LOG=trace exec ../target/release/server --listen ${server} --sign-ups open --database-url sqlite:${DATA}/console.db --site-root ../target/site 2>${LOG}`,
+      `RUST_LOG=trace exec ../target/release/server --listen ${server} --sign-ups open --database-url ${database} --site-root ../target/site 2>${LOG}`,
     ].join(" && "),
     url: `${BASE_URL}/readyz`,
     reuseExistingServer: false,

@@ -63,6 +63,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for n in 1..=10 {
         seed.key(&full, now.plus(-n * DAY), &format!("API key {n}"), Period::Days180, "").await?;
     }
+    seed.console.keys.verifier.secrets.leave().await;
     seed.console.keys.verifier.secrets.store.close().await;
     Ok(())
 }

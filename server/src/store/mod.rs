@@ -73,7 +73,9 @@ pub enum StoreError {
     #[error("DATABASE_URL must begin with sqlite: or postgres://")]
     UnknownDatabase,
     /// What is asked for is done to a file.
-    #[error("this needs a database in a file, such as sqlite:data/console.db")]
+    #[error(
+        "this needs a database in a file, such as sqlite:data/console.db; PostgreSQL has tools of its own"
+    )]
     NoFile,
 }
 

@@ -2,8 +2,9 @@
 
 use crate::coherence::{History, race};
 use crate::events::{event, listen};
-use crate::test_app::{PASSWORD, TestApp, postgres, program, rounds, verify};
+use crate::test_app::{PASSWORD, TestApp, fresh_database, postgres, program, rounds, verify};
 use axum::http::StatusCode;
+use server::store::Store;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,6 +29,23 @@ async fn who_signs_in_on_one_node_is_signed_in_on_all_and_signed_out_of_all() {
     assert_eq!(elsewhere.get("/settings/api-keys").await.status, StatusCode::OK);
     ada.post("/rpc/account/sign-out", &[]).await;
     assert_eq!(elsewhere.get("/settings/api-keys").await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_start_together_on_an_empty_database_make_its_tables_once() {
+    assert!(postgres().is_some(), "these tests need PostgreSQL: run them with scripts/postgres.sh");
+    for _ in 0..rounds(3, 50) {
+        let url = fresh_database(&tempfile::tempdir().unwrap()).await;
+        let starts = (0..4).map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move { Store::open(&url).await.map(|_| ()) })
+        });
+        for started in futures::future::join_all(starts).await {
+            started.unwrap().unwrap();
+        }
+        let app = TestApp::at_url(&url).await;
+        app.owner("ada@example.com").await.create("Deploy").await;
+    }
 }
 
 #[tokio::test]
