@@ -21,6 +21,7 @@ stop() {
   rm -rf "$folder"
 }
 trap stop EXIT
+trap 'exit 143' HUP INT TERM
 (cd_home "${as[@]}" "$bin/initdb" --pgdata "$PGDATA" --username mecha --auth trust --encoding UTF8 --locale C --no-sync >/dev/null)
 # What a crash of the machine would lose matters to no test, but to those that ask for it.
 cat >> "$PGDATA/postgresql.conf" <<EOF

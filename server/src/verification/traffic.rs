@@ -128,7 +128,9 @@ impl Traffic {
         detached(async move {
             let _turn = traffic.writing.lock().await;
             for counts in traffic.uses.iter().chain([&traffic.refused, &traffic.claimed]) {
-                let keys: Vec<Id> = counts.lock().keys().copied().collect();
+                let mut keys: Vec<Id> = counts.lock().keys().copied().collect();
+                // In one order on all nodes, so that none waits for another that waits for it.
+                keys.sort_unstable();
                 for keys in keys.chunks(KEYS_A_WRITE) {
                     write(&store, counts, keys).await?;
                 }
