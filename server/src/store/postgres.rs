@@ -19,7 +19,7 @@ const CONNECTIONS: u32 = 8;
 /// Statements are small: compiling one takes a hundred times as long as running it.
 pub(super) const SETTINGS: &str =
     "SET jit = off; SET synchronous_commit = on; SET default_transaction_isolation = 'read committed';
-    SET idle_in_transaction_session_timeout = '4s'; SET statement_timeout = '4s'; SET lock_timeout = '3s';";
+    SET idle_in_transaction_session_timeout = '1s'; SET statement_timeout = '4s'; SET lock_timeout = '3s';";
 
 /// Whether a `DATABASE_URL` names a database of this kind.
 pub(super) fn is_meant_by(url: &str) -> bool {
