@@ -156,7 +156,13 @@ impl Keys {
                 Edit::Create(new) => Some(new.name.as_str().to_owned()),
                 _ => api_keys::name(&mut change.tx, account, &key).await?,
             };
-            edit.apply(&mut change.tx, account, now).await?;
+            if let Err(refused) = edit.apply(&mut change.tx, account, now).await {
+                if refused == ConsoleError::NotFound {
+                    drop(change);
+                    keys.verifier.secrets.settle_all().await?;
+                }
+                return Err(refused);
+            }
             let done = NewActivity {
                 account,
                 at: now,
@@ -230,7 +236,9 @@ impl Keys {
     fn listed(&self, now: Timestamp, mut keys: Vec<ApiKey>) -> KeyList {
         for key in &mut keys {
             let last_use = parse_id(key.id.as_str()).and_then(|id| self.verifier.traffic.last_use(&id));
-            if let Some((at, program)) = last_use {
+            if let Some((at, program)) =
+                last_use.filter(|(at, _)| key.last_used_at.is_none_or(|known| known <= *at))
+            {
                 key.last_used_at = Some(at);
                 key.last_used_from = Some(program.to_string());
             }

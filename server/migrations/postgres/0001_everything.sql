@@ -50,6 +50,8 @@ CREATE TABLE api_keys (
     old_until       BIGINT,
     -- 1: the old secret also ends when the new one is first used.
     old_ends_on_use SMALLINT NOT NULL DEFAULT 0 CHECK (old_ends_on_use IN (0, 1)),
+    -- 1: its grace was ended, rather than that it runs out: it is over whatever clock is asked.
+    old_ended       SMALLINT NOT NULL DEFAULT 0 CHECK (old_ended IN (0, 1)),
     UNIQUE (account_id, name_folded)
 );
 

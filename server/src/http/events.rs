@@ -52,7 +52,8 @@ async fn events(State(console): State<Arc<Console>>, session: Session, extension
     let Some(watch) = console.keys.verifier.traffic.live.watch(&who.account, keys) else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
-    let stream = Streaming { watch, console, session, ends: Instant::now() + LASTS };
+    let now = Instant::now();
+    let stream = Streaming { watch, console, session, ends: now + LASTS, announce: now + LOOK_EVERY };
     // A proxy that gathered the answer before passing it on would tell nothing in time (nginx).
     let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
     (unbuffered, Sse::new(stream.events(who)).keep_alive(KeepAlive::new().interval(LOOK_EVERY)))
@@ -64,6 +65,7 @@ struct Streaming {
     console: Arc<Console>,
     session: Session,
     ends: Instant,
+    announce: Instant,
 }
 
 /// What a page is told.
@@ -116,13 +118,17 @@ impl Streaming {
                 () = self.console.stopping.cancelled() => return None,
             };
             let now = Instant::now();
+            if now >= self.announce {
+                self.watch.announce();
+                self.announce = now + LOOK_EVERY;
+            }
             if now >= self.ends || !self.is_signed_in(account).await {
                 return None;
             }
             match event {
                 Ok(event) => return Some(Some(event?)),
                 Err(_) if now >= show => return Some(None),
-                Err(_) => self.watch.announce(),
+                Err(_) => {}
             }
         }
     }

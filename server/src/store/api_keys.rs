@@ -326,7 +326,8 @@ pub(crate) async fn delete_expired(
 pub(crate) async fn clear_ended(tx: &mut Tx, ended_by: Timestamp) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM api_keys WHERE expires_at <= $1").bind(ended_by.0).execute(&mut **tx).await?;
     sqlx::query(
-        "UPDATE api_keys SET old_digest = NULL, old_last_four = NULL, old_until = NULL, old_ends_on_use = 0
+        "UPDATE api_keys SET old_digest = NULL, old_last_four = NULL, old_until = NULL, old_ends_on_use = 0,
+                old_ended = 0
          WHERE old_until <= $1",
     )
     .bind(ended_by.0)

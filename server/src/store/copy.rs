@@ -64,6 +64,7 @@ pub const TABLES: [Table; 7] = [
             ("old_last_four", Text),
             ("old_until", Number),
             ("old_ends_on_use", Number),
+            ("old_ended", Number),
         ],
     },
     Table {

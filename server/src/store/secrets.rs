@@ -9,6 +9,8 @@ use futures::TryStreamExt;
 use sqlx::AnyConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection};
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// What the index has of a secret, by its digest.
 pub(crate) type Secret = ([u8; 32], Entry);
@@ -19,8 +21,8 @@ pub(crate) type Secret = ([u8; 32], Entry);
 /// [`ROWS`] of them come as one. `printf` writes NULL as 0 or as nothing, and a name has no line break.
 macro_rules! in_sqlite {
     () => {
-        "printf('%s%s%s%d %d%d%s %s', id, account_id, hex(secret_digest), expires_at, active, old_ends_on_use,
-                CASE WHEN old_until > 0 THEN hex(old_digest) || old_until END, name)"
+        "printf('%s%s%s%d %d%d%d%s %s', id, account_id, hex(secret_digest), expires_at, active, old_ends_on_use,
+                old_ended, CASE WHEN old_until > 0 THEN hex(old_digest) || old_until END, name)"
     };
 }
 
@@ -28,7 +30,7 @@ macro_rules! in_sqlite {
 macro_rules! in_postgres {
     () => {
         "concat(k.id, k.account_id, encode(k.secret_digest, 'hex'), COALESCE(k.expires_at, 0), ' ', k.active,
-                k.old_ends_on_use, CASE WHEN k.old_until > 0 THEN encode(k.old_digest, 'hex') || k.old_until END,
+                k.old_ends_on_use, k.old_ended, CASE WHEN k.old_until > 0 THEN encode(k.old_digest, 'hex') || k.old_until END,
                 ' ', k.name)"
     };
 }
@@ -36,6 +38,8 @@ pub(super) use in_postgres;
 
 /// Keys that are read at once.
 const ROWS: i64 = 1_000;
+/// How long the next of all keys may take to come.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Tasks that read at once.
 const TASKS: i64 = 2;
 
@@ -131,7 +135,9 @@ async fn copy_all(url: &str, index: &Index) -> Result<(), StoreError> {
     let mut rows = connection
         .copy_out_raw(concat!("COPY (SELECT ", in_postgres!(), " FROM api_keys k) TO STDOUT"))
         .await?;
-    while let Some(row) = rows.try_next().await? {
+    while let Some(row) =
+        timeout(PATIENCE, rows.try_next()).await.map_err(|_| sqlx::Error::PoolTimedOut)??
+    {
         let line = std::str::from_utf8(&row).map_err(|_| StoreError::Corrupt)?;
         // COPY writes a backslash as two; of what else it writes so, a name has nothing.
         let line = if line.contains('\\') { &line.replace("\\\\", "\\") } else { line };
@@ -188,7 +194,8 @@ fn key(line: &str) -> Option<(Secret, Option<Secret>)> {
     let (digest, rest) = rest.split_at_checked(64)?;
     let mut rest = rest.splitn(3, ' ');
     let (expires_at, flags, name) = (rest.next()?, rest.next()?, rest.next()?);
-    let (flags, old) = flags.split_at_checked(2)?;
+    let (flags, old) = flags.split_at_checked(3)?;
+    let (flags, ended) = flags.split_at_checked(2)?;
     let expires_at = Some(Timestamp(expires_at.parse().ok()?)).filter(|at| at.0 != 0);
     let current = Entry {
         key: parse_id(id)?,
@@ -203,7 +210,8 @@ fn key(line: &str) -> Option<(Secret, Option<Secret>)> {
     let old = match old.split_at_checked(64) {
         None => None,
         Some((digest, until)) => {
-            let ends = Timestamp(until.parse().ok()?);
+            // What was ended is over whatever this machine's clock says.
+            let ends = if ended == "1" { Timestamp(0) } else { Timestamp(until.parse().ok()?) };
             let retires = expires_at.is_none_or(|at| ends < at);
             let until = if retires { Some(ends) } else { expires_at };
             let entry = Entry { until, is_old: true, retires, ends_old: false, ..current.clone() };

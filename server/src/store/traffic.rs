@@ -1,6 +1,6 @@
 //! Who used a key and who was refused with it.
 
-use super::{Store, StoreError, Tx};
+use super::{Store, StoreError, Tx, is_postgres};
 use app::domain::account::AccountId;
 use app::domain::api_key::KeyId;
 use app::domain::timestamp::{DAY, Timestamp};
@@ -91,6 +91,18 @@ impl RefusedRow {
     }
 }
 
+/// Keeps a key as it is until the transaction ends, before anything is written that belongs to it: whoever deletes it holds
+/// the key first, too.
+pub(crate) async fn hold(tx: &mut Tx, key: &str) -> Result<(), StoreError> {
+    if is_postgres(tx) {
+        sqlx::query("SELECT 1 FROM api_keys WHERE id = $1 FOR KEY SHARE")
+            .bind(key)
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(())
+}
+
 /// Adds to what is known of the use of a key. It changes nothing of the key itself, so it can undo nothing; of a
 /// key that is gone it leaves nothing.
 pub(crate) async fn add_use(tx: &mut Tx, key: &str, used: &Use) -> Result<(), StoreError> {
@@ -111,7 +123,7 @@ pub(crate) async fn add_use(tx: &mut Tx, key: &str, used: &Use) -> Result<(), St
     .execute(&mut **tx)
     .await?;
     let counted = sqlx::query(
-        "UPDATE api_key_uses SET uses = uses + $5, last_at = $6
+        "UPDATE api_key_uses SET uses = uses + $5, last_at = CASE WHEN last_at > $6 THEN last_at ELSE $6 END
          WHERE key_id = $1 AND day = $2 AND address = $3 AND agent = $4",
     )
     .bind(key)
@@ -137,7 +149,9 @@ pub(crate) async fn add_use(tx: &mut Tx, key: &str, used: &Use) -> Result<(), St
         "INSERT INTO api_key_uses (key_id, day, address, agent, uses, last_at)
          SELECT $1, $2, $3, $4, $5, $6 WHERE EXISTS (SELECT 1 FROM api_keys WHERE id = $1)
          ON CONFLICT (key_id, day, address, agent)
-         DO UPDATE SET uses = api_key_uses.uses + excluded.uses, last_at = excluded.last_at",
+         DO UPDATE SET uses = api_key_uses.uses + excluded.uses,
+            last_at = CASE WHEN api_key_uses.last_at > excluded.last_at THEN api_key_uses.last_at
+                           ELSE excluded.last_at END",
     )
     .bind(key)
     .bind(day)
@@ -157,7 +171,9 @@ pub(crate) async fn add_refused(tx: &mut Tx, key: &str, refused: &Refused) -> Re
         "INSERT INTO api_key_refusals (key_id, address, agent, reason, times, last_at)
          SELECT $1, $2, $3, $4, $5, $6 WHERE EXISTS (SELECT 1 FROM api_keys WHERE id = $1)
          ON CONFLICT (key_id, address, agent, reason)
-         DO UPDATE SET times = api_key_refusals.times + excluded.times, last_at = excluded.last_at",
+         DO UPDATE SET times = api_key_refusals.times + excluded.times,
+            last_at = CASE WHEN api_key_refusals.last_at > excluded.last_at THEN api_key_refusals.last_at
+                           ELSE excluded.last_at END",
     )
     .bind(key)
     .bind(&refused.program.address)

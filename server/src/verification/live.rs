@@ -169,6 +169,13 @@ impl Live {
         said
     }
 
+    /// Forgets keys that nobody says any more are watched: with none, nothing more is asked of a verification.
+    pub(super) fn forget_elsewhere(&self) {
+        if self.watching_elsewhere.load(Ordering::Relaxed) > 0 {
+            self.hear(Said::Watched(Vec::new()));
+        }
+    }
+
     /// Hears what another node says.
     pub(super) fn hear(&self, said: Said) {
         match said {

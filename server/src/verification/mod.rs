@@ -24,6 +24,8 @@ use secrets::{NoLease, Secrets};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 use traffic::Traffic;
 
 /// What a program presents. It does not print the secret.
@@ -82,7 +84,8 @@ pub struct FirstUse {
 }
 
 impl FirstUse {
-    /// Ends the old secret: it is refused before the first success of the new one is told.
+    /// Ends the old secret: it is refused by every node before this use of the new one is told. Another use that comes
+    /// while this one waits for other nodes does not wait.
     ///
     /// # Errors
     /// The database does not answer.
@@ -103,6 +106,9 @@ pub enum Denial {
     /// A key has this secret, and is refused.
     Refused(Reason),
 }
+
+/// How long the database may take to decide one.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What came of a verification.
 pub type Verdict = Result<Verified, Denial>;
@@ -125,7 +131,9 @@ impl Question {
     /// It does not answer.
     pub async fn ask(self) -> Result<Verdict, StoreError> {
         let Self { verifier, digest, claimed, address, agent, is_closed } = self;
-        let found = verifier.secrets.store.find_secret(digest.as_bytes()).await?;
+        let found = timeout(PATIENCE, verifier.secrets.store.find_secret(digest.as_bytes()))
+            .await
+            .map_err(|_| sqlx::Error::PoolTimedOut)??;
         Ok(verifier.judge(digest, found, claimed, Caller { address, agent: &agent }, is_closed))
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// How long a lease lasts: the longest that a node which is gone keeps a change from being answered.
 pub const LEASE: Duration = Duration::from_millis(1_500);
@@ -25,12 +25,14 @@ const DRIFT: Duration = Duration::from_millis(30);
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// How often a change that waits for other nodes looks whether they have followed, if nobody tells it.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// How long nothing may be told before it is asked whether the connection is still there.
+const QUIET_FOR: Duration = Duration::from_secs(5);
 /// How often what is gone is forgotten, in extensions of the lease.
 const TIDY_EVERY: u32 = 150;
 
 /// This process among others. Copies are the same.
 #[derive(Clone, Debug)]
-pub(crate) struct Node(Arc<Inner>);
+pub(crate) struct Node(Arc<Inner>, Arc<parking_lot::Mutex<JoinSet<()>>>);
 
 #[derive(Debug)]
 struct Inner {
@@ -44,7 +46,6 @@ struct Inner {
     leases: Mutex<Line>,
     /// Somebody has followed a change of this node.
     followed: Notify,
-    tasks: parking_lot::Mutex<JoinSet<()>>,
 }
 
 /// What keeps memory up to date; one at a time.
@@ -64,7 +65,7 @@ impl Node {
         lease: Arc<Lease>,
         live: Arc<Live>,
     ) -> Result<Self, StoreError> {
-        let node = Self(Arc::new(Inner {
+        let node = Arc::new(Inner {
             id,
             index,
             lease,
@@ -72,15 +73,15 @@ impl Node {
             follower: Mutex::new(Follower { line: Line::of_changes(store.clone()), applied: 0 }),
             leases: Mutex::new(Line::of_leases(store.clone())),
             followed: Notify::new(),
-            tasks: parking_lot::Mutex::default(),
             store,
-        }));
-        node.0.read_all(&mut *node.0.follower.lock().await).await?;
-        node.0.extend().await?;
-        let (listener, extender) = (Arc::downgrade(&node.0), Arc::downgrade(&node.0));
-        let mut said = node.0.live.join_others();
-        let (id, mut line) = (node.0.id.clone(), Line::of_changes(node.0.store.clone()));
-        let mut tasks = node.0.tasks.lock();
+        });
+        node.read_all(&mut *node.follower.lock().await).await?;
+        node.extend().await?;
+        let (listener, extender) = (Arc::clone(&node), Arc::clone(&node));
+        let mut said = node.live.join_others();
+        let (id, mut line) = (node.id.clone(), Line::of_changes(node.store.clone()));
+        // They end with the last copy of the node.
+        let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             while let Some(said) = said.recv().await {
                 for text in wire::written(&id, &said) {
@@ -91,29 +92,38 @@ impl Node {
             }
         });
         tasks.spawn(async move {
-            while let Some(node) = listener.upgrade() {
-                node.listen().await;
+            loop {
+                listener.listen().await;
             }
         });
         tasks.spawn(async move {
             let mut round = 0_u32;
-            while let Some(node) = extender.upgrade() {
-                node.extend_or_complain().await;
+            loop {
+                sleep(EXTEND_EVERY).await;
+                extender.extend_or_complain().await;
+                extender.live.forget_elsewhere();
                 round = round.wrapping_add(1);
                 if round.is_multiple_of(TIDY_EVERY) {
-                    node.tidy_up().await;
+                    extender.tidy_up().await;
                 }
-                drop(node);
-                sleep(EXTEND_EVERY).await;
             }
         });
-        drop(tasks);
-        Ok(node)
+        Ok(Self(node, Arc::new(parking_lot::Mutex::new(tasks))))
     }
 
     /// The name by which others know this node.
     pub(super) fn id(&self) -> &str {
         &self.0.id
+    }
+
+    /// Waits until everything that was committed is met by whoever asks any node.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub(super) async fn settle_all(&self) -> Result<(), StoreError> {
+        let (revision, _) = self.0.follower.lock().await.line.changes_after(i64::MAX).await?;
+        self.settle(revision).await;
+        Ok(())
     }
 
     /// Waits until a change of this node, which was just committed, is met by whoever asks any node.
@@ -122,11 +132,12 @@ impl Node {
     /// that was granted before, because none is used afterwards before this change is in memory.
     pub(super) async fn settle(&self, change: i64) {
         let by_then = Moment::now().plus(LEASE + DRIFT);
-        self.0.follow_or_end(change).await;
-        loop {
+        // If it takes too long: by then this node's own lease has run out, too.
+        let _ = timeout(by_then.left(), self.0.follow_or_end(change)).await;
+        while !by_then.left().is_zero() {
             let told = self.0.followed.notified();
             let behind = self.0.store.nodes_behind(change, &self.0.id);
-            match tokio::time::timeout(by_then.left(), behind).await {
+            match timeout(by_then.left(), behind).await {
                 Ok(Ok(0)) => return,
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
@@ -143,8 +154,9 @@ impl Node {
 
     /// Verifies no more from memory, and keeps nobody waiting.
     pub(super) async fn leave(&self) {
-        self.0.tasks.lock().abort_all();
-        let _no_more = self.0.follower.lock().await;
+        self.1.lock().abort_all();
+        // Whoever is following may be about to use an extension.
+        let _no_more = timeout(LEASE, self.0.follower.lock()).await;
         self.0.lease.end();
         if let Err(error) = self.0.leases.lock().await.end_lease(&self.0.id).await {
             tracing::warn!(%error, "other nodes will wait until this one's lease has run out");
@@ -189,7 +201,14 @@ impl Inner {
                     self.follow(&mut *self.follower.lock().await).await?;
                 }
                 is_told = false;
-                match listener.try_recv().await? {
+                let Ok(told) = timeout(QUIET_FOR, listener.try_recv()).await else {
+                    // It may be that nothing happened, or that nothing comes through any more.
+                    timeout(TRY_AGAIN_AFTER * 5, sqlx::query("SELECT 1").execute(&mut listener))
+                        .await
+                        .map_err(|_| sqlx::Error::PoolTimedOut)??;
+                    continue;
+                };
+                match told? {
                     // The connection was lost, and is there again.
                     None => is_told = true,
                     Some(told) if told.channel() == CHANGED => is_told = true,
@@ -227,19 +246,22 @@ impl Inner {
             if follower.applied == revision {
                 break;
             }
-            let has_gap = changes.first().is_none_or(|next| next.number != follower.applied + 1);
-            if has_gap {
-                self.lease.end();
-                self.read_all(follower).await?;
-                continue;
-            }
+            let mut has_gap = changes.is_empty();
             for Followed { number, node, gone, secrets } in changes {
+                has_gap = number != follower.applied + 1;
+                if has_gap {
+                    break;
+                }
                 gone.iter().for_each(|digest| self.index.remove(digest));
                 secrets.iter().for_each(|(digest, entry)| self.index.put(digest, entry));
                 follower.applied = number;
                 if node != self.id {
                     waiting.push(channel_of(&node));
                 }
+            }
+            if has_gap {
+                self.lease.end();
+                self.read_all(follower).await?;
             }
         }
         if !waiting.is_empty() {
@@ -254,6 +276,8 @@ impl Inner {
     async fn read_all(&self, follower: &mut Follower) -> Result<(), StoreError> {
         // What is committed while it is read has a higher number, and is followed once more.
         let (revision, _) = follower.line.changes_after(i64::MAX).await?;
+        // Until it is done, nothing is known.
+        follower.applied = -1;
         self.index.clear();
         self.store.read_secrets(&self.index).await?;
         follower.applied = revision;

@@ -88,6 +88,18 @@ impl Secrets {
         if found.is_none() && !self.lease.holds() { Err(NoLease) } else { Ok(found) }
     }
 
+    /// Waits until everything that was committed is met by whoever asks any node: who is told that a key is gone must not
+    /// find that another node lets it in.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn settle_all(&self) -> Result<(), StoreError> {
+        match &self.node {
+            None => Ok(()),
+            Some(node) => node.settle_all().await,
+        }
+    }
+
     /// Verifies no more from memory, so that no other node waits for this one.
     pub async fn leave(&self) {
         if let Some(node) = &self.node {

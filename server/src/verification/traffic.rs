@@ -27,7 +27,7 @@ const REFUSED_KEYS: usize = 10_000;
 /// Bytes of a `User-Agent` that are remembered.
 const AGENT: usize = 100;
 /// Keys that are written down in one transaction, so that other changes need not wait long for their turn.
-const KEYS_A_WRITE: usize = 256;
+const KEYS_A_WRITE: usize = 64;
 
 /// How often one program did the same with one key.
 #[derive(Clone, Debug)]
@@ -100,7 +100,7 @@ impl Traffic {
         let uses = self.shard(key).and_then(|shard| shard.lock().get(key).cloned()).unwrap_or_default();
         for new in uses.iter().map(Count::to_use) {
             match known.uses.iter_mut().find(|old| old.program == new.program) {
-                Some(old) => (old.times, old.last_at) = (old.times + new.times, new.last_at),
+                Some(old) => (old.times, old.last_at) = (old.times + new.times, old.last_at.max(new.last_at)),
                 None => known.uses.push(new),
             }
         }
@@ -109,7 +109,9 @@ impl Traffic {
             for new in refused.iter().filter_map(Count::to_refused) {
                 let same = |old: &&mut Refused| old.program == new.program && old.reason == new.reason;
                 match known.refused.iter_mut().find(same) {
-                    Some(old) => (old.times, old.last_at) = (old.times + new.times, new.last_at),
+                    Some(old) => {
+                        (old.times, old.last_at) = (old.times + new.times, old.last_at.max(new.last_at))
+                    }
                     None => known.refused.push(new),
                 }
             }
@@ -156,6 +158,7 @@ async fn write(store: &Store, counts: &Mutex<Counts>, keys: &[Id]) -> Result<(),
     let mut tx = store.begin().await?;
     for (key, counts) in &written {
         let key = hex(key);
+        rows::hold(&mut tx, &key).await?;
         for count in counts {
             match count.to_refused() {
                 None => rows::add_use(&mut tx, &key, &count.to_use()).await?,

@@ -137,6 +137,54 @@ async fn a_node_without_a_lease_asks_the_database_and_without_that_says_so() {
 }
 
 #[tokio::test]
+async fn an_old_secret_that_was_ended_is_over_also_by_a_clock_that_is_behind() {
+    let nodes = nodes(2).await;
+    let mut ada = nodes[0].owner("ada@example.com").await;
+    nodes[1].advance(-60_000);
+    for how in ["0", "24h", "first-use"] {
+        let (id, old) = ada.create("Deploy").await;
+        let rotated = ada.post("/rpc/keys/rotate", &[("key_id", &id), ("grace", how)]).await.list();
+        match how {
+            "24h" => drop(ada.post("/rpc/keys/retire", &[("key_id", &id)]).await.list()),
+            "first-use" => {
+                assert_eq!(
+                    verify(&nodes[0].router, &rotated.new.unwrap().secret).await,
+                    StatusCode::NO_CONTENT
+                );
+            }
+            _ => {}
+        }
+        assert_eq!(verify(&nodes[1].router, &old).await, StatusCode::UNAUTHORIZED, "{how}");
+        // It is over, so that another rotation may begin there, too.
+        ada.router = nodes[1].router.clone();
+        ada.post("/rpc/keys/rotate", &[("key_id", &id), ("grace", "0")]).await.list();
+        ada.router = nodes[0].router.clone();
+        ada.post("/rpc/keys/delete", &[("key_id", &id), ("confirm_name", "Deploy")]).await.list();
+    }
+}
+
+#[tokio::test]
+async fn who_is_told_that_a_key_is_gone_finds_it_gone_on_all_nodes() {
+    let nodes = nodes(2).await;
+    let mut ada = nodes[0].owner("ada@example.com").await;
+    for _ in 0..rounds(30, 1_000) {
+        let (id, secret) = ada.create("Deploy").await;
+        let fields = [("key_id", &*id), ("confirm_name", "Deploy")];
+        let mut twice = [ada.clone(), ada.clone()];
+        twice[1].router = nodes[1].router.clone();
+        let [first, second] = &mut twice;
+        let delete = async |owner: &mut crate::test_app::Browser| {
+            let status = owner.post("/rpc/keys/delete", &fields).await.status.as_u16();
+            assert!([200, 404].contains(&status), "{status}");
+            for node in &nodes {
+                assert_eq!(verify(&node.router, &secret).await, StatusCode::UNAUTHORIZED, "after {status}");
+            }
+        };
+        tokio::join!(delete(first), delete(second));
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_is_gone_keeps_a_change_waiting_for_no_longer_than_its_lease() {
     let nodes = nodes(2).await;
     let mut ada = nodes[0].owner("ada@example.com").await;

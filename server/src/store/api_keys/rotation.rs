@@ -29,9 +29,9 @@ pub(crate) async fn rotate(
 ) -> Result<Change, StoreError> {
     let rotated = sqlx::query(
         "UPDATE api_keys SET old_digest = secret_digest, old_last_four = last_four, old_until = $5,
-                old_ends_on_use = $6, secret_digest = $3, last_four = $4
+                old_ends_on_use = $6, old_ended = $8, secret_digest = $3, last_four = $4
          WHERE id = $1 AND account_id = $2 AND (expires_at IS NULL OR expires_at > $7)
-           AND (old_until IS NULL OR old_until <= $7)",
+           AND (old_until IS NULL OR old_until <= $7 OR old_ended = 1)",
     )
     .bind(key.as_str())
     .bind(&account.0)
@@ -40,6 +40,7 @@ pub(crate) async fn rotate(
     .bind(new.grace.ends_at(now).0)
     .bind(i64::from(new.grace == Grace::FirstUse))
     .bind(now.0)
+    .bind(i64::from(new.grace.ends_at(now) <= now))
     .execute(&mut **tx)
     .await?;
     if rotated.rows_affected() == 1 {
@@ -60,8 +61,9 @@ pub(crate) async fn retire(
     now: Timestamp,
 ) -> Result<Change, StoreError> {
     let retired = sqlx::query(
-        "UPDATE api_keys SET old_until = $3, old_ends_on_use = 0
-             WHERE id = $1 AND account_id = $2 AND old_until > $3",
+        "UPDATE api_keys SET old_until = CASE WHEN old_until > $3 THEN $3 ELSE old_until END, old_ends_on_use = 0,
+                old_ended = 1
+         WHERE id = $1 AND account_id = $2 AND old_until IS NOT NULL AND old_ended = 0",
     )
     .bind(key.as_str())
     .bind(&account.0)
@@ -71,7 +73,7 @@ pub(crate) async fn retire(
     if retired.rows_affected() == 1 {
         return Ok(Change::Done);
     }
-    // It has ended by itself meanwhile: what was asked for is so.
+    // It was ended meanwhile: what was asked for is so.
     Ok(if find(tx, account, key).await?.is_some() { Change::Done } else { Change::NotFound })
 }
 
@@ -84,7 +86,8 @@ pub(crate) async fn retire_on_use(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let retired = sqlx::query(
-        "UPDATE api_keys SET old_until = CASE WHEN old_until > $3 THEN $3 ELSE old_until END, old_ends_on_use = 0
+        "UPDATE api_keys SET old_until = CASE WHEN old_until > $3 THEN $3 ELSE old_until END, old_ends_on_use = 0,
+                old_ended = 1
          WHERE id = $1 AND secret_digest = $2 AND old_ends_on_use = 1",
     )
     .bind(key.as_str())
