@@ -9,6 +9,7 @@ use app::domain::account::AccountId;
 use sqlx::postgres::{PgConnection, PgListener, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, FromRow};
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// Where it is told that keys were changed.
 pub(crate) const CHANGED: &str = "mecha_changed";
@@ -20,6 +21,8 @@ const AT_ONCE: i64 = 200;
 const KEPT_FOR: &str = "10 minutes";
 /// How long an answer to a node may take.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long it may take to connect, which is many answers.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Where a node is told that others have followed its changes.
 pub(crate) fn channel_of(node: &str) -> String {
@@ -74,8 +77,10 @@ impl Store {
     /// Listens for what nodes tell this one.
     pub(crate) async fn listen(&self, node: &str) -> Result<PgListener, StoreError> {
         let options = postgres::options(&self.url)?;
-        let pool =
-            PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_lazy_with(options);
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(CONNECT_PATIENCE)
+            .connect_lazy_with(options);
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.ignore_pool_close_event(true);
         listener.listen_all([CHANGED, LIVE, &channel_of(node)]).await?;
@@ -135,27 +140,20 @@ impl Line {
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         // Taken out, so that whatever ends this early also ends the connection.
-        let connection = self.connection.take();
-        let work = async {
-            let mut connection = match connection {
-                Some(connection) => connection,
-                None => {
-                    let mut connection = postgres::options(&self.store.url)?.connect().await?;
-                    connection.execute(self.settings).await?;
-                    connection
-                }
-            };
-            let done = work(&mut connection).await?;
-            Ok((connection, done))
+        let late = |_| StoreError::from(sqlx::Error::PoolTimedOut);
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => timeout(CONNECT_PATIENCE, self.connect()).await.map_err(late)??,
         };
-        match tokio::time::timeout(PATIENCE, work).await {
-            Ok(Ok((connection, done))) => {
-                self.connection = Some(connection);
-                Ok(done)
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(sqlx::Error::PoolTimedOut.into()),
-        }
+        let done = timeout(PATIENCE, work(&mut connection)).await.map_err(late)??;
+        self.connection = Some(connection);
+        Ok(done)
+    }
+
+    async fn connect(&self) -> Result<PgConnection, StoreError> {
+        let mut connection = postgres::options(&self.store.url)?.connect().await?;
+        connection.execute(self.settings).await?;
+        Ok(connection)
     }
 
     /// Extends the lease of a node that has followed so many changes; once this is answered, it is committed.

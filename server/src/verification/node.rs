@@ -97,10 +97,13 @@ impl Node {
             }
         });
         tasks.spawn(async move {
-            let mut round = 0_u32;
+            let (mut round, mut next) = (0_u32, Moment::now().plus(EXTEND_EVERY));
             loop {
-                sleep(EXTEND_EVERY).await;
-                extender.extend_or_complain().await;
+                sleep(next.left()).await;
+                next = Moment::now().plus(EXTEND_EVERY);
+                if !extender.extend_or_complain().await {
+                    next = Moment::now().plus(TRY_AGAIN_AFTER);
+                }
                 extender.live.forget_elsewhere();
                 round = round.wrapping_add(1);
                 if round.is_multiple_of(TIDY_EVERY) {
@@ -165,10 +168,12 @@ impl Node {
 }
 
 impl Inner {
-    async fn extend_or_complain(&self) {
-        if let Err(error) = self.extend().await {
+    async fn extend_or_complain(&self) -> bool {
+        let extended = self.extend().await;
+        if let Err(error) = &extended {
             tracing::warn!(%error, "the lease was not extended");
         }
+        extended.is_ok()
     }
 
     /// Extends the lease by one that begins when it is asked for.
