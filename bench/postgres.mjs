@@ -126,6 +126,8 @@ const others = [await started(PORTS[1]), await started(PORTS[2])];
   const sql = (text) => execFileSync(`${PGBIN}/psql`, ["-XAtq", url, "-c", text], { encoding: "utf8" }).trim();
   const seen = () => sql("SELECT pg_stat_clear_snapshot(); SELECT xact_commit, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') FROM pg_stat_database WHERE datname = 'bench'").split("\n").at(-1).split("|").map(Number);
   const seconds = 20;
+  // What happened before is counted with a delay.
+  await sleep(seconds * 1000);
   const before = seen();
   await sleep(seconds * 1000);
   const [commits, bytes] = seen().map((count, index) => (count - before[index]) / seconds / 3);

@@ -184,6 +184,11 @@ fn is_idle(connection: &mut AnyConnection) -> BoxFuture<'_, Result<bool, sqlx::E
     Box::pin(ready(Ok(!connection.is_in_transaction())))
 }
 
+/// Whether a connection has no transaction open, and its server answers.
+fn is_there(connection: &mut AnyConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
+    Box::pin(async { Ok(!connection.is_in_transaction() && connection.ping().await.is_ok()) })
+}
+
 fn is_postgres(connection: &AnyConnection) -> bool {
     connection.backend_name() == "PostgreSQL"
 }

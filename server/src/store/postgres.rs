@@ -1,17 +1,20 @@
 //! PostgreSQL, 13 or later: many nodes on one database.
 
-use super::{ACQUIRE_TIMEOUT, StoreError, is_idle};
+use super::{ACQUIRE_TIMEOUT, StoreError, is_idle, is_there};
 use sqlx::AnyPool;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Executor};
 use std::str::FromStr;
+use std::time::Duration;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/postgres");
 
 /// Connections of a node that read, and as many that write.
 const CONNECTIONS: u32 = 8;
+/// How long nobody may have used a connection before it is asked whether the server is still there.
+const STALE_AFTER: Duration = Duration::from_secs(1);
 /// What each connection is told first.
 ///
 /// What was acknowledged is on the disk, whatever the server's own setting. A session that was left behind with an open
@@ -34,11 +37,16 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
 /// Opens a database and brings its tables up to date: readers and writers.
 pub(super) async fn open(url: &str) -> Result<(AnyPool, AnyPool), StoreError> {
     let options = AnyConnectOptions::from_str(url)?.disable_statement_logging();
-    let pool = AnyPoolOptions::new()
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .max_connections(CONNECTIONS)
-        .after_connect(|connection, _| Box::pin(async { connection.execute(SETTINGS).await.map(drop) }))
-        .before_acquire(|connection, _| is_idle(connection));
+    let pool =
+        AnyPoolOptions::new()
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .max_connections(CONNECTIONS)
+            .after_connect(|connection, _| Box::pin(async { connection.execute(SETTINGS).await.map(drop) }))
+            // To ask each time whether the server is still there would cost as much as what is then asked.
+            .test_before_acquire(false)
+            .before_acquire(|connection, used| {
+                if used.idle_for < STALE_AFTER { is_idle(connection) } else { is_there(connection) }
+            });
     // Whoever starts at the same time waits for the migrator's lock; a migration may take longer than a request.
     let mut migration = options.connect().await?;
     MIGRATIONS.run_direct(None, &mut migration, false).await?;

@@ -129,10 +129,13 @@ impl Index {
         }
     }
 
-    /// Forgets all secrets.
+    /// Forgets all secrets, and keeps the room that they took.
     pub fn clear(&self) {
         for shard in &self.shards {
-            *shard.write() = Shard::default();
+            let mut shard = shard.write();
+            shard.places.clear();
+            shard.records.clear();
+            shard.unused = 0;
         }
     }
 
@@ -296,6 +299,19 @@ mod tests {
                     prop_assert_eq!(index.find(&digest(n)), map.get(&n).cloned());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_was_cleared_is_empty_and_can_be_filled_again() {
+        let index = Index::with_capacity(100);
+        for round in 0..2 {
+            for n in 0..24 {
+                index.put(&digest(n), &entry(n, "name", None));
+            }
+            assert_eq!(index.len(), 24, "round {round}");
+            index.clear();
+            assert!(index.is_empty() && index.find(&digest(1)).is_none());
         }
     }
 

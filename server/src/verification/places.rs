@@ -24,6 +24,12 @@ impl Places {
         Self { slots: vec![EMPTY; slots_for(places)], len: 0 }
     }
 
+    /// Forgets all of them, and keeps the room that they took.
+    pub fn clear(&mut self) {
+        self.slots.fill(EMPTY);
+        self.len = 0;
+    }
+
     /// How many there are.
     pub const fn len(&self) -> usize {
         self.len
