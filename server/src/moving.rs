@@ -1,7 +1,8 @@
 //! From one database to another, as from a file to PostgreSQL when one machine is no longer enough.
 
 use crate::store::copy::{Sum, TABLES, go_on};
-use crate::store::{Claim, Store, StoreError};
+use crate::store::{Claim, Store, StoreError, file_of};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How often it is said how far it has come.
@@ -13,6 +14,9 @@ pub enum MoveError {
     /// The target has something already.
     #[error("the target is not empty: it has {0}; nothing was copied")]
     NotEmpty(&'static str),
+    /// There is no such file.
+    #[error("there is no database at {0}; nothing was copied")]
+    NoSource(PathBuf),
     /// Servers are running on a database.
     #[error(
         "servers are running on the {0}: stop them first, or what they do meanwhile is lost; nothing was copied"
@@ -31,6 +35,12 @@ pub enum MoveError {
 /// # Errors
 /// See [`MoveError`].
 pub async fn copy(from: &str, to: &str, say: impl Fn(String) + Sync) -> Result<(), MoveError> {
+    // To open it would make it.
+    match file_of(from) {
+        Ok(file) if !file.exists() => return Err(MoveError::NoSource(file)),
+        Ok(_) | Err(StoreError::NoFile) => {}
+        Err(error) => return Err(error.into()),
+    }
     let claim = |url, which| match Claim::of(url) {
         Err(StoreError::Served) => Err(MoveError::Served(which)),
         claimed => Ok(claimed?),

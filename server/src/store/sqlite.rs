@@ -93,8 +93,11 @@ impl Claim {
 /// # Errors
 /// `DATABASE_URL` is of a kind that has no file.
 pub fn file_of(url: &str) -> Result<PathBuf, StoreError> {
-    if !url.starts_with("sqlite:") || url.contains(":memory:") {
+    if super::postgres::is_meant_by(url) || url.contains(":memory:") {
         return Err(StoreError::NoFile);
+    }
+    if !url.starts_with("sqlite:") {
+        return Err(StoreError::UnknownDatabase);
     }
     Ok(SqliteConnectOptions::from_str(url)?.get_filename().to_owned())
 }

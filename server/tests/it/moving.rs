@@ -3,8 +3,8 @@
 use crate::test_app::{TestApp, file, fresh_database, postgres, verify};
 use axum::http::StatusCode;
 use server::moving::{MoveError, copy};
-use server::store::Claim;
 use server::store::copy::TABLES;
+use server::store::{Claim, StoreError};
 use sqlx::{AnyConnection, Connection};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -80,6 +80,12 @@ async fn nothing_is_copied_to_where_something_is_or_while_a_server_runs() {
     stopped(&other).await;
     let full = copy(&app.url, &other.url, |_| {}).await;
     assert!(matches!(full, Err(MoveError::NotEmpty("accounts"))), "{full:?}");
+    let nowhere = tempfile::tempdir().unwrap();
+    let missing = copy(&file(&nowhere), &fresh_database(&tempfile::tempdir().unwrap()).await, |_| {}).await;
+    assert!(matches!(missing, Err(MoveError::NoSource(_))), "{missing:?}");
+    assert_eq!(std::fs::read_dir(nowhere.path()).unwrap().count(), 0, "nothing was made");
+    let unknown = copy("mysql://x", &app.url, |_| {}).await;
+    assert!(matches!(unknown, Err(MoveError::Store(StoreError::UnknownDatabase))), "{unknown:?}");
     for bad in ["mysql://x", "postgres://127.0.0.1:1/x"] {
         assert!(copy(&app.url, bad, |_| {}).await.is_err(), "{bad}");
     }
