@@ -15,14 +15,15 @@ if [ "$(id -u)" = 0 ]; then
 fi
 port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })')
 export PGDATA="$folder/data" PGBIN="$bin"
-cd_home() { cd "$folder" && "$@"; }
+# Somewhere that its user may be.
+pg() { (cd "$folder" && "${as[@]}" "$bin/$1" --pgdata "$PGDATA" "${@:2}"); }
 stop() {
-  (cd_home "${as[@]}" "$bin/pg_ctl" --pgdata "$PGDATA" --mode immediate --silent stop) || true
+  pg pg_ctl --mode immediate --silent stop || true
   rm -rf "$folder"
 }
 trap stop EXIT
 trap 'exit 143' HUP INT TERM
-(cd_home "${as[@]}" "$bin/initdb" --pgdata "$PGDATA" --username mecha --auth trust --encoding UTF8 --locale C --no-sync >/dev/null)
+pg initdb --username mecha --auth trust --encoding UTF8 --locale C --no-sync >/dev/null
 # What a crash of the machine would lose matters to no test, but to those that ask for it.
 cat >> "$PGDATA/postgresql.conf" <<EOF
 listen_addresses = '127.0.0.1'
@@ -31,8 +32,6 @@ unix_socket_directories = '$folder'
 max_connections = 400
 fsync = ${POSTGRES_FSYNC:-off}
 EOF
-(cd_home "${as[@]}" "$bin/pg_ctl" --pgdata "$PGDATA" --log "$folder/log" --wait --silent start) || { cat "$folder/log"; exit 1; }
+pg pg_ctl --log "$folder/log" --wait --silent start || { cat "$folder/log"; exit 1; }
 export POSTGRES="postgres://mecha@127.0.0.1:$port"
-status=0
-"$@" || status=$?
-exit $status
+"$@"

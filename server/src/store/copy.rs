@@ -125,10 +125,10 @@ impl Sum {
         let mut hash = Sha256::new();
         for value in row {
             let (kind, bytes) = match value {
-                Value::Number(None) | Value::Text(None) | Value::Bytes(None) => (0, Vec::new()),
-                Value::Number(Some(number)) => (1, number.to_be_bytes().to_vec()),
-                Value::Text(Some(text)) => (2, text.clone().into_bytes()),
-                Value::Bytes(Some(bytes)) => (3, bytes.clone()),
+                Value::Number(None) | Value::Text(None) | Value::Bytes(None) => (0, &[][..]),
+                Value::Number(Some(number)) => (1, &number.to_be_bytes()[..]),
+                Value::Text(Some(text)) => (2, text.as_bytes()),
+                Value::Bytes(Some(bytes)) => (3, &bytes[..]),
             };
             hash.update([kind]);
             hash.update(bytes.len().to_be_bytes());
@@ -154,6 +154,10 @@ impl Table {
 
     fn names(&self) -> String {
         self.columns().collect::<Vec<_>>().join(", ")
+    }
+
+    fn select(&self) -> AssertSqlSafe<String> {
+        AssertSqlSafe(format!("SELECT {} FROM {}", self.names(), self.name))
     }
 
     fn values(&self, row: &AnyRow) -> Result<Vec<Value>, StoreError> {
@@ -185,8 +189,7 @@ impl Table {
         database: &mut AnyConnection,
         mut progress: impl FnMut(u64) + Send,
     ) -> Result<Sum, StoreError> {
-        let select = AssertSqlSafe(format!("SELECT {} FROM {}", self.names(), self.name));
-        let mut rows = sqlx::query(select).fetch(database);
+        let mut rows = sqlx::query(self.select()).fetch(database);
         let mut sum = Sum::default();
         while let Some(row) = rows.try_next().await? {
             sum.add(&self.values(&row)?);
@@ -205,8 +208,7 @@ impl Table {
         to: &mut AnyConnection,
         mut progress: impl FnMut(u64) + Send,
     ) -> Result<Sum, StoreError> {
-        let select = AssertSqlSafe(format!("SELECT {} FROM {}", self.names(), self.name));
-        let mut rows = sqlx::query(select).fetch(from);
+        let mut rows = sqlx::query(self.select()).fetch(from);
         let (mut sum, mut waiting) = (Sum::default(), Vec::with_capacity(ROWS));
         loop {
             let row = rows.try_next().await?;

@@ -178,6 +178,20 @@ where
     tokio::spawn(work).await.map_err(StoreError::from)?
 }
 
+/// Does something that the database is to answer within some time. No transaction: it would be left open.
+///
+/// # Errors
+/// Those of `work`, or that it took too long.
+pub(crate) async fn within<T, E>(
+    time: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, StoreError>
+where
+    StoreError: From<E>,
+{
+    Ok(tokio::time::timeout(time, work).await.map_err(|_| sqlx::Error::PoolTimedOut)??)
+}
+
 /// Whether a connection has no transaction open. One that the database rolled back by itself, as SQLite does when the
 /// disk is full, goes on in the eyes of sqlx, which would begin no other on this connection: another takes its place.
 fn is_idle(connection: &mut AnyConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {

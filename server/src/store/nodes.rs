@@ -4,12 +4,11 @@
 //! makes no node lose its lease.
 
 use super::secrets::{Secret, in_postgres, unpack};
-use super::{Store, StoreError, Tx, postgres};
+use super::{Store, StoreError, Tx, postgres, within};
 use app::domain::account::AccountId;
 use sqlx::postgres::{PgConnection, PgListener, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, FromRow};
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// Where it is told that keys were changed.
 pub(crate) const CHANGED: &str = "mecha_changed";
@@ -110,6 +109,12 @@ impl Store {
     }
 }
 
+/// Makes sure that a connection on which nothing was told for a while is still there.
+pub(crate) async fn check(listener: &mut PgListener) -> Result<(), StoreError> {
+    within(PATIENCE, sqlx::query("SELECT 1").execute(listener)).await?;
+    Ok(())
+}
+
 /// A connection that is opened when it is needed, and thrown away when it fails: the next use opens another.
 #[derive(Debug)]
 pub(crate) struct Line {
@@ -140,12 +145,11 @@ impl Line {
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         // Taken out, so that whatever ends this early also ends the connection.
-        let late = |_| StoreError::from(sqlx::Error::PoolTimedOut);
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => timeout(CONNECT_PATIENCE, self.connect()).await.map_err(late)??,
+            None => within(CONNECT_PATIENCE, self.connect()).await?,
         };
-        let done = timeout(PATIENCE, work(&mut connection)).await.map_err(late)??;
+        let done = within(PATIENCE, work(&mut connection)).await?;
         self.connection = Some(connection);
         Ok(done)
     }

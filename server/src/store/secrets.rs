@@ -1,6 +1,6 @@
 //! The digests of secrets, as they are held in memory.
 
-use super::{Store, StoreError, Tx, is_postgres, postgres, sqlite};
+use super::{Store, StoreError, Tx, is_postgres, postgres, sqlite, within};
 use crate::verification::index::{Entry, Index};
 use crate::verification::parse_id;
 use app::domain::account::AccountId;
@@ -10,7 +10,6 @@ use sqlx::AnyConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection};
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// What the index has of a secret, by its digest.
 pub(crate) type Secret = ([u8; 32], Entry);
@@ -135,9 +134,7 @@ async fn copy_all(url: &str, index: &Index) -> Result<(), StoreError> {
     let mut rows = connection
         .copy_out_raw(concat!("COPY (SELECT ", in_postgres!(), " FROM api_keys k) TO STDOUT"))
         .await?;
-    while let Some(row) =
-        timeout(PATIENCE, rows.try_next()).await.map_err(|_| sqlx::Error::PoolTimedOut)??
-    {
+    while let Some(row) = within(PATIENCE, rows.try_next()).await? {
         let line = std::str::from_utf8(&row).map_err(|_| StoreError::Corrupt)?;
         // COPY writes a backslash as two; of what else it writes so, a name has nothing.
         let line = if line.contains('\\') { &line.replace("\\\\", "\\") } else { line };

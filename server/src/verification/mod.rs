@@ -15,7 +15,7 @@ mod wire;
 
 use crate::clock::Clock;
 use crate::secret::{Prefix, SecretDigest};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, within};
 use app::domain::timestamp::Timestamp;
 use app::domain::traffic::Reason;
 use index::{Entry, Id};
@@ -25,7 +25,6 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
 use traffic::Traffic;
 
 /// What a program presents. It does not print the secret.
@@ -131,9 +130,7 @@ impl Question {
     /// It does not answer.
     pub async fn ask(self) -> Result<Verdict, StoreError> {
         let Self { verifier, digest, claimed, address, agent, is_closed } = self;
-        let found = timeout(PATIENCE, verifier.secrets.store.find_secret(digest.as_bytes()))
-            .await
-            .map_err(|_| sqlx::Error::PoolTimedOut)??;
+        let found = within(PATIENCE, verifier.secrets.store.find_secret(digest.as_bytes())).await?;
         Ok(verifier.judge(digest, found, claimed, Caller { address, agent: &agent }, is_closed))
     }
 }

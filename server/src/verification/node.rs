@@ -7,7 +7,7 @@ use super::index::Index;
 use super::lease::{Lease, Moment};
 use super::live::Live;
 use super::wire;
-use crate::store::nodes::{CHANGED, Followed, LIVE, Line, channel_of};
+use crate::store::nodes::{self, CHANGED, Followed, LIVE, Line, channel_of};
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -208,9 +208,7 @@ impl Inner {
                 is_told = false;
                 let Ok(told) = timeout(QUIET_FOR, listener.try_recv()).await else {
                     // It may be that nothing happened, or that nothing comes through any more.
-                    timeout(TRY_AGAIN_AFTER * 5, sqlx::query("SELECT 1").execute(&mut listener))
-                        .await
-                        .map_err(|_| sqlx::Error::PoolTimedOut)??;
+                    nodes::check(&mut listener).await?;
                     continue;
                 };
                 match told? {
