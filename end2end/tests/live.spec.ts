@@ -18,6 +18,23 @@ test("the reveal waits for the first request and then says who it was", async ({
   await expect(row(page, "Awaited")).toContainText("less than a minute ago");
 });
 
+test("the reveal says what came of a request that was quicker than the page", async ({ page }) => {
+  await signUp(page);
+  await live(page);
+  let listen = () => {};
+  const used = new Promise<void>((resolve) => (listen = resolve));
+  await page.route(/\/events\?key=/, async (route) => {
+    await used;
+    await route.continue();
+  });
+  const { secret } = await generate(page, "Quick");
+  const said = dialog(page).getByRole("status").filter({ hasText: /request/ });
+  await expect(said).toHaveText("Waiting for the first request with this key …");
+  expect(await statusWith(secret)).toBe(200);
+  listen();
+  await expect(said).toContainText("First request received: 127.0.0.1");
+});
+
 test("in the list, last used moves by itself", async ({ page }) => {
   await signUp(page);
   await live(page);
@@ -44,7 +61,10 @@ test("what is being chosen from a menu stays while the list moves", async ({ pag
   await live(page);
   await page.getByRole("button", { name: "Actions for Chosen" }).click();
   const told = page.evaluate(
-    () => new Promise<void>((resolve) => (new EventSource("/settings/api-keys/events").onmessage = () => resolve())),
+    () =>
+      new Promise<void>((resolve) => {
+        new EventSource("/settings/api-keys/events").onmessage = ({ data }) => JSON.parse(data).key_id && resolve();
+      }),
   );
   await page.waitForResponse((response) => response.url().endsWith("/events"));
   expect(await statusWith(secret)).toBe(200);

@@ -190,7 +190,10 @@ async fn text_of(path: &str) -> Result<String, JsValue> {
 /// Makes ready to hear server-sent events, and answers with what connects, again each time it is called. It hears
 /// while the page can be seen: browsers allow few connections to one server. A stream that ends is taken up
 /// again when the page is looked at again, so that a page that nobody looks at does not keep a session in use.
-pub fn listen(path: &'static str, hear: impl Fn(&str) + 'static) -> impl Fn() + Clone + 'static {
+pub fn listen(
+    address: impl Fn() -> String + Clone + 'static,
+    hear: impl Fn(&str) + 'static,
+) -> impl Fn() + Clone + 'static {
     let hear = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
         hear(&event.data().as_string().unwrap_or_default());
     });
@@ -203,7 +206,7 @@ pub fn listen(path: &'static str, hear: impl Fn(&str) + 'static) -> impl Fn() + 
         if document().visibility_state() != VisibilityState::Visible {
             return;
         }
-        if let Ok(new) = EventSource::new(path) {
+        if let Ok(new) = EventSource::new(&address()) {
             new.set_onmessage(Some(&hear));
             let ended = new.clone();
             new.set_onerror(Some(Closure::once_into_js(move || ended.close()).unchecked_ref()));

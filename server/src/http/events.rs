@@ -3,23 +3,24 @@
 
 use crate::console::Console;
 use crate::sessions;
-use crate::verification::live::{Event as KeyEvent, Watch};
+use crate::verification::live::{Event as KeyEvent, Happening, Watch};
 use crate::verification::{hex, parse_id};
 use app::backend::SignedIn;
 use app::components::api_keys::shown;
 use app::domain::account::AccountId;
-use app::domain::api_key::KeyList;
+use app::domain::api_key::{ApiKey, KeyId, KeyList};
+use app::domain::timestamp::Timestamp;
 use app::navigation::EVENTS;
 use app::text;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{Extensions, HeaderName, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::Stream;
 use futures::stream::unfold;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +39,20 @@ pub(super) fn router(console: Arc<Console>) -> Router {
     Router::new().route(EVENTS, get(events)).with_state(console)
 }
 
-async fn events(State(console): State<Arc<Console>>, session: Session, extensions: Extensions) -> Response {
+/// The key whose new secret a page shows, and since when that is known. A program may use it before the page listens.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OnShow {
+    key: String,
+    since: i64,
+}
+
+async fn events(
+    State(console): State<Arc<Console>>,
+    session: Session,
+    Query(on_show): Query<OnShow>,
+    extensions: Extensions,
+) -> Response {
     let who = match sessions::signed_in(&extensions).await {
         Ok(Some(who)) => who,
         // To a browser, 204 means not to ask again.
@@ -53,7 +67,15 @@ async fn events(State(console): State<Arc<Console>>, session: Session, extension
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     let now = Instant::now();
-    let stream = Streaming { watch, console, session, ends: now + LASTS, announce: now + LOOK_EVERY };
+    let stream = Streaming {
+        watch,
+        console,
+        session,
+        on_show: KeyId::parse(&on_show.key).map(|key| (key, Timestamp(on_show.since))),
+        is_new: true,
+        ends: now + LASTS,
+        announce: now + LOOK_EVERY,
+    };
     // A proxy that gathered the answer before passing it on would tell nothing in time (nginx).
     let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
     (unbuffered, Sse::new(stream.events(who)).keep_alive(KeepAlive::new().interval(LOOK_EVERY)))
@@ -64,6 +86,9 @@ struct Streaming {
     watch: Watch,
     console: Arc<Console>,
     session: Session,
+    on_show: Option<(KeyId, Timestamp)>,
+    /// Whether the page is still to be told how things are: what happened while nobody listened, it did not hear.
+    is_new: bool,
     ends: Instant,
     announce: Instant,
 }
@@ -82,11 +107,29 @@ struct Told {
 /// A use on another node is written down within a minute; whoever watches sees it now.
 fn used_now(list: &mut KeyList, event: &KeyEvent) {
     let id = hex(&event.key);
-    let used = list.keys.iter_mut().find(|key| event.refused.is_none() && key.id.as_str() == id);
+    let used = list
+        .keys
+        .iter_mut()
+        .find(|key| !matches!(event.what, Happening::Refused(_)) && key.id.as_str() == id);
     if let Some(key) = used.filter(|key| key.last_used_at.is_none_or(|at| at < event.at)) {
         key.last_used_at = Some(event.at);
         key.last_used_from = Some(event.program.to_string());
     }
+}
+
+/// What the dialog says of it that shows the new secret: to that, a use of the old one is nothing.
+fn said(what: Happening, program: &str) -> String {
+    match what {
+        Happening::Used => text::traffic::first_request(None, program),
+        Happening::OldUsed => String::new(),
+        Happening::Refused(reason) => text::traffic::first_request(Some(reason), program),
+    }
+}
+
+/// Whether the secret that a key has since then was used: a use was of that one, if the old one had ended.
+fn is_first_used(key: &ApiKey, since: Timestamp) -> bool {
+    let since = key.old.as_ref().map_or(since, |old| old.until.max(since));
+    key.last_used_at.is_some_and(|at| at >= since)
 }
 
 impl Streaming {
@@ -97,19 +140,36 @@ impl Streaming {
             if let Some(event) = &event {
                 used_now(&mut list, event);
             }
-            let list = shown(list);
-            let (key_id, first_request) = event.map_or_else(Default::default, |event| {
-                let program = event.program.to_string();
-                (hex(&event.key), text::traffic::first_request(event.refused, &program))
-            });
-            let event = Event::default().json_data(Told { key_id, first_request, list }).ok()?;
+            let (key_id, first_request) = match event {
+                Some(event) => (hex(&event.key), said(event.what, &event.program.to_string())),
+                None => stream.missed(&who.account, &list).await.unwrap_or_default(),
+            };
+            let told = Told { key_id, first_request, list: shown(list) };
+            let event = Event::default().json_data(told).ok()?;
             Some((Ok(event), (stream, who)))
         })
+    }
+
+    /// The key on show, and what came of requests with its new secret that nobody was told of.
+    async fn missed(&self, account: &AccountId, list: &KeyList) -> Option<(String, String)> {
+        let (id, since) = self.on_show.as_ref()?;
+        let key = list.find(id)?;
+        let said = if is_first_used(key, *since) {
+            text::traffic::first_request(None, key.last_used_from.as_deref().unwrap_or_default())
+        } else {
+            let traffic = self.console.keys.traffic(account, id).await.ok()?;
+            let last = traffic.refused.first().filter(|refused| refused.last_at >= *since)?;
+            text::traffic::first_request(Some(last.reason), &last.program.to_string())
+        };
+        Some((id.as_str().to_owned(), said))
     }
 
     /// The next event, or nothing but the time for another look at the list. `None` once the stream has lasted
     /// long enough, or its session has ended.
     async fn next(&mut self, account: &AccountId) -> Option<Option<KeyEvent>> {
+        if std::mem::take(&mut self.is_new) {
+            return Some(None);
+        }
         let show = (Instant::now() + SHOW_EVERY).min(self.ends);
         loop {
             let look = (Instant::now() + LOOK_EVERY).min(show);

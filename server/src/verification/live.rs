@@ -34,8 +34,19 @@ pub struct Event {
     pub at: Timestamp,
     /// Who did it.
     pub program: Program,
-    /// Why it was refused; `None` if it was let in.
-    pub refused: Option<Reason>,
+    /// What.
+    pub what: Happening,
+}
+
+/// What may happen to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// It was let in with its secret.
+    Used,
+    /// It was let in with the secret whose place that has taken.
+    OldUsed,
+    /// It was refused.
+    Refused(Reason),
 }
 
 /// What nodes tell each other of keys that are watched.
@@ -81,18 +92,26 @@ struct Elsewhere {
     told: Told,
 }
 
-/// When a watcher was last told of either kind of event.
+/// When a watcher was last told of each kind of event.
 struct Told {
     used: Timestamp,
+    old_used: Timestamp,
     refused: Timestamp,
 }
 
 impl Told {
-    const NEVER: Self = Self { used: Timestamp(i64::MIN), refused: Timestamp(i64::MIN) };
+    const NEVER: Self = {
+        let never = Timestamp(i64::MIN);
+        Self { used: never, old_used: never, refused: never }
+    };
 
     /// Whether it is time to tell again.
-    fn is_due(&mut self, at: Timestamp, is_refused: bool) -> bool {
-        let told = if is_refused { &mut self.refused } else { &mut self.used };
+    fn is_due(&mut self, at: Timestamp, what: Happening) -> bool {
+        let told = match what {
+            Happening::Used => &mut self.used,
+            Happening::OldUsed => &mut self.old_used,
+            Happening::Refused(_) => &mut self.refused,
+        };
         let is_due = at.0.saturating_sub(told.0) >= TELL_EVERY;
         if is_due {
             *told = at;
@@ -133,31 +152,25 @@ impl Live {
     }
 
     /// Tells those who watch the key; nobody waits for them.
-    pub(super) fn tell(
-        &self,
-        key: Id,
-        at: Timestamp,
-        refused: Option<Reason>,
-        program: impl Fn() -> Program,
-    ) {
+    pub(super) fn tell(&self, key: Id, at: Timestamp, what: Happening, program: impl Fn() -> Program) {
         if self.watching() > 0 {
-            self.tell_here(key, at, refused, &program);
+            self.tell_here(key, at, what, &program);
         }
         if self.watching_elsewhere.load(Ordering::Relaxed) > 0
             && let Some(others) = self.others.get()
             && let Some(watched) = self.elsewhere.lock().get_mut(&key)
             && watched.until > Instant::now()
-            && watched.told.is_due(at, refused.is_some())
+            && watched.told.is_due(at, what)
         {
-            let _ = others.try_send(Said::Happened(Event { key, at, program: program(), refused }));
+            let _ = others.try_send(Said::Happened(Event { key, at, program: program(), what }));
         }
     }
 
-    fn tell_here(&self, key: Id, at: Timestamp, refused: Option<Reason>, program: &impl Fn() -> Program) {
+    fn tell_here(&self, key: Id, at: Timestamp, what: Happening, program: &impl Fn() -> Program) {
         let mut by_key = self.by_key.lock();
         for watcher in by_key.get_mut(&key).into_iter().flatten() {
-            if watcher.told.is_due(at, refused.is_some()) {
-                let _ = watcher.to.try_send(Event { key, at, program: program(), refused });
+            if watcher.told.is_due(at, what) {
+                let _ = watcher.to.try_send(Event { key, at, program: program(), what });
             }
         }
     }
@@ -179,8 +192,8 @@ impl Live {
     /// Hears what another node says.
     pub(super) fn hear(&self, said: Said) {
         match said {
-            Said::Happened(Event { key, at, program, refused }) => {
-                self.tell_here(key, at, refused, &|| program.clone());
+            Said::Happened(Event { key, at, program, what }) => {
+                self.tell_here(key, at, what, &|| program.clone());
             }
             Said::Watched(keys) => {
                 let (now, mut elsewhere) = (Instant::now(), self.elsewhere.lock());

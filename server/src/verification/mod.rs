@@ -207,7 +207,7 @@ impl Verifier {
             self.refuse(entry.key, reason, caller);
             return Err(Denial::Refused(reason));
         }
-        self.traffic.used(entry.key, caller, now);
+        self.traffic.used(entry.key, entry.is_old, caller, now);
         let Entry { key, account, name, until, ends_old, .. } = entry;
         let admitted = Admitted { key, account, name, until };
         Ok(if ends_old {

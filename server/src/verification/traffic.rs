@@ -4,7 +4,7 @@
 use super::Caller;
 use super::hex;
 use super::index::Id;
-use super::live::Live;
+use super::live::{Happening, Live};
 use crate::store::{Store, StoreError, detached, traffic as rows};
 use app::domain::timestamp::Timestamp;
 use app::domain::traffic::{Program, Reason, Refused, Traffic as Known, Use};
@@ -66,25 +66,26 @@ impl std::fmt::Debug for Traffic {
 }
 
 impl Traffic {
-    /// Counts a use.
-    pub(super) fn used(&self, key: Id, caller: Caller<'_>, now: Timestamp) {
+    /// Counts a use, with the key's secret or the old one.
+    pub(super) fn used(&self, key: Id, is_old: bool, caller: Caller<'_>, now: Timestamp) {
         if let Some(shard) = self.shard(&key) {
             count(&mut shard.lock(), KEYS_A_SHARD, key, caller, None, now);
         }
-        self.live.tell(key, now, None, || program(caller));
+        let what = if is_old { Happening::OldUsed } else { Happening::Used };
+        self.live.tell(key, now, what, || program(caller));
     }
 
     /// Counts a refusal of a request whose secret is this key's. Answers whether it is the first of its kind since
     /// the last were written down.
     pub(super) fn refused(&self, key: Id, reason: Reason, caller: Caller<'_>, now: Timestamp) -> bool {
-        self.live.tell(key, now, Some(reason), || program(caller));
+        self.live.tell(key, now, Happening::Refused(reason), || program(caller));
         count(&mut self.refused.lock(), REFUSED_KEYS, key, caller, Some(reason), now)
     }
 
     /// Counts a refusal of a request that named this Key ID, of which there may be no key, with another secret.
     pub(super) fn claimed(&self, key: Id, caller: Caller<'_>, now: Timestamp) {
         let reason = Reason::WrongSecret;
-        self.live.tell(key, now, Some(reason), || program(caller));
+        self.live.tell(key, now, Happening::Refused(reason), || program(caller));
         count(&mut self.claimed.lock(), REFUSED_KEYS, key, caller, Some(reason), now);
     }
 
@@ -257,7 +258,7 @@ mod tests {
         let traffic = Traffic::default();
         for round in 0..2 {
             for n in 0..200 {
-                traffic.used([1; 16], caller(n, "curl"), Timestamp(round));
+                traffic.used([1; 16], false, caller(n, "curl"), Timestamp(round));
             }
         }
         let mut known = Known::default();

@@ -1,13 +1,16 @@
 //! What nodes tell each other of keys that are watched, as the text of a notification.
 
 use super::index::Id;
-use super::live::{Event, Said};
+use super::live::{Event, Happening, Said};
 use super::{hex, parse_id};
 use app::domain::timestamp::Timestamp;
 use app::domain::traffic::{Program, Reason};
 
 /// Keys in one notification, which has room for 8,000 bytes.
 const KEYS: usize = 200;
+
+const USED: &str = "admitted";
+const OLD_USED: &str = "admitted-old";
 
 /// The texts that say so. Each begins with who says it.
 pub(super) fn written(node: &str, said: &Said) -> Vec<String> {
@@ -16,9 +19,13 @@ pub(super) fn written(node: &str, said: &Said) -> Vec<String> {
             let text = |keys: &[Id]| format!("{node} watched {}", keys.iter().map(hex).collect::<String>());
             keys.chunks(KEYS).map(text).collect()
         }
-        Said::Happened(Event { key, at, program: Program { address, agent }, refused }) => {
-            let refused = refused.map_or("admitted", Reason::name);
-            vec![format!("{node} happened {} {} {refused} {address} {agent}", hex(key), at.0)]
+        Said::Happened(Event { key, at, program: Program { address, agent }, what }) => {
+            let what = match what {
+                Happening::Used => USED,
+                Happening::OldUsed => OLD_USED,
+                Happening::Refused(reason) => reason.name(),
+            };
+            vec![format!("{node} happened {} {} {what} {address} {agent}", hex(key), at.0)]
         }
     }
 }
@@ -37,11 +44,15 @@ pub(super) fn read(node: &str, text: &str) -> Option<Said> {
         }
         "happened" => {
             let mut parts = rest.splitn(5, ' ');
-            let (key, at, refused) = (parts.next()?, parts.next()?, parts.next()?);
+            let (key, at, what) = (parts.next()?, parts.next()?, parts.next()?);
             let (address, agent) = (parts.next()?.to_owned(), parts.next()?.to_owned());
-            let refused = if refused == "admitted" { None } else { Some(Reason::parse(refused)?) };
+            let what = match what {
+                USED => Happening::Used,
+                OLD_USED => Happening::OldUsed,
+                reason => Happening::Refused(Reason::parse(reason)?),
+            };
             let (key, at) = (parse_id(key)?, Timestamp(at.parse().ok()?));
-            Some(Said::Happened(Event { key, at, program: Program { address, agent }, refused }))
+            Some(Said::Happened(Event { key, at, program: Program { address, agent }, what }))
         }
         _ => None,
     }
@@ -54,9 +65,11 @@ mod tests {
     #[test]
     fn what_is_said_is_heard_by_others_and_not_by_oneself() {
         let program = Program { address: "::1".to_owned(), agent: "curl 8.5 (x y)".to_owned() };
-        let used = Event { key: [7; 16], at: Timestamp(5), program, refused: None };
-        let refused = Event { refused: Some(Reason::WrongId), ..used.clone() };
-        for said in [Said::Happened(used), Said::Happened(refused), Said::Watched(vec![[1; 16], [2; 16]])] {
+        let used = Event { key: [7; 16], at: Timestamp(5), program, what: Happening::Used };
+        let old_used = Event { what: Happening::OldUsed, ..used.clone() };
+        let refused = Event { what: Happening::Refused(Reason::WrongId), ..used.clone() };
+        let happened = [used, old_used, refused].map(Said::Happened);
+        for said in happened.into_iter().chain([Said::Watched(vec![[1; 16], [2; 16]])]) {
             let texts = written("one", &said);
             assert_eq!(texts.len(), 1);
             assert_eq!(read("other", &texts[0]), Some(said));

@@ -1,6 +1,8 @@
 //! `/settings/api-keys/events`.
 
+use crate::rotation::rotate;
 use crate::test_app::{Browser, TestApp, program};
+use app::domain::timestamp::SECOND;
 use axum::body::{Body, BodyDataStream};
 use axum::http::header::{COOKIE, HOST};
 use axum::http::{Request, StatusCode};
@@ -8,8 +10,15 @@ use futures::StreamExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
+/// A stream that has told how things are.
 pub(crate) async fn listen(owner: &Browser) -> BodyDataStream {
-    let request = Request::get("/settings/api-keys/events")
+    let mut stream = listen_to(owner, "").await;
+    assert_eq!(event(&mut stream).await["first_request"], "");
+    stream
+}
+
+async fn listen_to(owner: &Browser, on_show: &str) -> BodyDataStream {
+    let request = Request::get(format!("/settings/api-keys/events{on_show}"))
         .header(HOST, "127.0.0.1:3000")
         .header("accept-encoding", "gzip, br")
         .header(COOKIE, owner.cookie.as_ref().unwrap())
@@ -49,6 +58,57 @@ async fn the_owner_sees_the_first_request_and_what_was_wrong_with_one() {
     let used = event(&mut stream).await;
     assert_eq!(used["first_request"], "First request received: 0.0.0.0, curl/8.5");
     assert!(used["list"]["keys"][0]["html"].as_str().unwrap().contains("less than a minute ago"));
+}
+
+#[tokio::test]
+async fn what_came_before_anybody_listened_is_told_to_whom_the_new_secret_is_shown() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (id, secret) = ada.create("Deploy").await;
+    let on_show = format!("?key={id}&since={}", app.console.accounts.clock.now().0);
+    let told = async || event(&mut listen_to(&ada, &on_show).await).await;
+    assert_eq!(told().await["first_request"], "");
+    app.advance(SECOND);
+    let headers = [("x-api-key-id", &*id), ("x-api-key-secret", "wrong"), ("user-agent", "curl/8.5")];
+    program(&app.router, "/verify", &headers).await;
+    let refused = told().await;
+    assert_eq!(refused["key_id"], id.as_str());
+    assert_eq!(
+        refused["first_request"],
+        "A request was refused: the secret does not match the Key ID (0.0.0.0, curl/8.5)"
+    );
+    program(&app.router, "/verify", &[("x-api-key", &secret), ("user-agent", "curl/8.5")]).await;
+    for written_down in [false, true] {
+        if written_down {
+            app.console.keys.write_down_traffic().await.unwrap();
+        }
+        let used = told().await;
+        assert_eq!(used["first_request"], "First request received: 0.0.0.0, curl/8.5");
+        assert!(used["list"]["keys"][0]["html"].as_str().unwrap().contains("less than a minute ago"));
+    }
+    for on_show in ["?key=", "?key=zz&since=1", &format!("?key={}&since=0", "0".repeat(32))] {
+        assert_eq!(event(&mut listen_to(&ada, on_show).await).await["first_request"], "", "{on_show}");
+    }
+    let odd = ada.get("/settings/api-keys/events?since=now").await;
+    assert_eq!(odd.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_use_of_the_old_secret_is_no_first_request_with_the_new_one() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (id, old) = ada.create("Deploy").await;
+    app.advance(SECOND);
+    let new = rotate(&mut ada, &id, "first-use").await;
+    let on_show = format!("?key={id}&since={}", app.console.accounts.clock.now().0);
+    let mut stream = listen(&ada).await;
+    for (secret, said) in [(&old, ""), (&new, "First request received: 0.0.0.0")] {
+        program(&app.router, "/verify", &[("x-api-key", secret)]).await;
+        let told = event(&mut stream).await;
+        assert_eq!(told["first_request"], said);
+        assert!(told["list"]["keys"][0]["html"].as_str().unwrap().contains("less than a minute ago"));
+        assert_eq!(event(&mut listen_to(&ada, &on_show).await).await["first_request"], said);
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use app::domain::timestamp::{DAY, HOUR};
 use axum::http::StatusCode;
 use futures::future::join_all;
 
-async fn rotate(owner: &mut Browser, key: &str, grace: &str) -> String {
+pub(crate) async fn rotate(owner: &mut Browser, key: &str, grace: &str) -> String {
     let list = owner.post("/rpc/keys/rotate", &[("key_id", key), ("grace", grace)]).await.list();
     list.new.unwrap().secret
 }

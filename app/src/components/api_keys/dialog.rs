@@ -71,7 +71,7 @@ pub(super) fn Dialog(state: State, open: Open) -> impl IntoView {
                     .entry
                     .with(|entry| match &open {
                         Open::Form(form) => Either::Left(form_view(state, form, entry)),
-                        Open::Reveal { key, secret } => Either::Right(reveal(state, key, secret, entry)),
+                        Open::Reveal { key, secret, .. } => Either::Right(reveal(state, key, secret, entry)),
                     })
             }}
             <form id=WAY_OUT action=HOME></form>

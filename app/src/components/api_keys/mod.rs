@@ -19,7 +19,7 @@ mod wire;
 
 use super::browser;
 use super::toast::Toasts;
-use crate::navigation::{EVENTS, HOME};
+use crate::navigation::HOME;
 use crate::submission::{PAGE_STATE, Page};
 #[cfg(feature = "ssr")]
 pub use key_row::shown;
@@ -61,7 +61,7 @@ fn page_state() -> Page {
 fn come_alive(state: State) {
     browser::serve_copy_buttons();
     browser::localise_moments();
-    let connect = browser::listen(EVENTS, move |event| state.hear(event));
+    let connect = browser::listen(move || state.events(), move |event| state.hear(event));
     // A new key is watched from the next connection on.
     Effect::new(move |connected: Option<()>| {
         if state.open.with(|open| matches!(open, Some(Open::Reveal { .. }))) || connected.is_none() {

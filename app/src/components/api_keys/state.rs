@@ -6,8 +6,9 @@ use super::wire;
 use crate::components::browser;
 use crate::components::toast::Toaster;
 use crate::domain::api_key::{ApiKey, KeyId, KeyList};
+use crate::domain::timestamp::Timestamp;
 use crate::error::{Field, Refusal};
-use crate::navigation::{Dialog, Done};
+use crate::navigation::{Dialog, Done, EVENTS};
 use crate::submission::{Page, Typed};
 use crate::text;
 use leptos::ev::{MouseEvent, SubmitEvent};
@@ -47,6 +48,8 @@ pub(super) enum Open {
         key: ApiKey,
         /// The credential.
         secret: String,
+        /// Since when there is that.
+        since: Timestamp,
     },
 }
 
@@ -122,13 +125,23 @@ impl State {
         self.open.set(form.map(Open::Form));
     }
 
+    /// Where to hear what happens to the keys, and what has come of the secret on show before.
+    pub(super) fn events(self) -> String {
+        self.open.with_untracked(|open| match open {
+            Some(Open::Reveal { key, since, .. }) => {
+                format!("{EVENTS}?key={}&since={}", key.id.as_str(), since.0)
+            }
+            _ => EVENTS.to_owned(),
+        })
+    }
+
     /// Takes what has just happened to a key.
     pub(super) fn hear(self, event: &str) {
         let Some(event) = wire::event(event) else { return };
         let is_on_show = self.open.with_untracked(
             |open| matches!(open, Some(Open::Reveal { key, .. }) if key.id.as_str() == event.key_id),
         );
-        if is_on_show {
+        if is_on_show && !event.first_request.is_empty() {
             self.entry.update(|entry| entry.first_request = event.first_request);
         }
         // What somebody is about to choose from stays where it is; and an answer may have come by a shorter way.
@@ -244,5 +257,5 @@ impl State {
 fn reveal(list: &mut KeyList) -> Option<Open> {
     let new = list.new.take()?;
     let key = list.find(&new.id)?.clone();
-    Some(Open::Reveal { key, secret: new.secret })
+    Some(Open::Reveal { key, secret: new.secret, since: list.now })
 }
