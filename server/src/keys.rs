@@ -159,7 +159,7 @@ impl Keys {
             if let Err(refused) = edit.apply(&mut change.tx, account, now).await {
                 if refused == ConsoleError::NotFound {
                     drop(change);
-                    keys.verifier.secrets.settle_all().await?;
+                    keys.verifier.secrets.settle().await;
                 }
                 return Err(refused);
             }

@@ -140,8 +140,8 @@ FOR EACH ROW EXECUTE FUNCTION activity_is_kept_for_a_year();
 
 -- What nodes need to verify from memory: server/LEASES.md.
 
--- How often keys were changed. Its one row is what changes of keys wait for last, so that they are committed in the
--- order of their numbers, without gaps.
+-- How often keys were changed. Its one row is what changes of keys wait for last, while they are committed: so they
+-- are in the order of their numbers, without gaps.
 CREATE TABLE revision (
     number BIGINT NOT NULL
 );
@@ -149,7 +149,9 @@ INSERT INTO revision (number) VALUES (0);
 
 -- The latest changes of keys, for nodes to follow.
 CREATE TABLE key_changes (
-    number     BIGINT NOT NULL PRIMARY KEY,
+    id         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- Given while it is committed.
+    number     BIGINT UNIQUE,
     -- The node that made it.
     node       TEXT   COLLATE "C" NOT NULL,
     -- Whose keys were changed. Not a reference: the change may be that it is deleted.
@@ -160,6 +162,18 @@ CREATE TABLE key_changes (
 );
 
 CREATE INDEX key_changes_by_time ON key_changes (at);
+
+-- Deferred to the commit, so that nobody waits for the way between a node and the database.
+CREATE FUNCTION number_key_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    WITH next AS (UPDATE revision SET number = number + 1 RETURNING number)
+    UPDATE key_changes SET number = next.number FROM next WHERE key_changes.id = NEW.id;
+    RETURN NULL;
+END
+$$;
+
+CREATE CONSTRAINT TRIGGER number_key_change AFTER INSERT ON key_changes DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION number_key_change();
 
 -- Processes that verify from memory, each until its lease runs out.
 CREATE TABLE nodes (

@@ -50,26 +50,24 @@ struct ChangeRow {
     lines: Option<String>,
 }
 
-/// Writes down a change of keys in its own transaction, as the last thing in it: from here to its end, all others wait.
-/// Answers its number.
+/// Writes down a change of keys in its own transaction, which gives it a number while it is committed.
 pub(crate) async fn write_down(
     tx: &mut Tx,
     node: &str,
     account: &AccountId,
     gone: &[[u8; 32]],
-) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar(
-        "WITH next AS (UPDATE revision SET number = number + 1 RETURNING number),
-              told AS (SELECT pg_notify($4, ''))
-         INSERT INTO key_changes (number, node, account_id, gone) SELECT number, $1, $2, $3 FROM next, told
-         RETURNING number",
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "WITH told AS (SELECT pg_notify($4, ''))
+         INSERT INTO key_changes (node, account_id, gone) SELECT $1, $2, $3 FROM told",
     )
     .bind(node)
     .bind(&account.0)
     .bind(gone.concat())
     .bind(CHANGED)
-    .fetch_one(&mut **tx)
-    .await?)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 impl Store {
@@ -86,7 +84,7 @@ impl Store {
         Ok(listener)
     }
 
-    /// How many other nodes may still let in what this change has locked out. The database judges which leases have run
+    /// How many other nodes may still let in what the changes up to this number have locked out. The database judges which leases have run
     /// out.
     pub(crate) async fn nodes_behind(&self, number: i64, node: &str) -> Result<i64, StoreError> {
         Ok(sqlx::query_scalar(
@@ -206,6 +204,14 @@ impl Line {
                 .execute(connection)
                 .await?;
             Ok(())
+        })
+        .await
+    }
+
+    /// How many changes were committed.
+    pub(crate) async fn revision(&mut self) -> Result<i64, StoreError> {
+        self.with(async |connection| {
+            Ok(sqlx::query_scalar("SELECT number FROM revision").fetch_one(connection).await?)
         })
         .await
     }

@@ -121,25 +121,17 @@ impl Node {
 
     /// Waits until everything that was committed is met by whoever asks any node.
     ///
-    /// # Errors
-    /// The database does not answer.
-    pub(super) async fn settle_all(&self) -> Result<(), StoreError> {
-        let (revision, _) = self.0.follower.lock().await.line.changes_after(i64::MAX).await?;
-        self.settle(revision).await;
-        Ok(())
-    }
-
-    /// Waits until a change of this node, which was just committed, is met by whoever asks any node.
-    ///
     /// It is so once every node has it in memory that may answer from memory; and in any case once every lease has run out
-    /// that was granted before, because none is used afterwards before this change is in memory.
-    pub(super) async fn settle(&self, change: i64) {
+    /// that was granted before, because none is used afterwards before it is in memory.
+    pub(super) async fn settle(&self) {
         let by_then = Moment::now().plus(LEASE + DRIFT);
-        // If it takes too long: by then this node's own lease has run out, too.
-        let _ = timeout(by_then.left(), self.0.follow_or_end(change)).await;
+        // If that takes too long: by then this node's own lease has run out, too.
+        let Ok(Some(applied)) = timeout(by_then.left(), self.0.follow_or_end()).await else {
+            return sleep(by_then.left()).await;
+        };
         while !by_then.left().is_zero() {
             let told = self.0.followed.notified();
-            let behind = self.0.store.nodes_behind(change, &self.0.id);
+            let behind = self.0.store.nodes_behind(applied, &self.0.id);
             match timeout(by_then.left(), behind).await {
                 Ok(Ok(0)) => return,
                 Ok(Ok(_)) => {}
@@ -229,16 +221,16 @@ impl Inner {
         sleep(TRY_AGAIN_AFTER).await;
     }
 
-    /// Takes a committed change into memory, or else verifies from memory no more.
-    async fn follow_or_end(&self, change: i64) {
+    /// Takes what was committed into memory, and answers the number of the last change; or else verifies from memory no
+    /// more.
+    async fn follow_or_end(&self) -> Option<i64> {
         let mut follower = self.follower.lock().await;
-        if follower.applied >= change {
-            return;
-        }
         if let Err(error) = self.follow(&mut follower).await {
             tracing::warn!(%error, "a change is not in memory yet");
             self.lease.end();
+            return None;
         }
+        Some(follower.applied)
     }
 
     /// Takes all committed changes into memory, in their order.
@@ -246,10 +238,7 @@ impl Inner {
         let mut waiting = Vec::new();
         loop {
             let (revision, changes) = follower.line.changes_after(follower.applied).await?;
-            if follower.applied == revision {
-                break;
-            }
-            let mut has_gap = changes.is_empty();
+            let mut has_gap = changes.is_empty() && follower.applied != revision;
             for Followed { number, node, gone, secrets } in changes {
                 has_gap = number != follower.applied + 1;
                 if has_gap {
@@ -265,6 +254,8 @@ impl Inner {
             if has_gap {
                 self.lease.end();
                 self.read_all(follower).await?;
+            } else if follower.applied == revision {
+                break;
             }
         }
         if !waiting.is_empty() {
@@ -278,7 +269,7 @@ impl Inner {
     /// Takes everything into memory anew. The lease must have ended.
     async fn read_all(&self, follower: &mut Follower) -> Result<(), StoreError> {
         // What is committed while it is read has a higher number, and is followed once more.
-        let (revision, _) = follower.line.changes_after(i64::MAX).await?;
+        let revision = follower.line.revision().await?;
         // Until it is done, nothing is known.
         follower.applied = -1;
         self.index.clear();

@@ -90,13 +90,9 @@ impl Secrets {
 
     /// Waits until everything that was committed is met by whoever asks any node: who is told that a key is gone must not
     /// find that another node lets it in.
-    ///
-    /// # Errors
-    /// The database does not answer.
-    pub async fn settle_all(&self) -> Result<(), StoreError> {
-        match &self.node {
-            None => Ok(()),
-            Some(node) => node.settle_all().await,
+    pub async fn settle(&self) {
+        if let Some(node) = &self.node {
+            node.settle().await;
         }
     }
 
@@ -205,9 +201,9 @@ impl Change {
         if let Some(node) = &secrets.node {
             let gone: Vec<_> =
                 before.into_iter().filter(|old| !after.iter().any(|(digest, _)| digest == old)).collect();
-            let change = nodes::write_down(&mut tx, node.id(), &account, &gone).await?;
+            nodes::write_down(&mut tx, node.id(), &account, &gone).await?;
             tx.commit().await?;
-            node.settle(change).await;
+            node.settle().await;
             return Ok(());
         }
         if let Err(error) = tx.commit().await {
