@@ -1,6 +1,7 @@
 // Three nodes on one PostgreSQL: whoever asks any of them after a revocation was answered by any of them is refused,
 // whatever happens to the nodes, to the database and to what lies between. Run it with scripts/postgres.sh.
 import { execFile, execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import net from "node:net";
 import { promisify } from "node:util";
@@ -59,6 +60,7 @@ class Wire {
 
 execFileSync(`${PGBIN}/psql`, ["-XAtq", `${POSTGRES}/postgres`, "-c", "CREATE DATABASE cluster"]);
 const wires = [3440, 3441, 3442].map((own) => new Wire(own));
+await Promise.all(wires.map(({ server }) => once(server, "listening")));
 const nodes = wires.map(
   ({ own }, n) => new Server(3430 + n, `postgres://mecha@127.0.0.1:${own}/cluster`, { flags: ["--sign-ups", "open", "--trusted-proxies", "127.0.0.1/32"] }),
 );
