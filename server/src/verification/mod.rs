@@ -26,6 +26,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use traffic::Traffic;
+use uuid::Uuid;
 
 /// What a program presents. It does not print the secret.
 pub struct Credential<'h> {
@@ -255,23 +256,20 @@ fn refusal(entry: &Entry, claimed: Option<Option<Id>>, now: Timestamp) -> Option
 /// The bits of an id that is written as 32 hex digits.
 #[must_use]
 pub fn parse_id(text: &str) -> Option<Id> {
-    let is_id = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    is_id.then(|| u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes))?
+    // With its hyphens it is another text, and too long.
+    (text.len() == 32).then(|| Uuid::try_parse(text).ok().map(Uuid::into_bytes))?
 }
 
 /// An id as 32 hex digits.
 #[must_use]
 pub fn hex(id: &Id) -> String {
-    hex_digits(id).into_iter().map(char::from).collect()
+    Uuid::from_bytes(*id).simple().to_string()
 }
 
 /// The digits of an id.
 #[must_use]
 pub fn hex_digits(id: &Id) -> [u8; 32] {
-    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
     let mut digits = [0; 32];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(id) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-    }
+    Uuid::from_bytes(*id).simple().encode_lower(&mut digits);
     digits
 }
