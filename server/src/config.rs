@@ -148,6 +148,11 @@ pub struct ServeOptions {
     #[arg(long, env = "MECHA_METRICS", value_name = "ADDRESS:PORT")]
     pub metrics: Option<SocketAddr>,
 
+    /// Seconds to go on as before once told to stop, but for /readyz, which is 503: so that a load balancer sends its
+    /// requests elsewhere before connections close
+    #[arg(long, env = "MECHA_STOP_AFTER", default_value = "0", value_name = "SECONDS", value_parser = clap::value_parser!(u8).range(..=60))]
+    pub stop_after: u8,
+
     /// The folder with the pages' scripts and styles
     #[arg(long, env = "LEPTOS_SITE_ROOT", default_value = "target/site", value_name = "FOLDER")]
     pub site_root: PathBuf,

@@ -45,6 +45,8 @@ pub struct Console {
     pub sessions: DatabaseSessions,
     /// What the operator's monitoring sees.
     pub metrics: Metrics,
+    /// Told to stop: load balancers are to send their requests elsewhere.
+    pub leaving: CancellationToken,
     /// Ends what would go on for long, when the server stops.
     pub stopping: CancellationToken,
     /// The address by which browsers reach the console, if the operator has said it.
@@ -71,6 +73,7 @@ impl Console {
             refusals: Refusals::per_minute(options.refusals_per_minute),
             sessions: DatabaseSessions { store, clock },
             metrics: Metrics::default(),
+            leaving: CancellationToken::new(),
             stopping: CancellationToken::new(),
             public_url: options.public_url.clone(),
         })

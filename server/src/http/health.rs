@@ -1,4 +1,4 @@
-//! `/healthz`: the process is alive. `/readyz`: the database answers.
+//! `/healthz`: the process is alive. `/readyz`: it goes on, and its database answers.
 
 use super::problem::ApiProblem;
 use crate::console::Console;
@@ -12,6 +12,9 @@ pub(super) fn router() -> Router<Arc<Console>> {
 }
 
 async fn ready(State(console): State<Arc<Console>>) -> Result<&'static str, ApiProblem> {
+    if console.leaving.is_cancelled() {
+        return Err(ApiProblem::Unavailable);
+    }
     console.keys.verifier.secrets.store.ping().await.map(|()| "ok").map_err(|error| {
         tracing::error!(%error, "the database does not answer");
         ApiProblem::Unavailable

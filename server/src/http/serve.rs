@@ -46,7 +46,9 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     tracing::info!(secrets, milliseconds = began.elapsed().as_millis(), "secrets are in memory");
     tokio::spawn(sweep(console.clone()));
     tokio::spawn(write_down_traffic(console.keys.clone()));
-    let (keys, stopping) = (console.keys.clone(), console.stopping.clone());
+    let keys = console.keys.clone();
+    let (leaving, stopping) = (console.leaving.clone(), console.stopping.clone());
+    let stop_after = Duration::from_secs(options.stop_after.into());
     let background = console.accounts.background.clone();
     if options.public_url.is_none() && !options.listen.ip().is_loopback() {
         tracing::warn!(
@@ -79,6 +81,9 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     tokio::spawn(async move {
         stop_signal().await;
         tracing::info!("stopping");
+        leaving.cancel();
+        // Told so again, it waits no longer.
+        let _ = tokio::time::timeout(stop_after, stop_signal()).await;
         stopping.cancel();
         handle.graceful_shutdown(Some(DRAIN));
     });

@@ -78,6 +78,18 @@ async fn a_database_that_does_not_answer_is_no_no() {
 }
 
 #[tokio::test]
+async fn a_server_that_was_told_to_stop_says_so_to_load_balancers_and_still_verifies() {
+    let app = TestApp::new().await;
+    let (_, secret) = app.owner("ada@example.com").await.create("Deploy").await;
+    assert_eq!(program(&app.router, "/readyz", &[]).await.status, StatusCode::OK);
+    app.console.leaving.cancel();
+    assert_eq!(program(&app.router, "/readyz", &[]).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(program(&app.router, "/healthz", &[]).await.status, StatusCode::OK);
+    assert_eq!(verify(&app.router, &secret).await, StatusCode::NO_CONTENT);
+    assert_eq!(app.stranger().get("/sign-in").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_network_that_guesses_is_told_to_wait_and_a_good_key_behind_it_is_not() {
     let app = TestApp::with(&["--refusals-per-minute", "3"]).await;
     let (_, secret) = app.owner("ada@example.com").await.create("Deploy").await;
