@@ -3,6 +3,7 @@
 //! [`secrets`] holds what may be presented, [`traffic`] what was, and [`live`] tells it to owners who watch;
 //! [`outcomes`] counts for the operator. Where many processes serve one database, [`node`] keeps each one's memory true.
 
+mod counts;
 pub mod index;
 pub mod lease;
 pub mod live;
