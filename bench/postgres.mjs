@@ -1,8 +1,9 @@
 // What many nodes on one PostgreSQL cost, beside a bare axum server. `make bench` runs it with scripts/postgres.sh.
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import http from "node:http";
+import { Agent } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
+import * as http from "../scripts/http.mjs";
 import { BARE, answers, compare, fill, finish, folder, load, median, memory, report, root, start, stop } from "./lib.mjs";
 
 const { POSTGRES, PGBIN } = process.env;
@@ -11,23 +12,11 @@ const REVOCATIONS = 500;
 const PORTS = [3311, 3312, 3313];
 const server = `${root}target/release/server`;
 const url = `${POSTGRES}/bench`;
-const agent = new http.Agent({ keepAlive: true });
+const agent = new Agent({ keepAlive: true });
 
-function request(port, path, { method = "GET", headers = {}, body } = {}) {
-  return new Promise((resolve, reject) => {
-    const sent = http.request({ host: "127.0.0.1", port, path, method, agent, headers: { Host: `127.0.0.1:${port}`, ...headers } }, (answer) => {
-      const parts = [];
-      answer.on("data", (part) => parts.push(part));
-      answer.on("end", () => resolve({ status: answer.statusCode, headers: answer.headers, body: Buffer.concat(parts).toString() }));
-    });
-    sent.on("error", reject).end(body);
-  });
-}
-
-async function post(port, path, fields, cookie = "") {
-  const headers = { Origin: `http://127.0.0.1:${port}`, Accept: "application/json", "Content-Type": "application/x-www-form-urlencoded", Cookie: cookie };
-  const answer = await request(port, path, { method: "POST", headers, body: new URLSearchParams(fields).toString() });
-  if (answer.status !== 200) throw new Error(`${path}: ${answer.status} ${answer.body}`);
+async function post(port, path, fields, cookie) {
+  const answer = await http.post(port, path, fields, { cookie, agent });
+  if (answer?.status !== 200) throw new Error(`${path}: ${answer?.status} ${answer?.body}`);
   return answer;
 }
 
@@ -69,7 +58,7 @@ for (const [kind, path, file, status] of [["hits", "/hit", secrets, 204], ["miss
 }
 
 const owner = await post(PORTS[0], "/rpc/account/sign-up", { email: "ada@example.com", password: "plum orchard tuesday lantern" });
-const cookie = owner.headers["set-cookie"][0].split(";")[0];
+const cookie = http.cookieOf(owner);
 const ids = [];
 for (const name of ["CI/CD Pipeline", "Mobile app backend", "Nightly report"]) {
   ids.push(JSON.parse((await post(PORTS[0], "/rpc/keys/create", { name, expire_in: "90" }, cookie)).body).new.id);
@@ -77,7 +66,7 @@ for (const name of ["CI/CD Pipeline", "Mobile app backend", "Nightly report"]) {
 {
   const page = "/settings/api-keys";
   const headers = { Cookie: cookie };
-  writeFileSync(`${folder}page.html`, (await request(PORTS[0], page, { headers })).body);
+  writeFileSync(`${folder}page.html`, (await http.request(PORTS[0], page, { headers, agent })).body);
   const { base, target } = compare(
     () => load(BARE, "/page", secrets, [bare.pid], 200, undefined, headers),
     () => load(PORTS[0], page, secrets, [one.child.pid], 200, undefined, headers),
@@ -107,7 +96,7 @@ const others = [await started(PORTS[1]), await started(PORTS[2])];
   const owners = [];
   for (let n = 0; n < 12; n += 1) {
     const signedUp = await post(PORTS[n % 3], "/rpc/account/sign-up", { email: `owner${n}@example.com`, password: "plum orchard tuesday lantern" });
-    const own = signedUp.headers["set-cookie"][0].split(";")[0];
+    const own = http.cookieOf(signedUp);
     const { id } = JSON.parse((await post(PORTS[n % 3], "/rpc/keys/create", { name: "Busy", expire_in: "7" }, own)).body).new;
     owners.push({ port: PORTS[n % 3], cookie: own, id });
   }

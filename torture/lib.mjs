@@ -5,6 +5,7 @@ import http from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { cookieOf, post, request } from "../scripts/http.mjs";
 
 export { sleep };
 export const ROOT = new URL("../", import.meta.url).pathname;
@@ -28,21 +29,6 @@ export function folder() {
   const made = mkdtempSync(join(tmpdir(), "torture-"));
   process.on("exit", () => rmSync(made, { recursive: true, force: true }));
   return made;
-}
-
-/** One request; `null` if there is no answer. */
-export function request(port, path, { method = "GET", headers = {}, body, localAddress, agent } = {}) {
-  return new Promise((resolve) => {
-    const options = { host: "127.0.0.1", port, path, method, headers: { Host: `127.0.0.1:${port}`, ...headers }, localAddress, agent };
-    const sent = http.request(options, (answer) => {
-      const parts = [];
-      answer.on("data", (part) => parts.push(part));
-      answer.on("end", () => resolve({ status: answer.statusCode, headers: answer.headers, body: Buffer.concat(parts).toString() }));
-      answer.on("error", () => resolve(null));
-    });
-    sent.on("error", () => resolve(null));
-    sent.end(body);
-  });
 }
 
 export class Server {
@@ -89,17 +75,15 @@ export class Server {
     return request(this.port, path, { agent: this.agent, ...options });
   }
 
-  async post(path, fields, { cookie = this.cookie, localAddress, headers: more } = {}) {
-    const headers = { ...more, Origin: `http://127.0.0.1:${this.port}`, Accept: "application/json", "Content-Type": "application/x-www-form-urlencoded" };
-    if (cookie) headers.Cookie = cookie;
+  post(path, fields, { cookie = this.cookie, localAddress, headers } = {}) {
     const agent = localAddress ? false : this.agent;
-    return this.request(path, { method: "POST", headers, body: new URLSearchParams(fields).toString(), localAddress, agent });
+    return post(this.port, path, fields, { cookie, headers, localAddress, agent });
   }
 
   async signUp(email = EMAIL, headers = {}) {
     const answer = await this.post("/rpc/account/sign-up", { email, password: PASSWORD }, { cookie: "", headers });
     if (answer?.status !== 200) throw new Error(`sign-up: ${answer?.status} ${answer?.body}`);
-    this.cookie = answer.headers["set-cookie"][0].split(";")[0];
+    this.cookie = cookieOf(answer);
     return this.cookie;
   }
 

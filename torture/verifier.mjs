@@ -1,7 +1,8 @@
 // Verifies one secret again and again, in a process of its own, so that nothing of the attack slows it down here; says
 // on SIGTERM how long each took, in milliseconds.  node verifier.mjs PORT SECRET LOCAL_ADDRESS
 import http from "node:http";
-import { request, sleep } from "./lib.mjs";
+import { request } from "../scripts/http.mjs";
+import { sleep } from "./lib.mjs";
 
 const [port, secret, localAddress] = process.argv.slice(2);
 const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
