@@ -59,7 +59,7 @@ bench-peers: ## The same verification by others, in one run (three minutes)
 	cargo build --locked --release -p server --example bare --example fill
 	scripts/postgres.sh node bench/peers.mjs
 
-torture: ## Races, crashes, full disks, floods, slow clients, strangers' bytes, many nodes (an hour; loopback only)
+torture: ## Races, crashes, full disks, floods, slow clients, strangers' bytes, many nodes (two hours; loopback only)
 	@scripts/setup.sh torture
 	cargo leptos build --release --precompress
 	TORTURE=1 cargo test --locked -p server --features app/ssr --test it --test leases -- races upgrades no_order

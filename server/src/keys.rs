@@ -130,6 +130,8 @@ impl Keys {
         let secret = PlainSecret::generate(&self.verifier.prefix, rng);
         let new = NewSecretRow { digest: secret.digest(), last_four: secret.last_four().to_owned(), grace };
         let mut list = self.change(who, now, Edit::Rotate(key.clone(), new)).await?;
+        // Before now nobody had the new secret: earlier uses were of the old one.
+        list.now = self.now();
         list.new = Some(NewSecret { id: key.clone(), secret: secret.reveal().to_owned() });
         Ok(list)
     }

@@ -126,10 +126,11 @@ fn said(what: Happening, program: &str) -> String {
     }
 }
 
-/// Whether the secret that a key has since then was used: a use was of that one, if the old one had ended.
+/// Whether the secret that a key has since then was used: a use was of that one, if the old one had ended. While both
+/// work, only those who listen are told which it was.
 fn is_first_used(key: &ApiKey, since: Timestamp) -> bool {
-    let since = key.old.as_ref().map_or(since, |old| old.until.max(since));
-    key.last_used_at.is_some_and(|at| at >= since)
+    let has_ended = |at| key.old.as_ref().is_none_or(|old| old.until <= at);
+    key.last_used_at.is_some_and(|at| at > since && has_ended(at))
 }
 
 impl Streaming {
@@ -158,7 +159,9 @@ impl Streaming {
             text::traffic::first_request(None, key.last_used_from.as_deref().unwrap_or_default())
         } else {
             let traffic = self.console.keys.traffic(account, id).await.ok()?;
-            let last = traffic.refused.first().filter(|refused| refused.last_at >= *since)?;
+            // What was told of a use is not taken back for what came before it.
+            let after = key.last_used_at.map_or(*since, |used| used.max(*since));
+            let last = traffic.refused.first().filter(|refused| refused.last_at >= after)?;
             text::traffic::first_request(Some(last.reason), &last.program.to_string())
         };
         Some((id.as_str().to_owned(), said))

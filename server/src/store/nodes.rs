@@ -84,8 +84,8 @@ impl Store {
         Ok(listener)
     }
 
-    /// How many other nodes may still let in what the changes up to this number have locked out. The database judges which leases have run
-    /// out.
+    /// How many other nodes may still let in what the changes up to this number have locked out. The database judges
+    /// which leases have run out.
     pub(crate) async fn nodes_behind(&self, number: i64, node: &str) -> Result<i64, StoreError> {
         Ok(sqlx::query_scalar(
             "SELECT count(*) FROM nodes WHERE id <> $2 AND applied < $1 AND lease_until > clock_timestamp()",

@@ -49,7 +49,7 @@ pub(super) struct Count {
 }
 
 impl Counts {
-    /// Of what comes when there are so many tallies, nothing is counted.
+    /// When there are so many tallies, no more programs are told apart, and other keys are not counted.
     pub(super) fn up_to(most: usize) -> Self {
         Self {
             most,
@@ -79,7 +79,7 @@ impl Counts {
         } else {
             self.programs.number(Some(caller.address), shorten(caller.agent))
         };
-        if self.add(hash, &key, program, refused, now) || is_full {
+        if self.add(hash, &key, program, refused, now) || is_full && of_key == 0 {
             return false;
         }
         self.insert(Tally { key, last_at: now, times: 1, program, refused });

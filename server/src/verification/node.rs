@@ -54,6 +54,8 @@ struct Follower {
     line: Line,
     /// The number of the last change that is in memory.
     applied: i64,
+    /// When it was last read what was committed, if all of that is in memory.
+    read_at: Option<Moment>,
 }
 
 impl Node {
@@ -70,7 +72,11 @@ impl Node {
             index,
             lease,
             live,
-            follower: Mutex::new(Follower { line: Line::of_changes(store.clone()), applied: 0 }),
+            follower: Mutex::new(Follower {
+                line: Line::of_changes(store.clone()),
+                applied: 0,
+                read_at: None,
+            }),
             leases: Mutex::new(Line::of_leases(store.clone())),
             followed: Notify::new(),
             store,
@@ -124,10 +130,15 @@ impl Node {
     /// It is so once every node has it in memory that may answer from memory; and in any case once every lease has run out
     /// that was granted before, because none is used afterwards before it is in memory.
     pub(super) async fn settle(&self) {
-        let by_then = Moment::now().plus(LEASE + DRIFT);
-        // If that takes too long: by then this node's own lease has run out, too.
-        let Ok(Some(applied)) = timeout(by_then.left(), self.0.follow_or_end()).await else {
-            return sleep(by_then.left()).await;
+        let began = Moment::now();
+        let by_then = began.plus(LEASE + DRIFT);
+        let applied = loop {
+            match timeout(by_then.left(), self.0.follow_or_end(began)).await {
+                Ok(Some(applied)) => break applied,
+                Ok(None) if !by_then.left().is_zero() => sleep(LOOK_EVERY.min(by_then.left())).await,
+                // By now this node's own lease has run out, too.
+                Ok(None) | Err(_) => return,
+            }
         };
         while !by_then.left().is_zero() {
             let told = self.0.followed.notified();
@@ -221,10 +232,14 @@ impl Inner {
         sleep(TRY_AGAIN_AFTER).await;
     }
 
-    /// Takes what was committed into memory, and answers the number of the last change; or else verifies from memory no
-    /// more.
-    async fn follow_or_end(&self) -> Option<i64> {
+    /// Takes what was committed by some moment into memory, and answers the number of the last change; or else verifies
+    /// from memory no more.
+    async fn follow_or_end(&self, by: Moment) -> Option<i64> {
         let mut follower = self.follower.lock().await;
+        // Of many that wait, one asks for all.
+        if follower.read_at.is_some_and(|at| at >= by) {
+            return Some(follower.applied);
+        }
         if let Err(error) = self.follow(&mut follower).await {
             tracing::warn!(%error, "a change is not in memory yet");
             self.lease.end();
@@ -236,7 +251,9 @@ impl Inner {
     /// Takes all committed changes into memory, in their order.
     async fn follow(&self, follower: &mut Follower) -> Result<(), StoreError> {
         let mut waiting = Vec::new();
-        loop {
+        follower.read_at = None;
+        let read_at = loop {
+            let asked = Moment::now();
             let (revision, changes) = follower.line.changes_after(follower.applied).await?;
             let mut has_gap = changes.is_empty() && follower.applied != revision;
             for Followed { number, node, gone, secrets } in changes {
@@ -255,14 +272,15 @@ impl Inner {
                 self.lease.end();
                 self.read_all(follower).await?;
             } else if follower.applied == revision {
-                break;
+                break asked;
             }
-        }
+        };
         if !waiting.is_empty() {
             waiting.sort_unstable();
             waiting.dedup();
             follower.line.tell_applied(&self.id, follower.applied, &waiting).await?;
         }
+        follower.read_at = Some(read_at);
         Ok(())
     }
 

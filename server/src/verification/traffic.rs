@@ -14,10 +14,10 @@ use std::sync::Arc;
 /// A power of two.
 const SHARDS: usize = 16;
 /// Programs, for each key, whose use is remembered in each shard until it is written down. With more in one minute,
-/// some are noted a minute later.
-const USES_A_SHARD: usize = 8_192;
+/// they are not told apart, and other keys are noted when they are used again.
+const USES_A_SHARD: usize = 14_000;
 /// Programs, for each key and reason, whose refusal is remembered until it is written down.
-const REFUSALS: usize = 10_000;
+const REFUSALS: usize = 30_000;
 /// Keys that are written down in one transaction, so that other changes need not wait long for their turn.
 const KEYS_A_WRITE: usize = 64;
 

@@ -102,12 +102,29 @@ async fn a_use_of_the_old_secret_is_no_first_request_with_the_new_one() {
     let new = rotate(&mut ada, &id, "first-use").await;
     let on_show = format!("?key={id}&since={}", app.console.accounts.clock.now().0);
     let mut stream = listen(&ada).await;
+    app.advance(SECOND);
     for (secret, said) in [(&old, ""), (&new, "First request received: 0.0.0.0")] {
         program(&app.router, "/verify", &[("x-api-key", secret)]).await;
         let told = event(&mut stream).await;
         assert_eq!(told["first_request"], said);
         assert!(told["list"]["keys"][0]["html"].as_str().unwrap().contains("less than a minute ago"));
         assert_eq!(event(&mut listen_to(&ada, &on_show).await).await["first_request"], said);
+    }
+}
+
+#[tokio::test]
+async fn what_was_told_of_a_use_is_not_taken_back_for_a_refusal_before_it() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (id, _) = ada.create("Deploy").await;
+    let new = rotate(&mut ada, &id, "24h").await;
+    let on_show = format!("?key={id}&since={}", app.console.accounts.clock.now().0);
+    for (secret, said) in [("wrong", "A request was refused"), (&*new, "")] {
+        app.advance(SECOND);
+        program(&app.router, "/verify", &[("x-api-key-id", &id), ("x-api-key-secret", secret)]).await;
+        let told = event(&mut listen_to(&ada, &on_show).await).await;
+        let first = told["first_request"].as_str().unwrap();
+        assert!(first.starts_with(said) && first.is_empty() == said.is_empty(), "{first}");
     }
 }
 
