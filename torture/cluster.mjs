@@ -225,7 +225,7 @@ await trials("nodes are stopped past their lease, and go on", TRIALS, 64, {
 });
 
 wires[2].delay = 200;
-// A change on that node is a dozen round trips, and for one of them all others wait: it makes one in ten.
+// A change on that node is a dozen round trips, eight changes at once: it makes one in ten.
 const seldomSlow = () => (Math.random() < 0.1 ? nodes[2] : nodes[Math.floor(Math.random() * 2)]);
 await trials("200 ms each way between one node and the database", TRIALS, 32, { choose: seldomSlow });
 wires[2].delay = 0;

@@ -12,7 +12,7 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 /// Programs that are told apart for each key.
-pub(super) const PROGRAMS_A_KEY: usize = 20;
+const PROGRAMS_A_KEY: usize = 20;
 /// Bytes of a `User-Agent` that are remembered.
 const AGENT: usize = 100;
 
