@@ -5,7 +5,10 @@ use super::counts::{Count, Counts, shorten};
 use super::index::Id;
 use super::live::{Happening, Live};
 use super::{Caller, hex};
-use crate::store::{Store, StoreError, detached, traffic as rows};
+use crate::store::{
+    Store, StoreError, detached,
+    traffic::{self as rows, Seen},
+};
 use app::domain::timestamp::Timestamp;
 use app::domain::traffic::{Program, Reason, Refused, Traffic as Known};
 use parking_lot::Mutex;
@@ -19,7 +22,7 @@ const USES_A_SHARD: usize = 14_000;
 /// Programs, for each key and reason, whose refusal is remembered until it is written down.
 const REFUSALS: usize = 30_000;
 /// Keys that are written down in one transaction, so that other changes need not wait long for their turn.
-const KEYS_A_WRITE: usize = 64;
+const KEYS_A_WRITE: usize = 256;
 
 /// What was counted and is not written down yet.
 pub struct Traffic {
@@ -145,17 +148,16 @@ async fn write(store: &Store, counts: &Mutex<Counts>, keys: &[Id]) -> Result<(),
         let counts = counts.lock();
         keys.iter().map(|key| (*key, counts.of(*key).collect())).collect()
     };
+    let seen: Vec<Seen> = written
+        .iter()
+        .map(|(key, counts)| Seen {
+            key: hex(key),
+            uses: counts.iter().filter_map(Count::to_use).collect(),
+            refused: counts.iter().filter_map(Count::to_refused).collect(),
+        })
+        .collect();
     let mut tx = store.begin().await?;
-    for (key, counts) in &written {
-        let key = hex(key);
-        rows::hold(&mut tx, &key).await?;
-        for used in counts.iter().filter_map(Count::to_use) {
-            rows::add_use(&mut tx, &key, &used).await?;
-        }
-        for refused in counts.iter().filter_map(Count::to_refused) {
-            rows::add_refused(&mut tx, &key, &refused).await?;
-        }
-    }
+    rows::add(&mut tx, &seen).await?;
     tx.commit().await?;
     let mut counts = counts.lock();
     written.iter().for_each(|(key, written)| counts.take_away(key, written));

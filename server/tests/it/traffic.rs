@@ -170,3 +170,36 @@ async fn what_is_kept_of_a_key_is_bounded_and_forgotten_in_time() {
     let traffic = app.traffic(&id).await;
     assert!(traffic.uses.is_empty() && traffic.refused.is_empty());
 }
+
+#[tokio::test]
+async fn of_many_keys_and_programs_each_use_is_counted_once_however_often_it_is_written_down() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let mut keys = Vec::new();
+    for n in 0..3 {
+        keys.push(ada.create(&format!("Deploy {n}")).await);
+    }
+    // In two halves, and the second time with programs that were there before.
+    for agents in [0..15, 5..30] {
+        for agent in agents.map(|n| format!("agent/{n}")) {
+            for (_, secret) in &keys {
+                program(&app.router, "/verify", &[("x-api-key", secret), ("user-agent", &agent)]).await;
+            }
+            app.advance(1);
+        }
+        app.console.keys.write_down_traffic().await.unwrap();
+    }
+    for (id, _) in &keys {
+        let uses = app.traffic(id).await.uses;
+        assert_eq!(uses.iter().map(|used| used.times).sum::<u64>(), 40);
+        let (apart, others): (Vec<_>, Vec<_>) =
+            uses.into_iter().partition(|used| used.program != Program::default());
+        // Nobody is counted again under another name: those that are told apart have all their uses.
+        assert_eq!((apart.len(), others.len()), (20, 1));
+        for used in apart {
+            let n: u32 = used.program.agent.strip_prefix("agent/").unwrap().parse().unwrap();
+            assert_eq!(used.times, if (5..15).contains(&n) { 2 } else { 1 }, "agent/{n}");
+        }
+    }
+    assert_eq!(ada.list().await[0].last_used_at, Some(START.plus(39)));
+}
