@@ -24,8 +24,13 @@ use std::time::Instant;
 use tower::{BoxError, Service};
 
 /// Answers the requests of one connection.
+///
+/// It is copied for each request: what the copies count is the connection's own, so that no core waits for another's.
 #[derive(Clone, Debug)]
-pub struct Front {
+pub struct Front(Arc<Connection>);
+
+#[derive(Clone, Debug)]
+struct Connection {
     peer: Option<SocketAddr>,
     console: Arc<Console>,
     proxies: Arc<TrustedProxies>,
@@ -37,13 +42,13 @@ type Answered = fn(Response) -> Result<Response, Infallible>;
 
 impl Front {
     pub(super) fn new(console: Arc<Console>, proxies: Arc<TrustedProxies>, router: Router) -> Self {
-        Self { peer: None, console, proxies, router }
+        Self(Arc::new(Connection { peer: None, console, proxies, router }))
     }
 
     /// For the requests of a connection from this address.
     #[must_use]
     pub fn of(&self, peer: SocketAddr) -> Self {
-        Self { peer: Some(peer), ..self.clone() }
+        Self(Arc::new(Connection { peer: Some(peer), ..Connection::clone(&self.0) }))
     }
 }
 
@@ -69,19 +74,20 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let Connection { peer, console, proxies, router } = &*self.0;
         if verify::is_asked_at(request.uri().path()) {
             let began = is_timed().then(Instant::now);
-            let client = self.proxies.client(self.peer, request.headers()).address;
-            let answer = verify::verify(&self.console, &request, client);
+            let client = proxies.client(*peer, request.headers()).address;
+            let answer = verify::verify(console, &request, client);
             if let Some(began) = began {
-                self.console.metrics.verified(began.elapsed());
+                console.metrics.verified(began.elapsed());
             }
             let answered: Answered = Ok;
             return Either::Left(answer.map(answered));
         }
-        if let Some(peer) = self.peer {
+        if let Some(peer) = *peer {
             request.extensions_mut().insert(ConnectInfo(peer));
         }
-        Either::Right(Service::<Request<Body>>::call(&mut self.router, request.map(Body::new)))
+        Either::Right(Service::<Request<Body>>::call(&mut router.clone(), request.map(Body::new)))
     }
 }
