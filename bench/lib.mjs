@@ -1,10 +1,10 @@
-// What the benchmarks have in common. Loopback only; base, target and base take turns, and medians are compared.
+// What the benchmarks have in common. Loopback only.
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const ROUNDS = Number(process.env.ROUNDS ?? 5);
-const SECONDS = Number(process.env.SECONDS ?? 3);
+const SECONDS = Number(process.env.SECONDS ?? 2);
 const CONNECTIONS = 32;
 export const folder = new URL("../target/bench/", import.meta.url).pathname;
 export const root = new URL("../", import.meta.url).pathname;
@@ -71,30 +71,48 @@ export function load(port, path, secrets, pids, status, seconds = SECONDS, heade
   };
 }
 
-export const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
-const medians = (runs) => ({
-  rate: median(runs.map((run) => run.rate)),
-  p99: median(runs.map((run) => run.p99)),
-  cpu: median(runs.map((run) => run.cpu)),
-});
+/** The value below which so great a part of them lies. */
+const quantile = (numbers, part) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length * part)];
+export const median = (numbers) => quantile(numbers, 0.5);
 
-/** Base, target and base take turns: whatever else the machine does meets both. */
-export function compare(base, target) {
-  const runs = { base: [], target: [] };
+/**
+ * Base and target take turns, so that each run of the target stands between two of the base, and whatever else the
+ * machine does meets both.
+ */
+export function turns(base, target) {
   base();
   target();
+  const rounds = [];
+  let before = base();
   for (let round = 0; round < ROUNDS; round += 1) {
-    runs.base.push(base());
-    runs.target.push(target());
-    runs.base.push(base());
+    const between = target();
+    const after = base();
+    const mean = (of) => (before[of] + after[of]) / 2;
+    rounds.push({ target: between, base: { rate: mean("rate"), cpu: mean("cpu"), p99: mean("p99") } });
+    before = after;
   }
-  return { base: medians(runs.base), target: medians(runs.target) };
+  return rounds;
+}
+
+/** Medians of the target, of the base, and of what the target has of the base in each round. */
+export function compare(rounds) {
+  const of = (what) => {
+    const ratios = rounds.map((round) => round.target[what] / round.base[what]);
+    return {
+      target: median(rounds.map((round) => round.target[what])),
+      base: median(rounds.map((round) => round.base[what])),
+      ratio: median(ratios),
+      /** The ratio, and between which ones the middle half of the rounds lies. */
+      text: `${median(ratios).toFixed(3)} (${quantile(ratios, 0.25).toFixed(2)}–${quantile(ratios, 0.75).toFixed(2)})`,
+    };
+  };
+  return { rate: of("rate"), cpu: of("cpu"), p99: of("p99") };
 }
 
 const rows = [];
 export function report(what, figure, goal, isMet) {
   rows.push([what, figure, goal, isMet ? "met" : "NOT MET"]);
-  console.log(`${what.padEnd(58)}${figure.padStart(16)}   ${goal.padEnd(12)}${isMet ? "met" : "NOT MET"}`);
+  console.log(`${what.padEnd(58)}${figure.padStart(20)}   ${goal.padEnd(12)}${isMet ? "met" : "NOT MET"}`);
 }
 
 export function fill(keys) {

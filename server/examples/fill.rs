@@ -14,7 +14,7 @@ use sqlx::{Connection, SqliteConnection};
 use std::error::Error;
 
 const KEYS_AN_ACCOUNT: usize = 10;
-const SECRETS: usize = 1_000;
+const SECRETS: usize = 100_000;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
