@@ -48,6 +48,7 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     tokio::spawn(write_down_traffic(console.keys.clone()));
     let keys = console.keys.clone();
     let (leaving, stopping) = (console.leaving.clone(), console.stopping.clone());
+    let traffic = Arc::clone(&keys.verifier.traffic);
     let stop_after = Duration::from_secs(options.stop_after.into());
     let background = console.accounts.background.clone();
     if options.public_url.is_none() && !options.listen.ip().is_loopback() {
@@ -85,6 +86,7 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
         // Told so again, it waits no longer.
         let _ = tokio::time::timeout(stop_after, stop_signal()).await;
         stopping.cancel();
+        traffic.hurry.cancel();
         handle.graceful_shutdown(Some(DRAIN));
     });
     server.serve(service_fn(move |peer: SocketAddr| ready(Ok::<_, Infallible>(front.of(peer))))).await?;

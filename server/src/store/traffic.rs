@@ -102,66 +102,28 @@ pub(crate) struct Seen {
     pub refused: Vec<Refused>,
 }
 
+/// A use or a refusal, as [`about_lines`] reads it.
 #[derive(Serialize)]
-struct UseLine<'s> {
-    key_id: &'s str,
-    day: i64,
-    address: &'s str,
-    agent: &'s str,
-    times: i64,
-    last_at: i64,
-    /// Whether it is the last of its key.
-    is_last: bool,
-}
+struct Line<'s>(&'s str, i64, &'s str, &'s str, &'s str, i64, i64, i64);
 
-#[derive(Serialize)]
-struct RefusedLine<'s> {
-    key_id: &'s str,
-    address: &'s str,
-    agent: &'s str,
-    reason: &'s str,
-    times: i64,
-    last_at: i64,
-}
-
-/// A statement about `seen`, the lines in the first parameter. One for many keys: with some for each key, it took 14 s of
-/// a core to write down who used 100,000 of them.
-macro_rules! of_uses {
-    ($tx:expr, $($statement:expr),+) => {
+/// A statement about `lines`, an array of arrays in the first parameter. One for many keys: with some for each key, it took
+/// 14 s of a core to write down who used 100,000 of them.
+macro_rules! about_lines {
+    ($tx:expr, $statement:literal) => {
         if is_postgres($tx) {
-            concat!(
-                "WITH seen AS (SELECT * FROM json_to_recordset(CAST($1 AS json)) AS line
-                    (key_id TEXT, day BIGINT, address TEXT, agent TEXT, times BIGINT, last_at BIGINT, is_last BOOLEAN)) ",
-                $($statement),+
-            )
+            about_lines!(from "json_array_elements(CAST($1 AS json)) AS line (value)", $statement)
         } else {
-            concat!(
-                "WITH seen AS (SELECT value->>'key_id' AS key_id, value->>'day' AS day, value->>'address' AS address,
-                    value->>'agent' AS agent, value->>'times' AS times, value->>'last_at' AS last_at,
-                    value->>'is_last' AS is_last FROM json_each($1)) ",
-                $($statement),+
-            )
+            about_lines!(from "json_each($1)", $statement)
         }
     };
-}
-
-/// The same of refusals.
-macro_rules! of_refused {
-    ($tx:expr, $($statement:expr),+) => {
-        if is_postgres($tx) {
-            concat!(
-                "WITH seen AS (SELECT * FROM json_to_recordset(CAST($1 AS json)) AS line
-                    (key_id TEXT, address TEXT, agent TEXT, reason TEXT, times BIGINT, last_at BIGINT)) ",
-                $($statement),+
-            )
-        } else {
-            concat!(
-                "WITH seen AS (SELECT value->>'key_id' AS key_id, value->>'address' AS address,
-                    value->>'agent' AS agent, value->>'reason' AS reason, value->>'times' AS times,
-                    value->>'last_at' AS last_at FROM json_each($1)) ",
-                $($statement),+
-            )
-        }
+    (from $lines:literal, $statement:literal) => {
+        concat!(
+            "WITH lines AS MATERIALIZED (SELECT
+                value->>0 AS key_id, CAST(value->>1 AS BIGINT) AS day, value->>2 AS address, value->>3 AS agent,
+                value->>4 AS reason, CAST(value->>5 AS BIGINT) AS times, CAST(value->>6 AS BIGINT) AS last_at,
+                CAST(value->>7 AS BIGINT) AS is_last
+             FROM ", $lines, ") ", $statement
+        )
     };
 }
 
@@ -169,11 +131,11 @@ macro_rules! of_refused {
 /// there is not, it leaves nothing.
 pub(crate) async fn add(tx: &mut Tx, seen: &[Seen]) -> Result<(), StoreError> {
     hold(tx, seen).await?;
-    let uses: Vec<UseLine<'_>> = seen.iter().flat_map(use_lines).collect();
+    let uses: Vec<Line<'_>> = seen.iter().flat_map(use_lines).collect();
     if !uses.is_empty() {
         add_uses(tx, &json(&uses)?).await?;
     }
-    let refused: Vec<RefusedLine<'_>> = seen.iter().flat_map(refused_lines).collect();
+    let refused: Vec<Line<'_>> = seen.iter().flat_map(refused_lines).collect();
     if !refused.is_empty() {
         add_refused(tx, &json(&refused)?).await?;
     }
@@ -196,26 +158,26 @@ async fn hold(tx: &mut Tx, seen: &[Seen]) -> Result<(), StoreError> {
 }
 
 async fn add_uses(tx: &mut Tx, lines: &str) -> Result<(), StoreError> {
-    let add_last = of_uses!(
+    let add_last = about_lines!(
         tx,
         "INSERT INTO api_key_last_uses (key_id, last_at, address, agent)
-         SELECT s.key_id, s.last_at, s.address, s.agent FROM seen s JOIN api_keys k ON k.id = s.key_id
-         WHERE s.is_last ORDER BY s.key_id
+         SELECT l.key_id, l.last_at, l.address, l.agent FROM lines l JOIN api_keys k ON k.id = l.key_id
+         WHERE l.is_last = 1 ORDER BY l.key_id
          ON CONFLICT (key_id) DO UPDATE
          SET last_at = excluded.last_at, address = excluded.address, agent = excluded.agent
          WHERE excluded.last_at >= api_key_last_uses.last_at"
     );
     sqlx::query(add_last).bind(lines).execute(&mut **tx).await?;
     // In one order on all nodes, so that none waits for another that waits for it.
-    let count = of_uses!(
+    let count = about_lines!(
         tx,
         ", known AS (
-            SELECT s.*,
-               EXISTS (SELECT 1 FROM api_key_uses u WHERE u.key_id = s.key_id AND u.day = s.day
-                  AND u.address = s.address AND u.agent = s.agent) AS is_counted,
-               (SELECT COUNT(*) FROM api_key_uses u WHERE u.key_id = s.key_id AND u.day = s.day
+            SELECT l.*,
+               EXISTS (SELECT 1 FROM api_key_uses u WHERE u.key_id = l.key_id AND u.day = l.day
+                  AND u.address = l.address AND u.agent = l.agent) AS is_counted,
+               (SELECT COUNT(*) FROM api_key_uses u WHERE u.key_id = l.key_id AND u.day = l.day
                   AND u.address <> '') AS programs
-            FROM seen s WHERE EXISTS (SELECT 1 FROM api_keys k WHERE k.id = s.key_id)),
+            FROM lines l WHERE EXISTS (SELECT 1 FROM api_keys k WHERE k.id = l.key_id)),
          placed AS (
             SELECT known.*, is_counted OR programs + ROW_NUMBER() OVER
                (PARTITION BY key_id, day, is_counted, address = '' ORDER BY last_at DESC) <= $2 AS is_apart
@@ -235,24 +197,24 @@ async fn add_uses(tx: &mut Tx, lines: &str) -> Result<(), StoreError> {
 
 /// The latest are kept. Anybody who knows a Key ID can send wrong secrets: these crowd out only each other.
 async fn add_refused(tx: &mut Tx, lines: &str) -> Result<(), StoreError> {
-    let count = of_refused!(
+    let count = about_lines!(
         tx,
         "INSERT INTO api_key_refusals (key_id, address, agent, reason, times, last_at)
-         SELECT s.key_id, s.address, s.agent, s.reason, s.times, s.last_at
-         FROM seen s JOIN api_keys k ON k.id = s.key_id
-         WHERE 1 = 1 ORDER BY s.key_id, s.address, s.agent, s.reason
+         SELECT l.key_id, l.address, l.agent, l.reason, l.times, l.last_at
+         FROM lines l JOIN api_keys k ON k.id = l.key_id
+         WHERE 1 = 1 ORDER BY l.key_id, l.address, l.agent, l.reason
          ON CONFLICT (key_id, address, agent, reason)
          DO UPDATE SET times = api_key_refusals.times + excluded.times,
             last_at = CASE WHEN api_key_refusals.last_at > excluded.last_at THEN api_key_refusals.last_at
                            ELSE excluded.last_at END"
     );
     sqlx::query(count).bind(lines).execute(&mut **tx).await?;
-    let forget = of_refused!(
+    let forget = about_lines!(
         tx,
         "DELETE FROM api_key_refusals WHERE (key_id, address, agent, reason) IN
            (SELECT key_id, address, agent, reason FROM
              (SELECT r.*, RANK() OVER (PARTITION BY key_id, reason = $3 ORDER BY last_at DESC) AS place
-              FROM api_key_refusals r WHERE r.key_id IN (SELECT s.key_id FROM seen s)) ranked
+              FROM api_key_refusals r WHERE r.key_id IN (SELECT l.key_id FROM lines l)) ranked
             WHERE place > $2)"
     );
     sqlx::query(forget)
@@ -264,27 +226,19 @@ async fn add_refused(tx: &mut Tx, lines: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn use_lines(seen: &Seen) -> impl Iterator<Item = UseLine<'_>> {
+fn use_lines(seen: &Seen) -> impl Iterator<Item = Line<'_>> {
     let last = seen.uses.iter().enumerate().max_by_key(|(_, used)| used.last_at).map(|(at, _)| at);
-    seen.uses.iter().enumerate().map(move |(at, used)| UseLine {
-        key_id: &seen.key,
-        day: used.last_at.0.div_euclid(DAY),
-        address: &used.program.address,
-        agent: &used.program.agent,
-        times: times(used.times),
-        last_at: used.last_at.0,
-        is_last: Some(at) == last,
+    seen.uses.iter().enumerate().map(move |(at, used)| {
+        let (Program { address, agent }, last_at) = (&used.program, used.last_at.0);
+        let is_last = i64::from(Some(at) == last);
+        Line(&seen.key, last_at.div_euclid(DAY), address, agent, "", times(used.times), last_at, is_last)
     })
 }
 
-fn refused_lines(seen: &Seen) -> impl Iterator<Item = RefusedLine<'_>> {
-    seen.refused.iter().map(|refused| RefusedLine {
-        key_id: &seen.key,
-        address: &refused.program.address,
-        agent: &refused.program.agent,
-        reason: refused.reason.name(),
-        times: times(refused.times),
-        last_at: refused.last_at.0,
+fn refused_lines(seen: &Seen) -> impl Iterator<Item = Line<'_>> {
+    seen.refused.iter().map(|refused| {
+        let (Program { address, agent }, last_at) = (&refused.program, refused.last_at.0);
+        Line(&seen.key, 0, address, agent, refused.reason.name(), times(refused.times), last_at, 0)
     })
 }
 

@@ -13,6 +13,9 @@ use app::domain::timestamp::Timestamp;
 use app::domain::traffic::{Program, Reason, Refused, Traffic as Known};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::Instant;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 /// A power of two.
 const SHARDS: usize = 16;
@@ -23,6 +26,8 @@ const USES_A_SHARD: usize = 14_000;
 const REFUSALS: usize = 30_000;
 /// Keys that are written down in one transaction, so that other changes need not wait long for their turn.
 const KEYS_A_WRITE: usize = 256;
+/// How many times as long as it wrote, the writer then leaves the processors and the database to others.
+const REST: u32 = 3;
 
 /// What was counted and is not written down yet.
 pub struct Traffic {
@@ -36,6 +41,8 @@ pub struct Traffic {
     claimed: Mutex<Counts>,
     /// One writes at a time, so that nothing is written twice.
     writing: tokio::sync::Mutex<()>,
+    /// Once it is cancelled, the writer takes no rest.
+    pub hurry: CancellationToken,
 }
 
 impl Default for Traffic {
@@ -47,6 +54,7 @@ impl Default for Traffic {
             refused: up_to(REFUSALS),
             claimed: up_to(REFUSALS),
             writing: tokio::sync::Mutex::default(),
+            hurry: CancellationToken::new(),
         }
     }
 }
@@ -127,7 +135,9 @@ impl Traffic {
                 keys.sort_unstable();
                 keys.dedup();
                 for keys in keys.chunks(KEYS_A_WRITE) {
+                    let began = Instant::now();
                     write(&store, counts, keys).await?;
+                    traffic.hurry.run_until_cancelled(sleep(REST * began.elapsed())).await;
                 }
             }
             Ok(())
