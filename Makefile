@@ -47,7 +47,7 @@ licences: ## Licences, bans and sources of all dependencies
 size: ## What the page weighs; fails beyond its budget
 	@node scripts/size.mjs
 
-bench: ## What a verification costs, beside a bare axum server (five minutes)
+bench: ## What a verification costs, beside a bare axum server (twenty minutes)
 	@scripts/setup.sh bench
 	cargo leptos build --release --precompress
 	cargo build --locked --release -p server --example bare --example fill

@@ -5,15 +5,13 @@ use super::counts::{Count, Counts, shorten};
 use super::index::Id;
 use super::live::{Happening, Live};
 use super::{Caller, hex};
-use crate::store::{
-    Store, StoreError, detached,
-    traffic::{self as rows, Seen},
-};
+use crate::store::traffic::{self as rows, Seen};
+use crate::store::{Store, StoreError, detached};
 use app::domain::timestamp::Timestamp;
 use app::domain::traffic::{Program, Reason, Refused, Traffic as Known};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +26,8 @@ const REFUSALS: usize = 30_000;
 const KEYS_A_WRITE: usize = 256;
 /// How many times as long as it wrote, the writer then leaves the processors and the database to others.
 const REST: u32 = 3;
+/// However slow the database is, a minute's uses are written down in about a minute.
+const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// What was counted and is not written down yet.
 pub struct Traffic {
@@ -137,7 +137,8 @@ impl Traffic {
                 for keys in keys.chunks(KEYS_A_WRITE) {
                     let began = Instant::now();
                     write(&store, counts, keys).await?;
-                    traffic.hurry.run_until_cancelled(sleep(REST * began.elapsed())).await;
+                    let rest = (REST * began.elapsed()).min(LONGEST_REST);
+                    traffic.hurry.run_until_cancelled(sleep(rest)).await;
                 }
             }
             Ok(())
