@@ -22,6 +22,8 @@ function kinds(keys) {
   return [...all, [`hits of ${FEW.toLocaleString("en")}`, "/hit", few, 204]];
 }
 
+const loads = Object.fromEntries(SIZES.map((keys) => [keys, kinds(keys)]));
+
 async function startBare(port) {
   const child = start(`${root}target/release/examples/bare`, [`127.0.0.1:${port}`]);
   await answers(port);
@@ -38,7 +40,7 @@ for (let n = 0; n < STARTS; n += 1) {
     await answers(SERVER, "/healthz");
     if (keys === MOST) seconds.push((performance.now() - began) / 1000);
     (weights[keys] ??= []).push(memory(server.pid));
-    for (const [kind, path, file, status] of kinds(keys)) {
+    for (const [kind, path, file, status] of loads[keys]) {
       const asked = turns(
         () => load(BARE, path, file, [bare.pid], status),
         () => load(SERVER, "/verify", file, [server.pid], status),
@@ -66,7 +68,7 @@ console.log(`\nMedians of ${noise.length} rounds each, and between which figures
   console.log(`two bare axum servers side by side, for the noise: requests a second ${rate.text}, CPU ${cpu.text}, p99 ${p99.text}`);
 }
 for (const keys of SIZES) {
-  for (const [kind] of kinds(keys)) {
+  for (const [kind] of loads[keys]) {
     const { rate, cpu, p99 } = compare(rounds[`${kind} ${keys}`]);
     const name = `${keys.toLocaleString("en")} keys, ${kind}`;
     const beside = ({ target, base }, digits) => `${target.toFixed(digits)} : ${base.toFixed(digits)}`;
