@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::thread::available_parallelism;
 
 /// Make and govern API keys in a browser; validate them on every request.
 #[derive(Debug, Parser)]
@@ -134,6 +135,11 @@ pub struct ServeOptions {
     #[arg(long, env = "MECHA_PASSWORD_HASHES", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub password_hashes: Option<u16>,
 
+    /// Threads that serve connections and answer verifications; pages and changes have others [default: one less than
+    /// there are cores]
+    #[arg(long, env = "MECHA_VERIFICATION_THREADS", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub verification_threads: Option<u16>,
+
     /// Requests with an invalid key that one network may send in a minute before it is told to wait; 0 for any
     /// number. Valid keys are never told to wait
     #[arg(long, env = "MECHA_REFUSALS_PER_MINUTE", default_value = "600", value_name = "COUNT")]
@@ -165,6 +171,12 @@ pub enum SignUps {
     First,
     /// Anybody
     Open,
+}
+
+/// Cores for work that leaves one to other work; at least one.
+#[must_use]
+pub fn all_cores_but_one() -> usize {
+    available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }
 
 /// Scheme, host and port (RFC 6454).

@@ -2,7 +2,7 @@
 
 use crate::accounts::{Accounts, Authenticated, new_id};
 use crate::clock::Clock;
-use crate::config::{Origin, ServeOptions, SignUps};
+use crate::config::{Origin, ServeOptions, SignUps, all_cores_but_one};
 use crate::http::api;
 use crate::http::client::Client;
 use crate::keys::Keys;
@@ -85,9 +85,8 @@ impl Console {
 /// # Errors
 /// Passwords cannot be hashed on this machine.
 pub fn accounts(store: Store, clock: Clock, options: &ServeOptions) -> Result<Accounts> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     // One core is left for requests.
-    let permits = options.password_hashes.map_or(cores.saturating_sub(1).max(1), usize::from);
+    let permits = options.password_hashes.map_or_else(all_cores_but_one, usize::from);
     Ok(Accounts {
         throttle: Throttle::new(Shared::of(&store)),
         store,

@@ -1,9 +1,11 @@
 //! The whole server as one service: gateways' questions first, and for everything else the router.
 //!
 //! A router boxes a request several times on its way to a handler, and a connection's address travels in a map
-//! of its own; a verification needs neither, and would cost a third more with them.
+//! of its own; a verification needs neither, and would cost a third more with them. It is answered on the thread that
+//! reads it, and all else is handed over to others.
 
 use super::client::TrustedProxies;
+use super::handover::{Answer, Handover};
 use super::verify;
 use crate::console::Console;
 use crate::metrics::TIMED_VERIFICATIONS;
@@ -12,9 +14,8 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use axum::response::Response;
-use axum::routing::future::RouteFuture;
 use futures::FutureExt;
-use futures::future::{BoxFuture, Either, Map, Ready};
+use futures::future::{Either, Ready, ready};
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -35,14 +36,13 @@ struct Connection {
     console: Arc<Console>,
     proxies: Arc<TrustedProxies>,
     router: Router,
+    others: Handover,
 }
 
-type Verification = Either<Ready<Response>, BoxFuture<'static, Response>>;
-type Answered = fn(Response) -> Result<Response, Infallible>;
-
 impl Front {
+    /// The threads that this is called on answer what is no verification.
     pub(super) fn new(console: Arc<Console>, proxies: Arc<TrustedProxies>, router: Router) -> Self {
-        Self(Arc::new(Connection { peer: None, console, proxies, router }))
+        Self(Arc::new(Connection { peer: None, console, proxies, router, others: Handover::to_these() }))
     }
 
     /// For the requests of a connection from this address.
@@ -67,14 +67,14 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<Map<Verification, Answered>, RouteFuture<Infallible>>;
+    type Future = Either<Ready<Result<Response, Infallible>>, Answer>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Connection { peer, console, proxies, router } = &*self.0;
+        let Connection { peer, console, proxies, router, others } = &*self.0;
         if verify::is_asked_at(request.uri().path()) {
             let began = is_timed().then(Instant::now);
             let client = proxies.client(*peer, request.headers()).address;
@@ -82,12 +82,15 @@ where
             if let Some(began) = began {
                 console.metrics.verified(began.elapsed());
             }
-            let answered: Answered = Ok;
-            return Either::Left(answer.map(answered));
+            return match answer {
+                Either::Left(answer) => Either::Left(ready(Ok(answer))),
+                Either::Right(answer) => Either::Right(others.answer(answer)),
+            };
         }
         if let Some(peer) = *peer {
             request.extensions_mut().insert(ConnectInfo(peer));
         }
-        Either::Right(Service::<Request<Body>>::call(&mut router.clone(), request.map(Body::new)))
+        let answer = Service::<Request<Body>>::call(&mut router.clone(), request.map(Body::new));
+        Either::Right(others.answer(answer.map(|answer| answer.unwrap_or_else(|never| match never {}))))
     }
 }

@@ -6,6 +6,7 @@ mod compression;
 mod credential;
 mod events;
 pub mod front;
+mod handover;
 mod health;
 pub mod metrics;
 mod pages;
@@ -43,7 +44,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// keeps no connection for longer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The whole server.
+/// The whole server. The threads that this is called on answer what is no verification.
 pub fn build(console: Console, site: LeptosOptions, trusted_proxies: TrustedProxies) -> Front {
     let console = Arc::new(console);
     let trusted_proxies = Arc::new(trusted_proxies);

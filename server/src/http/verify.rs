@@ -13,7 +13,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use axum::response::Response;
-use futures::future::{BoxFuture, Either, Ready, ready};
+use futures::future::{BoxFuture, Either};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::net::IpAddr;
 use std::ops::Range;
@@ -66,10 +66,10 @@ pub(super) fn verify<B>(
     console: &Console,
     request: &Request<B>,
     client: IpAddr,
-) -> Either<Ready<Response>, BoxFuture<'static, Response>> {
+) -> Either<Response, BoxFuture<'static, Response>> {
     let is_closed = request.uri().query().is_some_and(asks_for_closed_module);
     match credential::verify(console, request.headers(), client, is_closed) {
-        Either::Left(answer) => Either::Left(ready(answered(answer))),
+        Either::Left(answer) => Either::Left(answered(answer)),
         Either::Right(answer) => Either::Right(Box::pin(async move { answered(answer.await) })),
     }
 }

@@ -1,8 +1,13 @@
 //! `/verify`.
 
-use crate::test_app::{TestApp, call, program, verify};
+use crate::test_app::{TestApp, bearer, call, program, verify};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
+use futures::FutureExt;
+use leptos::config::LeptosOptions;
+use server::build;
+use server::http::client::TrustedProxies;
+use tokio::runtime::Builder;
 
 #[tokio::test]
 async fn a_gateway_is_told_who_it_is_by_any_method_and_without_a_body() {
@@ -108,4 +113,19 @@ async fn a_network_that_guesses_is_told_to_wait_and_a_good_key_behind_it_is_not(
         program(&app.router, "/verify", &[("x-api-key", "junk")]).await;
         assert_eq!(verify(&app.router, &secret).await, StatusCode::NO_CONTENT);
     }
+}
+
+#[tokio::test]
+async fn a_verification_is_answered_while_the_threads_for_all_else_are_stuck() {
+    let app = TestApp::new().await;
+    let (_, secret) = app.owner("ada@example.com").await.create("Deploy").await;
+    // One that nobody drives.
+    let stuck = Builder::new_current_thread().build().unwrap();
+    let on_stuck = stuck.enter();
+    let site = LeptosOptions::builder().output_name("mecha-console").build();
+    let router = build(app.console.clone(), site, TrustedProxies(Vec::new()));
+    drop(on_stuck);
+    assert_eq!(verify(&router, &secret).await, StatusCode::NO_CONTENT);
+    assert!(bearer(&router, &secret).now_or_never().is_none());
+    stuck.shutdown_background();
 }
