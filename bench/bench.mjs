@@ -1,6 +1,7 @@
 // What a verification costs on SQLite, beside a bare axum server that answers alike without asking anything.
 // `make bench` runs it.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { BARE, PROXY, SERVER, answers, compare, fill, finish, folder, load, median, memory, report, root, start, stop, turns } from "./lib.mjs";
 
 const SIZES = [10, 100_000, 1_000_000];
@@ -9,6 +10,11 @@ const FEW = 1_000;
 /** All is started anew so often: one start differs from the next by up to a tenth. */
 const STARTS = Number(process.env.STARTS ?? 3);
 const OTHER_BARE = 3304;
+/** Bare servers beside the bare server: for the noise, and with as many threads as the server has for verifications. */
+const OTHERS = {
+  "another": {},
+  "one with as many threads as verifications have": { TOKIO_WORKER_THREADS: `${Math.max(1, availableParallelism() - 1)}` },
+};
 const options = ["--listen", `127.0.0.1:${SERVER}`, "--refusals-per-minute", "0"];
 
 /** Hits with as many keys in use as there are, up to 100,000, and with a few of them: what these touch is in caches. */
@@ -19,18 +25,19 @@ function kinds(keys) {
   if (lines.length <= FEW) return all;
   const few = `${secrets}.few`;
   writeFileSync(few, lines.filter((_, n) => n % Math.ceil(lines.length / FEW) === 0).join("\n"));
-  return [...all, [`hits of ${FEW.toLocaleString("en")}`, "/hit", few, 204]];
+  // First: afterwards the server has the uses of the many to write down.
+  return [[`hits of ${FEW.toLocaleString("en")}`, "/hit", few, 204], ...all];
 }
 
 const loads = Object.fromEntries(SIZES.map((keys) => [keys, kinds(keys)]));
 
-async function startBare(port) {
-  const child = start(`${root}target/release/examples/bare`, [`127.0.0.1:${port}`]);
+async function startBare(port, env) {
+  const child = start(`${root}target/release/examples/bare`, [`127.0.0.1:${port}`], env);
   await answers(port);
   return child;
 }
 
-const [weights, seconds, rounds, gateways, noise] = [{}, [], {}, [], []];
+const [weights, seconds, rounds, gateways, others] = [{}, [], {}, [], {}];
 for (let n = 0; n < STARTS; n += 1) {
   for (const keys of SIZES) {
     const { database, secrets } = fill(keys);
@@ -49,9 +56,9 @@ for (let n = 0; n < STARTS; n += 1) {
     }
     if (keys === MOST) gateways.push(...(await gateway(server, secrets)));
     await stop(server);
-    if (keys === SIZES[0]) {
-      const other = await startBare(OTHER_BARE);
-      noise.push(...turns(
+    for (const [name, env] of Object.entries(keys === SIZES[0] ? OTHERS : {})) {
+      const other = await startBare(OTHER_BARE, env);
+      (others[name] ??= []).push(...turns(
         () => load(BARE, "/hit", secrets, [bare.pid], 204),
         () => load(OTHER_BARE, "/hit", secrets, [other.pid], 204),
       ));
@@ -62,10 +69,10 @@ for (let n = 0; n < STARTS; n += 1) {
   }
 }
 
-console.log(`\nMedians of ${noise.length} rounds each, and between which figures the middle half of them lies`);
-{
-  const { rate, cpu, p99 } = compare(noise);
-  console.log(`two bare axum servers side by side, for the noise: requests a second ${rate.text}, CPU ${cpu.text}, p99 ${p99.text}`);
+console.log(`\nMedians of ${gateways.length} rounds each, and between which figures the middle half of them lies`);
+for (const [name, asked] of Object.entries(others)) {
+  const { rate, cpu, p99 } = compare(asked);
+  console.log(`beside a bare axum server, ${name}: requests a second ${rate.text}, CPU ${cpu.text}, p99 ${p99.text}`);
 }
 for (const keys of SIZES) {
   for (const [kind] of loads[keys]) {
