@@ -1,7 +1,7 @@
 // What a verification costs on SQLite, beside a bare axum server that answers alike without asking anything.
 // `make bench` runs it.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, userInfo } from "node:os";
 import { BARE, PROXY, SERVER, answers, compare, fill, finish, folder, load, median, memory, report, root, start, stop, turns } from "./lib.mjs";
 
 const SIZES = [10, 100_000, 1_000_000];
@@ -15,7 +15,8 @@ const OTHERS = {
   "another": {},
   "one with as many threads as verifications have": { TOKIO_WORKER_THREADS: `${Math.max(1, availableParallelism() - 1)}` },
 };
-const options = ["--listen", `127.0.0.1:${SERVER}`, "--refusals-per-minute", "0"];
+const SOCKET = `${folder}socket`;
+const options = ["--listen", `127.0.0.1:${SERVER}`, "--socket", SOCKET, "--refusals-per-minute", "0"];
 
 /** Hits with as many keys in use as there are, up to 100,000, and with a few of them: what these touch is in caches. */
 function kinds(keys) {
@@ -37,7 +38,7 @@ async function startBare(port, env) {
   return child;
 }
 
-const [weights, seconds, rounds, gateways, others] = [{}, [], {}, [], {}];
+const [weights, seconds, rounds, gateways, others] = [{}, [], {}, {}, {}];
 for (let n = 0; n < STARTS; n += 1) {
   for (const keys of SIZES) {
     const { database, secrets } = fill(keys);
@@ -54,7 +55,7 @@ for (let n = 0; n < STARTS; n += 1) {
       );
       (rounds[`${kind} ${keys}`] ??= []).push(...asked);
     }
-    if (keys === MOST) gateways.push(...(await gateway(server, secrets)));
+    if (keys === MOST) await gateway(server, secrets);
     await stop(server);
     for (const [name, env] of Object.entries(keys === SIZES[0] ? OTHERS : {})) {
       const other = await startBare(OTHER_BARE, env);
@@ -69,7 +70,7 @@ for (let n = 0; n < STARTS; n += 1) {
   }
 }
 
-console.log(`\nMedians of ${gateways.length} rounds each, and between which figures the middle half of them lies`);
+console.log(`\nMedians of ${rounds[`hits ${MOST}`].length} rounds each, and between which figures the middle half of them lies`);
 for (const [name, asked] of Object.entries(others)) {
   const { rate, cpu, p99 } = compare(asked);
   console.log(`beside a bare axum server, ${name}: requests a second ${rate.text}, CPU ${cpu.text}, p99 ${p99.text}`);
@@ -88,42 +89,47 @@ for (const keys of SIZES) {
 const rate = (kind, keys) => compare(rounds[`${kind} ${keys}`]).rate.ratio;
 const lost = Math.max(...["hits", "misses"].map((kind) => 1 - rate(kind, MOST) / rate(kind, SIZES[0])));
 const weight = (median(weights[MOST]) - median(weights[SIZES[0]])) / (MOST - SIZES[0]);
-const through = compare(gateways).rate;
 console.log();
 report("lost from 10 keys to 1,000,000", `${(lost * 100).toFixed(1)} %`, "≤ 10 %", lost <= 0.1);
 report("memory a key (resident, from 10 to 1,000,000)", `${weight.toFixed(1)} bytes`, "≤ 100", weight <= 100);
 report("start-up with 1,000,000 keys, to the first answer", `${median(seconds).toFixed(2)} s`, "< 2.5 s", median(seconds) < 2.5);
-report("through nginx with auth_request, of the same without", through.text, "≥ 0.60", through.ratio >= 0.6);
+for (const [where, asked] of Object.entries(gateways)) {
+  const { rate } = compare(asked);
+  report(`through nginx with auth_request ${where}, of the same without`, rate.text, "≥ 0.60", rate.ratio >= 0.6);
+}
 finish();
 
-/** Rounds of the same proxy with auth_request and without. */
+/** The same proxy with auth_request and without, which asks at the address and at the Unix socket. */
 async function gateway(server, secrets) {
   const prefix = `${folder}nginx/`;
   mkdirSync(prefix, { recursive: true });
   const location = (path, auth) => `location ${path} { ${auth} proxy_pass http://api/; proxy_http_version 1.1; proxy_set_header Connection ""; }`;
   writeFileSync(`${prefix}nginx.conf`, `
-    daemon off; worker_processes 1; pid ${prefix}pid; error_log ${prefix}error.log;
+    user ${userInfo().username}; daemon off; worker_processes 1; pid ${prefix}pid; error_log ${prefix}error.log;
     events { worker_connections 1024; }
     http {
       access_log off;
       ${["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${prefix}${name};`).join(" ")}
       keepalive_requests 1000000;
-      upstream console { server 127.0.0.1:${SERVER}; keepalive 64; keepalive_requests 1000000; }
+      upstream port { server 127.0.0.1:${SERVER}; keepalive 64; keepalive_requests 1000000; }
+      upstream socket { server unix:${SOCKET}; keepalive 64; keepalive_requests 1000000; }
       upstream api { server 127.0.0.1:${BARE}; keepalive 64; keepalive_requests 1000000; }
       server {
         listen 127.0.0.1:${PROXY};
         ${location("/open", "")}
-        ${location("/guarded", "auth_request /verify;")}
-        location = /verify { internal; proxy_pass http://console/verify; proxy_http_version 1.1; proxy_set_header Connection "";
-          proxy_pass_request_body off; proxy_set_header Content-Length ""; }
+        ${["port", "socket"].map((where) => `
+          ${location(`/by-${where}`, `auth_request /verify-by-${where};`)}
+          location = /verify-by-${where} { internal; proxy_pass http://${where}/verify; proxy_http_version 1.1; proxy_set_header Connection "";
+            proxy_pass_request_body off; proxy_set_header Content-Length ""; }`).join("")}
       }
     }`);
   const nginx = start("nginx", ["-p", prefix, "-c", `${prefix}nginx.conf`]);
   await answers(PROXY);
-  const asked = turns(
-    () => load(PROXY, "/open", secrets, [server.pid], 200),
-    () => load(PROXY, "/guarded", secrets, [server.pid], 200),
-  );
+  for (const [where, path] of [["at the address", "/by-port"], ["at the Unix socket", "/by-socket"]]) {
+    (gateways[where] ??= []).push(...turns(
+      () => load(PROXY, "/open", secrets, [server.pid], 200),
+      () => load(PROXY, path, secrets, [server.pid], 200),
+    ));
+  }
   await stop(nginx);
-  return asked;
 }

@@ -113,7 +113,7 @@ export function compare(rounds) {
 const rows = [];
 export function report(what, figure, goal, isMet) {
   rows.push([what, figure, goal, isMet ? "met" : "NOT MET"]);
-  console.log(`${what.padEnd(58)}${figure.padStart(20)}   ${goal.padEnd(12)}${isMet ? "met" : "NOT MET"}`);
+  console.log(`${what.padEnd(72)}${figure.padStart(20)}   ${goal.padEnd(12)}${isMet ? "met" : "NOT MET"}`);
 }
 
 export function fill(keys) {

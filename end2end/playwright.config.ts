@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { defineConfig, devices } from "@playwright/test";
-import { BASE_URL, DATA, LOG } from "./tests/support";
+import { BASE_URL, DATA, LOG, SOCKET } from "./tests/support";
 
 // Debian's browser where there is one; otherwise the one that `npx playwright install chromium` brings.
 const debian = "/usr/bin/chromium";
@@ -50,7 +50,7 @@ export default defineConfig({
       ...(POSTGRES ? [`${PGBIN}/psql --quiet ${POSTGRES}/postgres --command "CREATE DATABASE end2end"`] : []),
       `../target/debug/examples/seed ${database}`,
       // Everything that is ever logged, for `canary.ts` to look through.
-      `RUST_LOG=trace exec ../target/release/server --listen ${server} --sign-ups open --database-url ${database} --site-root ../target/site 2>${LOG}`,
+      `RUST_LOG=trace exec ../target/release/server --listen ${server} --socket ${SOCKET} --sign-ups open --database-url ${database} --site-root ../target/site 2>${LOG}`,
     ].join(" && "),
     url: `${BASE_URL}/readyz`,
     reuseExistingServer: false,

@@ -14,8 +14,8 @@ const never = [
 /** Looks through all files of a folder for what must never be in one; how many files, and bytes. */
 export async function look(folder: string): Promise<[number, number]> {
   let bytes = 0;
-  const files = readdirSync(folder);
-  for (const file of files) {
+  const files = readdirSync(folder, { withFileTypes: true }).filter((file) => file.isFile());
+  for (const { name: file } of files) {
     let kept = "";
     for await (const part of createReadStream(join(folder, file), "latin1")) {
       const text = kept + part;

@@ -2,11 +2,11 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type IncomingMessage, type Server, createServer } from "node:http";
 import { type AddressInfo, connect } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { tmpdir, userInfo } from "node:os";
+import { join, resolve as absolute } from "node:path";
 import { promisify } from "node:util";
 import { type Page, expect, test } from "@playwright/test";
-import { BASE_URL, closeReveal, dialog, generate, live, openMenu, signUp, toast } from "./support";
+import { BASE_URL, SOCKET, closeReveal, dialog, generate, live, openMenu, signUp, toast } from "./support";
 
 // The ready files of deploy/, in front of a small API, with a key made on the page.
 
@@ -65,19 +65,33 @@ function deployed(file: string, port: number, api: number): string {
     .replace(/^127\.0\.0\.1:\d+ \{/m, `http://127.0.0.1:${port} {`);
 }
 
+/** Asked at the Unix socket, as a comment of the file says. */
+function atSocket(file: string): string {
+  const changed = file.replace(`server ${console_};`, `server unix:${absolute(SOCKET)};`).replace(`http://${console_} {`, `unix/${absolute(SOCKET)} {`);
+  expect(changed).not.toBe(file);
+  return changed;
+}
+
 const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+function nginx(folder: string, file: string): ChildProcess {
+  writeFileSync(join(folder, "api.conf"), file);
+  const paths = temporary.map((name) => `${name}_temp_path ${folder}/${name};`).join(" ");
+  // Its workers are nobody otherwise, if root starts it, and may not open the socket.
+  const whole = `user ${userInfo().username}; daemon off; pid ${folder}/pid; error_log ${folder}/error.log; events {} http { access_log off; ${paths} include ${folder}/api.conf; }`;
+  writeFileSync(join(folder, "nginx.conf"), whole);
+  return spawn("nginx", ["-p", folder, "-c", `${folder}/nginx.conf`], { env: { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin` } });
+}
+
+function caddy(folder: string, file: string): ChildProcess {
+  writeFileSync(join(folder, "Caddyfile"), `{\n\tadmin off\n\tauto_https off\n}\n${file}`);
+  return spawn("caddy", ["run", "--adapter", "caddyfile", "--config", `${folder}/Caddyfile`], { env: { ...process.env, HOME: folder } });
+}
+
 const gateways: Record<string, (folder: string, port: number, api: number) => ChildProcess> = {
-  nginx(folder, port, api) {
-    writeFileSync(join(folder, "api.conf"), deployed("nginx.conf", port, api));
-    const paths = temporary.map((name) => `${name}_temp_path ${folder}/${name};`).join(" ");
-    const whole = `daemon off; pid ${folder}/pid; error_log ${folder}/error.log; events {} http { access_log off; ${paths} include ${folder}/api.conf; }`;
-    writeFileSync(join(folder, "nginx.conf"), whole);
-    return spawn("nginx", ["-p", folder, "-c", `${folder}/nginx.conf`], { env: { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin` } });
-  },
-  Caddy(folder, port, api) {
-    writeFileSync(join(folder, "Caddyfile"), `{\n\tadmin off\n\tauto_https off\n}\n${deployed("Caddyfile", port, api)}`);
-    return spawn("caddy", ["run", "--adapter", "caddyfile", "--config", `${folder}/Caddyfile`], { env: { ...process.env, HOME: folder } });
-  },
+  nginx: (folder, port, api) => nginx(folder, deployed("nginx.conf", port, api)),
+  "nginx at the Unix socket": (folder, port, api) => nginx(folder, atSocket(deployed("nginx.conf", port, api))),
+  Caddy: (folder, port, api) => caddy(folder, deployed("Caddyfile", port, api)),
+  "Caddy at the Unix socket": (folder, port, api) => caddy(folder, atSocket(deployed("Caddyfile", port, api))),
   HAProxy(folder, port, api) {
     writeFileSync(join(folder, "verify.lua"), readFileSync("../deploy/verify.lua"));
     writeFileSync(join(folder, "haproxy.cfg"), deployed("haproxy.cfg", port, api));

@@ -4,6 +4,8 @@ import { randomBytes } from "node:crypto";
 export const BASE_URL = "http://127.0.0.1:3210";
 /** The folder of the server's database, relative to this project. */
 export const DATA = "../target/end2end";
+/** The server's Unix socket, also relative. */
+export const SOCKET = `${DATA}/socket`;
 /** What the server logs, also relative. */
 export const LOG = `${DATA}/server.log`;
 export const PASSWORD = "plum orchard tuesday lantern";

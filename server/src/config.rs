@@ -114,6 +114,11 @@ pub struct ServeOptions {
     #[arg(long, env = "MECHA_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
 
+    /// A Unix socket to listen on as well, for a gateway on this machine: it asks there in less time. The server's user
+    /// and group may open it, and whoever does is believed what it forwards
+    #[arg(long, env = "MECHA_SOCKET", value_name = "FILE")]
+    pub socket: Option<PathBuf>,
+
     /// The address by which browsers reach the console, such as https://keys.example.com; needed behind a
     /// reverse proxy, and wherever the console listens beyond this machine
     #[arg(long, env = "MECHA_PUBLIC_URL", value_name = "URL", value_parser = parse_origin)]

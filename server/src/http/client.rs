@@ -1,12 +1,21 @@
 //! Who is on the other end of a connection.
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{Extensions, HeaderMap};
 use axum::middleware::Next;
 use axum::response::Response;
 use ipnet::IpNet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub enum Peer {
+    /// A machine.
+    At(IpAddr),
+    /// A process of this machine that could open the file of the Unix socket.
+    OnThisMachine,
+}
 
 /// Proxies whose word about their clients is taken.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +44,7 @@ pub(super) async fn identify(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    let peer = request.extensions().get::<Peer>().copied();
     let client = proxies.client(peer, request.headers());
     request.extensions_mut().insert(client);
     next.run(request).await
@@ -45,11 +54,16 @@ impl TrustedProxies {
     /// Forwarded headers count only as far as they were written by trusted proxies: from the right, the first
     /// address that is not one of them is the client's. What stands before it, anybody could have written.
     ///
-    /// Where there is no connection, as in tests, the address is unspecified.
-    pub(super) fn client(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> Client {
+    /// A process that could open the Unix socket is trusted: who may is said by the file's permissions. Where there is
+    /// no connection, as in tests, the address is unspecified.
+    pub(super) fn client(&self, peer: Option<Peer>, headers: &HeaderMap) -> Client {
         let is_trusted = |address: &IpAddr| self.0.iter().any(|network| network.contains(address));
-        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip()).to_canonical();
-        if !is_trusted(&peer) {
+        let (peer, is_believed) = match peer {
+            Some(Peer::At(address)) => (address.to_canonical(), is_trusted(&address.to_canonical())),
+            Some(Peer::OnThisMachine) => (IpAddr::V4(Ipv4Addr::LOCALHOST), true),
+            None => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), false),
+        };
+        if !is_believed {
             return Client { address: peer, is_https: false };
         }
         let mut address = peer;
@@ -72,12 +86,13 @@ mod tests {
     use axum::http::HeaderValue;
 
     fn client(peer: &str, forwarded: &[&'static str]) -> String {
+        let peer = peer.parse().map_or(Peer::OnThisMachine, Peer::At);
         let proxies = TrustedProxies(vec!["10.0.0.0/8".parse().unwrap()]);
         let mut headers = HeaderMap::new();
         for value in forwarded {
             headers.append("x-forwarded-for", HeaderValue::from_static(value));
         }
-        proxies.client(Some(SocketAddr::new(peer.parse().unwrap(), 1)), &headers).address.to_string()
+        proxies.client(Some(peer), &headers).address.to_string()
     }
 
     #[test]
@@ -93,5 +108,13 @@ mod tests {
         assert_eq!(client("::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
         assert_eq!(client("10.0.0.1", &["198.51.100.1, junk"]), "10.0.0.1");
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn what_asks_at_the_unix_socket_is_believed() {
+        assert_eq!(client("socket", &["198.51.100.1"]), "198.51.100.1");
+        assert_eq!(client("socket", &["6.6.6.6, 198.51.100.1"]), "198.51.100.1");
+        assert_eq!(client("socket", &["6.6.6.6, 198.51.100.1, 10.1.1.1"]), "198.51.100.1");
+        assert_eq!(client("socket", &[]), "127.0.0.1");
     }
 }

@@ -4,21 +4,19 @@
 //! of its own; a verification needs neither, and would cost a third more with them. It is answered on the thread that
 //! reads it, and all else is handed over to others.
 
-use super::client::TrustedProxies;
+use super::client::{Peer, TrustedProxies};
 use super::handover::{Answer, Handover};
 use super::verify;
 use crate::console::Console;
 use crate::metrics::TIMED_VERIFICATIONS;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::ConnectInfo;
 use axum::http::Request;
 use axum::response::Response;
 use futures::FutureExt;
 use futures::future::{Either, Ready, ready};
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -32,7 +30,7 @@ pub struct Front(Arc<Connection>);
 
 #[derive(Clone, Debug)]
 struct Connection {
-    peer: Option<SocketAddr>,
+    peer: Option<Peer>,
     console: Arc<Console>,
     proxies: Arc<TrustedProxies>,
     router: Router,
@@ -45,9 +43,9 @@ impl Front {
         Self(Arc::new(Connection { peer: None, console, proxies, router, others: Handover::to_these() }))
     }
 
-    /// For the requests of a connection from this address.
+    /// For the requests of a connection with this other end.
     #[must_use]
-    pub fn of(&self, peer: SocketAddr) -> Self {
+    pub fn of(&self, peer: Peer) -> Self {
         Self(Arc::new(Connection { peer: Some(peer), ..Connection::clone(&self.0) }))
     }
 }
@@ -88,7 +86,7 @@ where
             };
         }
         if let Some(peer) = *peer {
-            request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(peer);
         }
         let answer = Service::<Request<Body>>::call(&mut router.clone(), request.map(Body::new));
         Either::Right(others.answer(answer.map(|answer| answer.unwrap_or_else(|never| match never {}))))

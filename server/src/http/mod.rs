@@ -8,6 +8,7 @@ mod events;
 pub mod front;
 mod handover;
 mod health;
+mod listen;
 pub mod metrics;
 mod pages;
 mod plain_forms;

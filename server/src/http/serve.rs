@@ -1,32 +1,29 @@
-//! Listening, serving, and stopping.
+//! Serving, and stopping.
 
-use super::client::TrustedProxies;
-use super::{build, metrics};
+use super::client::{Peer, TrustedProxies};
+use super::front::Front;
+use super::{build, listen, metrics};
 use crate::clock::Clock;
-use crate::config::{ServeOptions, all_cores_but_one};
+use crate::config::ServeOptions;
 use crate::console::Console;
 use crate::keys::Keys;
 use crate::store::{Claim, Store};
 use app::error::Refusal;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::{Handle, Server};
-use hyper_util::rt::TokioTimer;
+use futures::FutureExt;
+use futures::future::{OptionFuture, try_join};
 use leptos::config::LeptosOptions;
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::ready;
-use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net::SocketAddr as UnixAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tower::service_fn;
 
-/// How long a client may take to send the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest head of a request, in bytes; a larger one is 431 (RFC 6585).
-const HEAD_LIMIT: usize = 64 * 1024;
 /// How long requests in flight may take once the server was told to stop.
 const DRAIN: Duration = Duration::from_secs(9);
 /// How often what has ended is cleared away.
@@ -60,10 +57,18 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
         );
     }
     let handle = Handle::new();
-    let server = listen(options.listen).handle(handle.clone());
+    let server = listen::on_address(options.listen).handle(handle.clone());
+    let (local, _file) = options
+        .socket
+        .as_deref()
+        .map(|file| listen::on_socket(file).map_err(|error| format!("{}: {error}", file.display())))
+        .transpose()?
+        .unzip();
+    let local_handle = Handle::new();
+    let local = local.map(|server| server.handle(local_handle.clone()));
     if let Some(address) = options.metrics {
         let operators = metrics::router(Arc::new(console.clone())).into_make_service();
-        let server = listen(address);
+        let server = listen::on_address(address);
         tokio::spawn(async move {
             if let Err(error) = server.serve(operators).await {
                 tracing::error!(%error, "there are no metrics at {address}");
@@ -91,14 +96,9 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
         stopping.cancel();
         traffic.hurry.cancel();
         handle.graceful_shutdown(Some(DRAIN));
+        local_handle.graceful_shutdown(Some(DRAIN));
     });
-    let connections = connections(options.verification_threads)?;
-    let serving =
-        server.serve(service_fn(move |peer: SocketAddr| ready(Ok::<_, Infallible>(front.of(peer)))));
-    let served = connections.spawn(serving).await;
-    // It may not be dropped where others wait.
-    connections.shutdown_background();
-    served??;
+    serve_connections(front, server, local, options.verification_threads).await?;
     background.close();
     background.wait().await;
     if let Err(error) = keys.write_down_traffic().await {
@@ -109,24 +109,26 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The threads that serve connections and answer verifications. One core is left to what asks them, which is often on
-/// the same machine, and to all else.
-fn connections(threads: Option<u16>) -> io::Result<Runtime> {
-    let threads = threads.map_or_else(all_cores_but_one, usize::from);
-    Builder::new_multi_thread().worker_threads(threads).thread_name("connections").enable_all().build()
-}
-
-fn listen(address: SocketAddr) -> Server<SocketAddr, NoDelayAcceptor> {
-    // A body of several pieces would otherwise wait for the client between them, 40 ms at a time (RFC 9293, 3.7.4).
-    let mut server = axum_server::bind(address).acceptor(NoDelayAcceptor::new());
-    // Without a timer the timeouts would be inert (axum#2741).
-    let mut http1 = server.http_builder().http1();
-    http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_LIMIT);
-    // Most answers are a head alone, which is written in less time as one buffer than as a list of one.
-    http1.writev(false);
-    let mut http2 = server.http_builder().http2();
-    http2.timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT).max_header_list_size(HEAD_LIMIT as u32);
-    server
+/// On threads of their own, until both servers have ended.
+async fn serve_connections(
+    front: Front,
+    server: Server<SocketAddr, NoDelayAcceptor>,
+    local: Option<Server<UnixAddr>>,
+    threads: Option<u16>,
+) -> Result<(), Box<dyn Error>> {
+    let on_socket = front.clone();
+    let local = OptionFuture::from(local.map(|server| {
+        let of_peer = move |_: UnixAddr| ready(Ok::<_, Infallible>(on_socket.of(Peer::OnThisMachine)));
+        server.serve(service_fn(of_peer))
+    }));
+    let of_peer = move |peer: SocketAddr| ready(Ok::<_, Infallible>(front.of(Peer::At(peer.ip()))));
+    let served = try_join(server.serve(service_fn(of_peer)), local.map(|served| served.unwrap_or(Ok(()))));
+    let connections = listen::threads(threads)?;
+    let served = connections.spawn(served).await;
+    // It may not be dropped where others wait.
+    connections.shutdown_background();
+    served??;
+    Ok(())
 }
 
 /// Where the pages' scripts and styles are. Their names carry hashes if `cargo leptos` has listed them

@@ -14,13 +14,13 @@ use server::build;
 use server::clock::Clock;
 use server::config::Cli;
 use server::console::Console;
-use server::http::client::TrustedProxies;
+use server::http::client::{Peer, TrustedProxies};
 use server::http::front::Front;
 use server::store::Store;
 use sqlx::postgres::PgConnection;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU32, Ordering};
 use tempfile::TempDir;
@@ -133,7 +133,7 @@ impl TestApp {
         Browser {
             router: self.router.clone(),
             cookie: None,
-            address: SocketAddr::from(([10, 9, high, low], 40_000)),
+            peer: Peer::At(IpAddr::from([10, 9, high, low])),
         }
     }
 
@@ -170,7 +170,7 @@ pub(crate) async fn fresh_database(folder: &TempDir) -> String {
 pub(crate) struct Browser {
     pub(crate) router: Front,
     pub(crate) cookie: Option<String>,
-    address: SocketAddr,
+    peer: Peer,
 }
 
 pub(crate) struct Answer {
@@ -224,7 +224,7 @@ impl Browser {
             request = request.header(COOKIE, cookie);
         }
         let body = serde_urlencoded::to_string(fields).unwrap();
-        let answer = call(&self.router.of(self.address), request.body(Body::from(body)).unwrap()).await;
+        let answer = call(&self.router.of(self.peer), request.body(Body::from(body)).unwrap()).await;
         if let Some(cookie) = answer.headers.get(SET_COOKIE) {
             let pair = cookie.to_str().unwrap().split(';').next().unwrap();
             self.cookie = Some(pair.to_owned()).filter(|pair| !pair.ends_with('='));
