@@ -21,12 +21,12 @@ const options = ["--listen", `127.0.0.1:${SERVER}`, "--socket", SOCKET, "--refus
 /** Hits with as many keys in use as there are, up to 100,000, and with a few of them: what these touch is in caches. */
 function kinds(keys) {
   const { secrets, unknown } = fill(keys);
-  const all = [["hits", "/hit", secrets, 204], ["misses", "/miss", unknown, 401]];
+  // Hits of many come last: afterwards the server has their uses to write down.
+  const all = [["misses", "/miss", unknown, 401], ["hits", "/hit", secrets, 204]];
   const lines = readFileSync(secrets, "utf8").split("\n");
   if (lines.length <= FEW) return all;
   const few = `${secrets}.few`;
   writeFileSync(few, lines.filter((_, n) => n % Math.ceil(lines.length / FEW) === 0).join("\n"));
-  // First: afterwards the server has the uses of the many to write down.
   return [[`hits of ${FEW.toLocaleString("en")}`, "/hit", few, 204], ...all];
 }
 

@@ -177,3 +177,25 @@ for (const [name, start] of Object.entries(gateways)) {
     }
   });
 }
+
+test("what is forwarded is believed at the Unix socket and not at the address, and the socket has no pages", async ({ page }) => {
+  await signUp(page);
+  await live(page);
+  const { id } = await generate(page, "Guarded");
+  await closeReveal(page);
+  const ask = async (path: string, ...args: string[]) => {
+    const pair = ["-H", `X-Api-Key-Id: ${id}`, "-H", "X-Api-Key-Secret: mm_tok_wrong"];
+    const url = `${BASE_URL}${path}`;
+    return (await curl("curl", ["-s", "-o", "/dev/null", "-w", "%{http_code}", ...pair, ...args, url])).stdout;
+  };
+  const socket = ["--unix-socket", absolute(SOCKET)];
+  expect(await ask("/verify", ...socket, "-H", "X-Forwarded-For: 192.0.2.1, 198.51.100.7")).toBe("401");
+  expect(await ask("/verify", "-H", "X-Forwarded-For: 203.0.113.8")).toBe("401");
+  expect(await ask("/sign-in")).toBe("200");
+  for (const path of ["/sign-in", "/healthz", "/api/v1/key", "/"]) expect(await ask(path, ...socket), path).toBe("404");
+  await openMenu(page, "Guarded", "Recent refusals");
+  const refusals = dialog(page).locator(".traffic li");
+  await expect(refusals).toHaveCount(2);
+  await expect(refusals.filter({ hasText: "198.51.100.7" })).toHaveCount(1);
+  await expect(refusals.filter({ hasText: "127.0.0.1" })).toHaveCount(1);
+});

@@ -17,6 +17,13 @@ pub enum Peer {
     OnThisMachine,
 }
 
+impl Peer {
+    /// The socket is for gateways. As what they forward is believed, nothing else is to be had there.
+    pub(super) const fn asks_for_verifications_only(self) -> bool {
+        matches!(self, Self::OnThisMachine)
+    }
+}
+
 /// Proxies whose word about their clients is taken.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(pub Vec<IpNet>);

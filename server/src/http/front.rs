@@ -2,17 +2,18 @@
 //!
 //! A router boxes a request several times on its way to a handler, and a connection's address travels in a map
 //! of its own; a verification needs neither, and would cost a third more with them. It is answered on the thread that
-//! reads it, and all else is handed over to others.
+//! reads it, unless it has to wait; that, and all else, is handed over to others.
 
 use super::client::{Peer, TrustedProxies};
 use super::handover::{Answer, Handover};
+use super::problem::ApiProblem;
 use super::verify;
 use crate::console::Console;
 use crate::metrics::TIMED_VERIFICATIONS;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::Request;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use futures::future::{Either, Ready, ready};
 use std::cell::Cell;
@@ -21,6 +22,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tower::{BoxError, Service};
+
+/// When a request arrived, in its extensions: before it waited for another thread.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived(pub(super) Instant);
 
 /// Answers the requests of one connection.
 ///
@@ -86,8 +91,12 @@ where
             };
         }
         if let Some(peer) = *peer {
+            if peer.asks_for_verifications_only() {
+                return Either::Left(ready(Ok(ApiProblem::NotFound.into_response())));
+            }
             request.extensions_mut().insert(peer);
         }
+        request.extensions_mut().insert(Arrived(Instant::now()));
         let answer = Service::<Request<Body>>::call(&mut router.clone(), request.map(Body::new));
         Either::Right(others.answer(answer.map(|answer| answer.unwrap_or_else(|never| match never {}))))
     }

@@ -5,7 +5,7 @@ use super::problem::ApiProblem;
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use axum::response::{IntoResponse, Response};
 use futures::future::FutureExt;
-use futures::stream::{self, Stream, StreamExt, poll_fn};
+use futures::stream::{self, Stream, StreamExt};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,8 +13,6 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Pieces of a body that are made before the client has read those before.
-const PIECES_AHEAD: usize = 4;
 /// Pieces of a body that are sent together with the head if they are there by then.
 const PIECES_AT_ONCE: usize = 64;
 
@@ -34,9 +32,9 @@ impl Handover {
         Self(Handle::current())
     }
 
-    /// Has an answer made there, with all of its body.
+    /// Has an answer made there; its body only if it went through [`with_body_made_here`].
     pub(super) fn answer(&self, answer: impl Future<Output = Response> + Send + 'static) -> Answer {
-        Answer(AbortOnDropHandle::new(self.0.spawn(answer.then(with_body_made_here))))
+        Answer(AbortOnDropHandle::new(self.0.spawn(answer)))
     }
 }
 
@@ -53,7 +51,7 @@ impl Future for Answer {
 }
 
 /// Whoever reads the body would otherwise also render, compress and read files.
-async fn with_body_made_here(response: Response) -> Response {
+pub(super) async fn with_body_made_here(response: Response) -> Response {
     // What knows its length is there already.
     if response.body().size_hint().exact().is_some() {
         return response;
@@ -81,23 +79,24 @@ fn whole(pieces: Vec<Piece>) -> Body {
     }
 }
 
-/// Makes the pieces on these threads, some of them before they are asked for.
+/// Makes the pieces on these threads, one before it is asked for.
 fn made_ahead(mut body: BodyDataStream) -> impl Stream<Item = Piece> {
-    let (pieces, mut made) = mpsc::channel(PIECES_AHEAD);
-    let mut making = AbortOnDropHandle::new(tokio::spawn(async move {
-        while let Some(piece) = body.next().await {
-            if pieces.send(piece).await.is_err() {
-                break;
-            }
+    let (pieces, made) = mpsc::channel(1);
+    let making = AbortOnDropHandle::new(tokio::spawn(async move {
+        while let Ok(room) = pieces.reserve().await {
+            let Some(piece) = body.next().await else { break };
+            room.send(piece);
         }
     }));
-    let pieces = poll_fn(move |context| {
-        if let Some(piece) = ready!(made.poll_recv(context)) {
-            return Poll::Ready(Some(piece));
+    let pieces = stream::unfold(Some((made, making)), async |state| {
+        let (mut made, making) = state?;
+        if let Some(piece) = made.recv().await {
+            return Some((piece, Some((made, making))));
         }
         // A body that could not be made must not look whole.
-        let ended = ready!(making.poll_unpin(context));
-        Poll::Ready(ended.err().map(|error| Err(axum::Error::new(error))))
+        let error = making.await.err()?;
+        tracing::error!(%error, "a body was not made to its end");
+        Some((Err(axum::Error::new(error)), None))
     });
     pieces.fuse()
 }
@@ -112,8 +111,12 @@ mod tests {
         Response::new(Body::from_stream(pieces))
     }
 
+    async fn made(response: Response) -> Response {
+        Handover::to_these().answer(with_body_made_here(response)).await.unwrap()
+    }
+
     async fn read(response: Response) -> Result<Bytes, axum::Error> {
-        to_bytes(Handover::to_these().answer(async { response }).await.unwrap().into_body(), usize::MAX).await
+        to_bytes(made(response).await.into_body(), usize::MAX).await
     }
 
     #[tokio::test]
@@ -129,7 +132,7 @@ mod tests {
         let pieces = || stream::iter(["two ", "pieces"].map(|piece| Ok(Bytes::from(piece))));
         let wait = stream::once(tokio::task::yield_now()).filter_map(async |()| None);
         for (body, length) in [(streamed(pieces()), Some(10)), (streamed(pieces().chain(wait)), None)] {
-            let answer = Handover::to_these().answer(std::future::ready(body)).await.unwrap();
+            let answer = made(body).await;
             assert_eq!(answer.body().size_hint().exact(), length);
             assert_eq!(to_bytes(answer.into_body(), usize::MAX).await.unwrap(), "two pieces");
         }
@@ -158,11 +161,11 @@ mod tests {
             let _held = by_answer;
             std::future::pending().await
         });
-        let endless = poll_fn(move |_| {
+        let endless = stream::poll_fn(move |_| {
             let _held = &by_body;
             Poll::Pending
         });
-        let body = Handover::to_these().answer(std::future::ready(streamed(endless))).await.unwrap();
+        let body = made(streamed(endless)).await;
         drop((answer, body));
         // Until both have let go of it.
         assert_eq!(watch.recv().await, None);

@@ -1,13 +1,14 @@
 //! Listening: where connections come from, what a client may take of them, and the threads that serve them.
 
 use crate::config::all_cores_but_one;
+use crate::store::beside;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::{Address, Server};
 use hyper_util::rt::TokioTimer;
-use std::fs::{Metadata, Permissions, metadata, remove_file, set_permissions};
+use std::fs::{File, Permissions, TryLockError, metadata, remove_file, set_permissions};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,39 +31,51 @@ pub(super) fn on_address(address: SocketAddr) -> Server<SocketAddr, NoDelayAccep
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
-    made: Metadata,
+    /// The right to that path: of two processes that start together, neither removes the other's file.
+    _lock: File,
 }
 
-/// Connections from this machine.
+/// Makes the file of a Unix socket.
 ///
 /// # Errors
-/// Another process listens there, or there may be no file.
-pub(super) fn on_socket(path: &Path) -> io::Result<(Server<UnixAddr>, SocketFile)> {
-    let listener = UnixListener::bind(path).or_else(|error| {
-        // A process that was killed leaves its file. Other files refuse connections, too.
-        let is_left = error.kind() == ErrorKind::AddrInUse
-            && metadata(path)?.file_type().is_socket()
-            && UnixStream::connect(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
-        if !is_left {
-            return Err(error);
-        }
-        remove_file(path)?;
-        UnixListener::bind(path)
+/// Another process listens there, or there may be no such file.
+pub(super) fn make_socket(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    let in_use = || io::Error::new(ErrorKind::AddrInUse, "it is there already, and in use");
+    let lock = File::create(beside(path, ".lock"))?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => in_use(),
+        TryLockError::Error(error) => error,
     })?;
-    let file = SocketFile { path: path.to_owned(), made: metadata(path)? };
+    match metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        // A process that was killed leaves its file. Files of other kinds refuse connections, too.
+        Ok(file) if file.file_type().is_socket() && refuses(path) => remove_file(path)?,
+        Ok(_) => return Err(in_use()),
+        Err(error) => return Err(error),
+    }
+    let listener = UnixListener::bind(path)?;
+    let file = SocketFile { path: path.to_owned(), _lock: lock };
     set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
     listener.set_nonblocking(true)?;
-    Ok((limited(axum_server::from_unix(listener)?), file))
+    Ok((listener, file))
+}
+
+fn refuses(path: &Path) -> bool {
+    UnixStream::connect(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // It may be the next process's by now.
-        if metadata(&self.path).is_ok_and(|now| (now.dev(), now.ino()) == (self.made.dev(), self.made.ino()))
-        {
-            let _ = remove_file(&self.path);
-        }
+        let _ = remove_file(&self.path);
     }
+}
+
+/// Connections from this machine, which the runtime accepts that this is called on.
+///
+/// # Errors
+/// The runtime cannot wait for them.
+pub(super) fn on_socket(listener: UnixListener) -> io::Result<Server<UnixAddr>> {
+    Ok(limited(axum_server::from_unix(listener)?))
 }
 
 fn limited<A: Address>(mut server: Server<A>) -> Server<A> {
@@ -90,36 +103,37 @@ pub(super) fn threads(count: Option<u16>) -> io::Result<Runtime> {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn the_file_of_a_process_that_was_killed_is_no_obstacle_and_that_of_a_living_one_is() {
+    fn error_of(path: &Path) -> ErrorKind {
+        make_socket(path).unwrap_err().kind()
+    }
+
+    #[test]
+    fn the_file_of_a_process_that_was_killed_is_no_obstacle_and_that_of_a_living_one_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists());
-        let (_server, file) = on_socket(&path).unwrap();
+        let (listener, file) = make_socket(&path).unwrap();
         assert_eq!(metadata(&path).unwrap().permissions().mode() & 0o777, SOCKET_MODE);
-        assert_eq!(on_socket(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(error_of(&path), ErrorKind::AddrInUse);
+        // Also while it listens no more, but has requests in flight.
+        drop(listener);
+        assert_eq!(error_of(&path), ErrorKind::AddrInUse);
         drop(file);
         assert!(!path.exists());
+        make_socket(&path).unwrap();
     }
 
-    #[tokio::test]
-    async fn what_is_no_socket_is_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("notes");
-        std::fs::write(&path, "mine").unwrap();
-        assert_eq!(on_socket(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
-    }
-
-    #[tokio::test]
-    async fn the_file_of_the_next_process_stays() {
+    #[test]
+    fn what_other_programs_listen_at_and_what_is_no_socket_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
-        let (_server, file) = on_socket(&path).unwrap();
-        std::fs::rename(&path, folder.path().join("old")).unwrap();
-        let (_next, _file) = on_socket(&path).unwrap();
-        drop(file);
-        assert!(path.exists());
+        let _other = UnixListener::bind(&path).unwrap();
+        assert_eq!(error_of(&path), ErrorKind::AddrInUse);
+        UnixStream::connect(&path).unwrap();
+        let notes = folder.path().join("notes");
+        std::fs::write(&notes, "mine").unwrap();
+        assert_eq!(error_of(&notes), ErrorKind::AddrInUse);
+        assert_eq!(std::fs::read_to_string(&notes).unwrap(), "mine");
     }
 }

@@ -1,6 +1,7 @@
 //! `/metrics` (OpenMetrics 1.0), on an address of its own: what it tells is for the operator, and behind a proxy
 //! nobody can tell the operator from a stranger.
 
+use super::front::Arrived;
 use super::{api, problem::ApiProblem};
 use crate::console::Console;
 use app::App;
@@ -60,7 +61,8 @@ impl Routes {
 
 /// Counts requests.
 pub(super) async fn count(State(routes): State<Routes>, request: Request, next: Next) -> Response {
-    let (route, began) = (routes.of(request.uri().path()), Instant::now());
+    let route = routes.of(request.uri().path());
+    let began = request.extensions().get().map_or_else(Instant::now, |Arrived(at)| *at);
     let response = next.run(request).await;
     routes.console.metrics.answered(route, response.status().as_u16(), began.elapsed());
     response

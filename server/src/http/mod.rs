@@ -24,7 +24,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{Response, StatusCode};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use client::TrustedProxies;
 use front::Front;
 use leptos::config::LeptosOptions;
@@ -68,6 +68,7 @@ pub fn build(console: Console, site: LeptosOptions, trusted_proxies: TrustedProx
     let router = programs
         .fallback_service(browsers)
         .layer(from_fn_with_state(Arc::clone(&console), security::set_headers))
+        .layer(map_response(handover::with_body_made_here))
         .layer(CatchPanicLayer::custom(on_panic))
         .layer(from_fn_with_state(Arc::clone(&trusted_proxies), client::identify))
         .layer(from_fn_with_state(routes, metrics::count))

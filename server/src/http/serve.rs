@@ -9,16 +9,15 @@ use crate::console::Console;
 use crate::keys::Keys;
 use crate::store::{Claim, Store};
 use app::error::Refusal;
-use axum_server::accept::NoDelayAcceptor;
-use axum_server::{Handle, Server};
-use futures::FutureExt;
-use futures::future::{OptionFuture, try_join};
+use axum_server::Handle;
+use futures::future::try_join;
 use leptos::config::LeptosOptions;
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::ready;
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::net::SocketAddr as UnixAddr;
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -58,14 +57,13 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     }
     let handle = Handle::new();
     let server = listen::on_address(options.listen).handle(handle.clone());
-    let (local, _file) = options
+    let (socket, _file) = options
         .socket
         .as_deref()
-        .map(|file| listen::on_socket(file).map_err(|error| format!("{}: {error}", file.display())))
+        .map(|file| listen::make_socket(file).map_err(|error| format!("{}: {error}", file.display())))
         .transpose()?
         .unzip();
-    let local_handle = Handle::new();
-    let local = local.map(|server| server.handle(local_handle.clone()));
+    let socket_handle = Handle::new();
     if let Some(address) = options.metrics {
         let operators = metrics::router(Arc::new(console.clone())).into_make_service();
         let server = listen::on_address(address);
@@ -77,6 +75,7 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     }
     let site = site(&options);
     let front = build(console, site, TrustedProxies(options.trusted_proxies.clone()));
+    let at_socket = serve_socket(front.clone(), socket, socket_handle.clone());
     tokio::spawn({
         let handle = handle.clone();
         let public_url = options.public_url.clone();
@@ -96,9 +95,15 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
         stopping.cancel();
         traffic.hurry.cancel();
         handle.graceful_shutdown(Some(DRAIN));
-        local_handle.graceful_shutdown(Some(DRAIN));
+        socket_handle.graceful_shutdown(Some(DRAIN));
     });
-    serve_connections(front, server, local, options.verification_threads).await?;
+    let of_peer = move |peer: SocketAddr| ready(Ok::<_, Infallible>(front.of(Peer::At(peer.ip()))));
+    let served = try_join(server.serve(service_fn(of_peer)), at_socket);
+    let connections = listen::threads(options.verification_threads)?;
+    let served = connections.spawn(served).await;
+    // It may not be dropped where others wait.
+    connections.shutdown_background();
+    served??;
     background.close();
     background.wait().await;
     if let Err(error) = keys.write_down_traffic().await {
@@ -109,26 +114,18 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// On threads of their own, until both servers have ended.
-async fn serve_connections(
+/// Serves gateways on this machine, if there is a socket for them.
+async fn serve_socket(
     front: Front,
-    server: Server<SocketAddr, NoDelayAcceptor>,
-    local: Option<Server<UnixAddr>>,
-    threads: Option<u16>,
-) -> Result<(), Box<dyn Error>> {
-    let on_socket = front.clone();
-    let local = OptionFuture::from(local.map(|server| {
-        let of_peer = move |_: UnixAddr| ready(Ok::<_, Infallible>(on_socket.of(Peer::OnThisMachine)));
-        server.serve(service_fn(of_peer))
-    }));
-    let of_peer = move |peer: SocketAddr| ready(Ok::<_, Infallible>(front.of(Peer::At(peer.ip()))));
-    let served = try_join(server.serve(service_fn(of_peer)), local.map(|served| served.unwrap_or(Ok(()))));
-    let connections = listen::threads(threads)?;
-    let served = connections.spawn(served).await;
-    // It may not be dropped where others wait.
-    connections.shutdown_background();
-    served??;
-    Ok(())
+    socket: Option<UnixListener>,
+    handle: Handle<UnixAddr>,
+) -> io::Result<()> {
+    let Some(listener) = socket else { return Ok(()) };
+    if let Some(path) = listener.local_addr()?.as_pathname() {
+        tracing::info!("gateways on this machine are answered at {}", path.display());
+    }
+    let of_peer = move |_: UnixAddr| ready(Ok::<_, Infallible>(front.of(Peer::OnThisMachine)));
+    listen::on_socket(listener)?.handle(handle).serve(service_fn(of_peer)).await
 }
 
 /// Where the pages' scripts and styles are. Their names carry hashes if `cargo leptos` has listed them
