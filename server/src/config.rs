@@ -114,8 +114,8 @@ pub struct ServeOptions {
     #[arg(long, env = "MECHA_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
 
-    /// A Unix socket at which a gateway on this machine may ask /verify, in less time. The server's user and group may
-    /// open it, and whoever does is believed in X-Forwarded-For, which the gateway must set
+    /// A Unix socket at which a gateway on this machine may ask /verify. The server's user and group may open it, and
+    /// whoever does is believed in X-Forwarded-For, which the gateway must set
     #[arg(long, env = "MECHA_SOCKET", value_name = "FILE")]
     pub socket: Option<PathBuf>,
 
