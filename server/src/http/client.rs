@@ -66,7 +66,10 @@ impl TrustedProxies {
     pub(super) fn client(&self, peer: Option<Peer>, headers: &HeaderMap) -> Client {
         let is_trusted = |address: &IpAddr| self.0.iter().any(|network| network.contains(address));
         let (peer, is_believed) = match peer {
-            Some(Peer::At(address)) => (address.to_canonical(), is_trusted(&address.to_canonical())),
+            Some(Peer::At(address)) => {
+                let address = address.to_canonical();
+                (address, is_trusted(&address))
+            }
             Some(Peer::OnThisMachine) => (IpAddr::V4(Ipv4Addr::LOCALHOST), true),
             None => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), false),
         };

@@ -79,8 +79,7 @@ impl TestApp {
         let hand = Arc::new(AtomicI64::new(now));
         let store = Store::open(&options.database.database_url).await.unwrap();
         let console = Console::open(store, Clock::Set(Arc::clone(&hand)), &options).await.unwrap();
-        let site = LeptosOptions::builder().output_name("mecha-console").build();
-        let router = build(console.clone(), site, TrustedProxies(options.trusted_proxies));
+        let router = router_of(&console, TrustedProxies(options.trusted_proxies));
         Self { router, console, folder, url, hand }
     }
 
@@ -255,6 +254,11 @@ impl Browser {
         let state: serde_json::Value = serde_json::from_str(&json).unwrap();
         serde_json::from_value(state["list"]["keys"].clone()).unwrap()
     }
+}
+
+/// The whole server; the threads that this is called on answer what is no verification.
+pub(crate) fn router_of(console: &Console, proxies: TrustedProxies) -> Front {
+    build(console.clone(), LeptosOptions::builder().output_name("mecha-console").build(), proxies)
 }
 
 pub(crate) fn form(path: &str) -> axum::http::request::Builder {

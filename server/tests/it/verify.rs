@@ -1,11 +1,9 @@
 //! `/verify`.
 
-use crate::test_app::{TestApp, bearer, call, program, verify};
+use crate::test_app::{TestApp, bearer, call, program, router_of, verify};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use futures::FutureExt;
-use leptos::config::LeptosOptions;
-use server::build;
 use server::http::client::TrustedProxies;
 use tokio::runtime::Builder;
 
@@ -122,8 +120,7 @@ async fn a_verification_is_answered_while_the_threads_for_all_else_are_stuck() {
     // One that nobody drives.
     let stuck = Builder::new_current_thread().build().unwrap();
     let on_stuck = stuck.enter();
-    let site = LeptosOptions::builder().output_name("mecha-console").build();
-    let router = build(app.console.clone(), site, TrustedProxies(Vec::new()));
+    let router = router_of(&app.console, TrustedProxies::default());
     drop(on_stuck);
     assert_eq!(verify(&router, &secret).await, StatusCode::NO_CONTENT);
     assert!(bearer(&router, &secret).now_or_never().is_none());
