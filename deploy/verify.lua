@@ -1,12 +1,12 @@
--- Asks the console whether a request is to be let through, with the headers of that request.
+-- Asks the console whether it allows a request, with the headers of that request.
 
-local passed_on = { "authorization", "x-api-key", "x-api-key-id", "x-api-key-secret", "user-agent" }
+local forwarded = { "authorization", "x-api-key", "x-api-key-id", "x-api-key-secret", "user-agent" }
 
 core.register_action("verify", { "http-req" }, function(txn)
     local sent, headers = txn.http:req_get_headers(), {}
-    for _, name in ipairs(passed_on) do
+    for _, name in ipairs(forwarded) do
         if sent[name] then
-            -- A header given twice is to be seen twice.
+            -- The console rejects a header that is given twice, so both are forwarded.
             local values, at = {}, 0
             while sent[name][at] do
                 values[at + 1] = sent[name][at]
@@ -17,16 +17,18 @@ core.register_action("verify", { "http-req" }, function(txn)
     end
     headers["x-forwarded-for"] = { txn.f:src() }
 
-    local answer = core.httpclient():get({ url = txn:get_var("txn.verify_url"), headers = headers, timeout = 5000 })
-    local function header(name)
-        local values = answer.headers and answer.headers[name]
-        return values and values[0] or ""
+    local response = core.httpclient():get({ url = txn:get_var("txn.verify_url"), headers = headers, timeout = 5000 })
+    local function copy(name, variable)
+        local values = response.headers and response.headers[name]
+        if values and values[0] then
+            txn:set_var(variable, values[0])
+        end
     end
-    txn:set_var("txn.verify_status", answer.status or 0)
-    txn:set_var("txn.verify_challenge", header("www-authenticate"))
-    txn:set_var("txn.verify_retry_after", header("retry-after"))
-    txn:set_var("txn.key_id", header("x-key-id"))
-    txn:set_var("txn.key_name", header("x-key-name"))
-    txn:set_var("txn.account_id", header("x-account-id"))
-    txn:set_var("txn.key_expires_at", header("x-key-expires-at"))
+    txn:set_var("txn.verify_status", response.status or 0)
+    copy("www-authenticate", "txn.verify_challenge")
+    copy("retry-after", "txn.verify_retry_after")
+    copy("x-key-id", "txn.key_id")
+    copy("x-key-name", "txn.key_name")
+    copy("x-account-id", "txn.account_id")
+    copy("x-key-expires-at", "txn.key_expires_at")
 end)

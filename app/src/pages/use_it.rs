@@ -129,7 +129,30 @@ fn snippet(what: &'static str, value: String) -> impl IntoView {
     }
 }
 
-/// A gateway's file with the address of this console in place of the example's.
+/// Marks a line of a gateway's file that is for a console at an `https://` address.
+const HTTPS_ONLY: &str = "#https:";
+
+/// A gateway's file with the lines that this scheme needs, and no others.
+fn for_scheme(text: &str, is_https: bool) -> String {
+    let mut lines = String::with_capacity(text.len());
+    for line in text.lines() {
+        match line.trim_start().strip_prefix(HTTPS_ONLY) {
+            Some(rest) if is_https => {
+                let indent = line.len() - line.trim_start().len();
+                lines.push_str(line.get(..indent).unwrap_or_default());
+                lines.push_str(rest);
+            }
+            Some(_) => continue,
+            // The line at the top that explains the mark.
+            None if line.contains(HTTPS_ONLY) => continue,
+            None => lines.push_str(line),
+        }
+        lines.push('\n');
+    }
+    lines
+}
+
+/// A gateway's file for the console at this address.
 fn addressed(text: &str, origin: &str) -> String {
     let (scheme, authority) = origin.split_once("://").unwrap_or(("http", origin));
     let (host, port) = match authority.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) {
@@ -137,14 +160,22 @@ fn addressed(text: &str, origin: &str) -> String {
         None => (authority, if scheme == "https" { "443" } else { "80" }),
     };
     let (example_host, example_port) = CONSOLE;
-    text.replace(&format!("http://{example_host}:{example_port}"), origin)
+    // Without the brackets of an IPv6 address (RFC 3986, 3.2.2).
+    let name = host.trim_matches(['[', ']']);
+    let san_type =
+        if name.parse::<std::net::IpAddr>().is_ok() { "san_type: IP_ADDRESS" } else { "san_type: DNS" };
+    for_scheme(text, scheme == "https")
+        .replace(&format!("http://{example_host}:{example_port}"), origin)
         .replace("http://console/", &format!("{scheme}://console/"))
         .replace(&format!("Host {example_host}:{example_port}"), &format!("Host {authority}"))
         .replace(&format!("proxy_ssl_name {example_host}"), &format!("proxy_ssl_name {host}"))
         .replace(
             &format!("address: {example_host}, port_value: {example_port}"),
-            &format!("address: {host}, port_value: {port}"),
+            &format!("address: {name}, port_value: {port}"),
         )
+        .replace(&format!("sni: {example_host}"), &format!("sni: {name}"))
+        .replace(&format!("exact: {example_host}"), &format!("exact: {name}"))
+        .replace("san_type: DNS", san_type)
         .replace(&format!("server {example_host}:{example_port}"), &format!("server {host}:{port}"))
 }
 
@@ -171,11 +202,46 @@ mod tests {
     }
 
     #[test]
-    fn at_its_usual_address_a_file_stays_as_it_is() {
+    fn at_its_usual_address_a_file_stays_as_it_is_but_for_the_lines_for_https() {
         for (_, name, files) in GATEWAYS {
             for (_, text) in files {
-                assert_eq!(addressed(text, "http://127.0.0.1:3000"), *text, "{name}");
+                let rest: String = text
+                    .lines()
+                    .filter(|line| !line.contains(HTTPS_ONLY))
+                    .map(|line| format!("{line}\n"))
+                    .collect();
+                assert_eq!(addressed(text, "http://127.0.0.1:3000"), rest, "{name}");
             }
         }
+    }
+
+    #[test]
+    fn a_console_with_a_certificate_is_verified_by_it() {
+        let whole = |id: &str| {
+            let (_, _, files) = GATEWAYS.into_iter().find(|(gateway, ..)| *gateway == id).unwrap();
+            addressed(files[0].1, "https://keys.example.com")
+        };
+        for (id, lines) in [
+            ("nginx", &["\n        proxy_ssl_verify on;", "\n        proxy_ssl_name keys.example.com;"][..]),
+            (
+                "envoy",
+                &[
+                    "\n      transport_socket:\n        name:",
+                    "sni: keys.example.com",
+                    "exact: keys.example.com",
+                ],
+            ),
+            ("caddy", &["\n\t\t\theader_up Host {upstream_hostport}"]),
+            ("haproxy", &["\n    httpclient.ssl.verify required"]),
+        ] {
+            let text = whole(id);
+            assert!(!text.contains(HTTPS_ONLY), "{text}");
+            for line in lines {
+                assert!(text.contains(line), "{line} in {text}");
+            }
+        }
+        let ipv6 = addressed(GATEWAYS[4].2[0].1, "https://[2001:db8::1]:8443");
+        assert!(ipv6.contains("san_type: IP_ADDRESS, matcher: { exact: 2001:db8::1 }"), "{ipv6}");
+        assert!(ipv6.contains("address: 2001:db8::1, port_value: 8443"), "{ipv6}");
     }
 }

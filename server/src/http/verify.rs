@@ -24,9 +24,15 @@ use utoipa_axum::routes;
 /// Modules that are closed to keys, by the names that gateways ask with.
 const CLOSED_MODULES: [&str; 3] = ["accounts", "users", "authentication"];
 
-/// The path that gateways ask. Envoy puts the path of the request in question behind it.
+/// The path that gateways request. Envoy appends the path of the original request.
 pub(super) fn is_asked_at(path: &str) -> bool {
     path.strip_prefix("/verify").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The status of an allowed request. Envoy's HTTP `ext_authz` accepts 200 and no other; it is the one gateway that
+/// requests a path below `/verify`.
+fn success_status(path: &str) -> StatusCode {
+    if path == "/verify" { StatusCode::NO_CONTENT } else { StatusCode::OK }
 }
 
 /// The description of the operation.
@@ -47,7 +53,7 @@ pub(super) fn operation() -> OpenApiRouter<Arc<Console>> {
          description = "What the request is for; accounts, users and authentication are closed to keys"),
     ),
     responses(
-        (status = 204, description = "Let it through",
+        (status = 204, description = "Let it through; 200 at /verify/ and any path below, for Envoy",
          headers(
              ("X-Key-Id" = String, description = "The Key ID"),
              ("X-Key-Name" = String, description = "The name of the key, percent-encoded"),
@@ -68,23 +74,32 @@ pub(super) fn verify<B>(
     client: IpAddr,
 ) -> Either<Response, BoxFuture<'static, Response>> {
     let is_closed = request.uri().query().is_some_and(asks_for_closed_module);
+    let success = success_status(request.uri().path());
     match credential::verify(console, request.headers(), client, is_closed) {
-        Either::Left(answer) => Either::Left(answered(answer)),
-        Either::Right(answer) => Either::Right(Box::pin(async move { answered(answer.await) })),
+        Either::Left(answer) => Either::Left(answered(answer, success)),
+        Either::Right(answer) => Either::Right(Box::pin(async move { answered(answer.await, success) })),
     }
 }
 
-fn answered(answer: Result<Admitted, ApiProblem>) -> Response {
-    answer.map_or_else(ApiProblem::without_body, |admitted| allowed(&admitted))
+fn answered(answer: Result<Admitted, ApiProblem>, success: StatusCode) -> Response {
+    answer.map_or_else(ApiProblem::without_body, |admitted| allowed(&admitted, success))
 }
 
 /// Whatever else the query says, and however it is written.
 fn asks_for_closed_module(query: &str) -> bool {
     // What cannot be read might name one.
     let Ok(pairs) = serde_urlencoded::from_str::<Vec<(String, String)>>(query) else { return true };
-    pairs.iter().any(|(name, module)| {
-        name == "module" && CLOSED_MODULES.iter().any(|closed| module.trim().eq_ignore_ascii_case(closed))
-    })
+    pairs.iter().any(|(name, value)| name == "module" && is_closed(value))
+}
+
+/// Envoy appends the client's path to its prefix: `module=accounts/v1/chat` names the module accounts.
+fn is_closed(value: &str) -> bool {
+    let value = value.trim();
+    let module = value
+        .find(|c: char| !c.is_alphanumeric() && !matches!(c, '-' | '_'))
+        .and_then(|end| value.get(..end))
+        .unwrap_or(value);
+    CLOSED_MODULES.iter().any(|closed| module.eq_ignore_ascii_case(closed))
 }
 
 const KEY_ID: HeaderName = HeaderName::from_static("x-key-id");
@@ -92,8 +107,8 @@ const KEY_NAME: HeaderName = HeaderName::from_static("x-key-name");
 const ACCOUNT_ID: HeaderName = HeaderName::from_static("x-account-id");
 const KEY_EXPIRES_AT: HeaderName = HeaderName::from_static("x-key-expires-at");
 
-/// 204, and who it is: for the gateway to pass on.
-fn allowed(key: &Admitted) -> Response {
+/// No body, and the identity of the key in headers: for the gateway to pass on.
+fn allowed(key: &Admitted, status: StatusCode) -> Response {
     // All values in one piece of memory: allocations are what a verification spends most of its own time on.
     let mut values = Vec::with_capacity(2 * 32 + 20 + 3 * key.name.len());
     let ends = [
@@ -118,7 +133,7 @@ fn allowed(key: &Admitted) -> Response {
         }
     }
     let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
 }
@@ -136,12 +151,27 @@ mod tests {
 
     #[test]
     fn a_closed_module_is_recognised_however_it_is_written() {
-        for query in
-            ["module=accounts", "a=b&module=Users", "module=%61uthentication", "module=chat&module=accounts"]
-        {
+        for query in [
+            "module=accounts",
+            "a=b&module=Users",
+            "module=%61uthentication",
+            "module=chat&module=accounts",
+            "module=accounts/v1/chat",
+            "module=users%2Fv1",
+            "module=accounts/v1/chat?module=chat",
+            "module=accounts*",
+        ] {
             assert!(asks_for_closed_module(query), "{query}");
         }
-        for query in ["", "module=chat", "module=", "accounts", "modules=accounts"] {
+        for query in [
+            "",
+            "module=chat",
+            "module=",
+            "accounts",
+            "modules=accounts",
+            "module=chat/accounts",
+            "module=accountsx",
+        ] {
             assert!(!asks_for_closed_module(query), "{query}");
         }
     }

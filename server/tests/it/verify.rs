@@ -30,6 +30,29 @@ async fn a_gateway_is_told_who_it_is_by_any_method_and_without_a_body() {
 }
 
 #[tokio::test]
+async fn below_verify_where_envoy_appends_a_path_an_allowed_request_is_200_without_a_body() {
+    let app = TestApp::new().await;
+    let (id, secret) = app.owner("ada@example.com").await.create("Deploy").await;
+    let bearer = [("authorization", &*format!("Bearer {secret}"))];
+    for path in ["/verify/", "/verify/v1/chat", "/verify/v1/chat?x=1&module=chat", "/verify/verify"] {
+        let answer = program(&app.router, path, &bearer).await;
+        assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, ""), "{path}");
+        assert_eq!(answer.header("x-key-id"), id);
+        assert_eq!(program(&app.router, path, &[]).await.status, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(program(&app.router, "/verify?x=/v1", &bearer).await.status, StatusCode::NO_CONTENT);
+    // With the path prefix "/verify?module=accounts".
+    for path in [
+        "/verify?module=accounts/v1/chat",
+        "/verify?module=users/v1?module=chat",
+        "/verify/a?module=accounts",
+    ] {
+        assert_eq!(program(&app.router, path, &bearer).await.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    assert_eq!(program(&app.router, "/verifyx", &bearer).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn a_refusal_has_a_challenge_and_no_body() {
     let app = TestApp::new().await;
     for (headers, challenge) in [

@@ -1,0 +1,133 @@
+import { execFileSync, execFile, spawn } from "node:child_process";
+import { type Socket, createSocket } from "node:dgram";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { createServer } from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { expect, test } from "@playwright/test";
+import { type Files, GATEWAYS, freePort, startApi, withGateway, withPorts } from "./gateways";
+import { generate, live, signUp } from "./support";
+
+// A console at an https:// address: the page renders the gateways' files for it, and each gateway verifies its
+// certificate.
+
+test.use({ ignoreHTTPSErrors: true });
+
+const curl = promisify(execFile);
+const folder = mkdtempSync(join(tmpdir(), "https-"));
+test.afterAll(() => rmSync(folder, { recursive: true }));
+
+const openssl = (...args: string[]) => execFileSync("openssl", args, { cwd: folder, stdio: ["ignore", "ignore", "ignore"] });
+
+/** A certificate authority of its own; returns the certificate for a host that it signs. */
+function authority(ca: string, host: string): { key: Buffer; cert: Buffer } {
+  const name = `${ca}-${host}`;
+  const ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+  writeFileSync(join(folder, `${ca}.ext`), "basicConstraints=critical,CA:TRUE\n");
+  openssl("req", "-x509", ...ec, "-keyout", `${ca}.key`, "-out", `${ca}.pem`, "-days", "2", "-subj", `/CN=${ca}`);
+  writeFileSync(join(folder, "host.ext"), `subjectAltName=DNS:${host}\n`);
+  openssl("req", ...ec, "-keyout", `${name}.key`, "-out", `${name}.csr`, "-subj", `/CN=${host}`);
+  openssl("x509", "-req", "-in", `${name}.csr`, "-CA", `${ca}.pem`, "-CAkey", `${ca}.key`, "-CAcreateserial", "-days", "2", "-extfile", "host.ext", "-out", `${name}.pem`);
+  return { key: readFileSync(join(folder, `${name}.key`)), cert: readFileSync(join(folder, `${name}.pem`)) };
+}
+
+/** A name server that knows 127.0.0.1 and nothing else; HAProxy does not look into /etc/hosts. */
+async function nameServer(): Promise<Socket> {
+  const server = createSocket("udp4", (query, from) => {
+    // The question, without what follows it (RFC 1035, 4.1).
+    const end = query.indexOf(0, 12) + 5;
+    const isA = query.readUInt16BE(end - 4) === 1;
+    const head = Buffer.concat([query.subarray(0, 2), Buffer.from([0x81, 0x80, 0, 1, 0, isA ? 1 : 0, 0, 0, 0, 0])]);
+    const answer = Buffer.from(isA ? [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1] : []);
+    server.send(Buffer.concat([head, query.subarray(12, end), answer]), from.port, from.address);
+  });
+  await new Promise<void>((resolve) => server.bind(0, "127.0.0.1", resolve));
+  return server;
+}
+
+test("each gateway's file for an https console accepts that console's certificate and no other", async ({ page }) => {
+  test.setTimeout(180_000);
+  const wrongAuthority = authority("other", "localhost");
+  const wrongName = authority("wrong", "other.example");
+  const right = authority("right", "localhost");
+  // Both are trusted: of the second, only the name is wrong.
+  writeFileSync(join(folder, "trusted.pem"), Buffer.concat(["right", "wrong"].map((ca) => readFileSync(join(folder, `${ca}.pem`)))));
+  const [plain, tls] = [await freePort(), await freePort()];
+  const origin = `https://localhost:${tls}`;
+  const server = spawn("../target/release/server", ["--listen", `127.0.0.1:${plain}`, "--public-url", origin, "--database-url", `sqlite:${folder}/console.db`, "--site-root", "../target/site"], { stdio: "ignore" });
+  // Whether the proxy in front of the console looks at the host, as many do: it says 200 to those that it does not know.
+  let hasOtherHosts = true;
+  const proxies = ["127.0.0.1", "::1"].map((host) => {
+    const proxy = createServer(right, (incoming, outgoing) => {
+      if (hasOtherHosts && incoming.headers.host !== `localhost:${tls}`) return outgoing.writeHead(200).end();
+      const { method, url, headers } = incoming;
+      const forwarded = request({ port: plain, host: "127.0.0.1", method, path: url, headers }, (response) => {
+        outgoing.writeHead(response.statusCode ?? 500, response.headers);
+        response.pipe(outgoing);
+      });
+      forwarded.on("error", () => outgoing.writeHead(502).end());
+      incoming.pipe(forwarded);
+    });
+    return proxy.on("error", () => {}).listen(tls, host);
+  });
+  const present = (certificate: { key: Buffer; cert: Buffer }) => {
+    for (const proxy of proxies) {
+      proxy.setSecureContext(certificate);
+      proxy.closeAllConnections();
+    }
+  };
+  const api = await startApi();
+  const dns = await nameServer();
+  try {
+    await expect.poll(async () => (await fetch(`http://127.0.0.1:${plain}/readyz`).catch(() => null))?.status).toBe(200);
+    await page.goto(`${origin}/sign-up`);
+    await signUp(page, origin);
+    await live(page);
+    const { id, secret } = await generate(page, "Chat");
+    await page.goto(`${origin}/settings/use-it`).catch(() => page.goto(`${origin}/settings/use-it`));
+
+    for (const gateway of GATEWAYS) {
+      const files: Files = {};
+      for (const [at, name] of gateway.files.entries()) {
+        files[name] = (await page.locator(`#${gateway.id} code`).nth(at).textContent())?.replaceAll("/etc/ssl/certs/ca-certificates.crt", join(folder, "trusted.pem")) ?? "";
+        expect(files[name]).not.toContain("#https:");
+      }
+      if (gateway.id === "haproxy") files["haproxy.cfg"] += `\nresolvers default\n    nameserver test 127.0.0.1:${dns.address().port}\n`;
+      const port = await freePort();
+      // Go takes its authorities from here.
+      const env = { SSL_CERT_FILE: join(folder, "trusted.pem") };
+      present(wrongAuthority);
+      await withGateway(gateway, withPorts(files, port, api.port), port, async (log) => {
+        const status = async () => {
+          const args = ["-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", `X-Api-Key: ${secret}`, "-H", "Host: api.example.com", `http://127.0.0.1:${port}/v1/chat`];
+          return Number((await curl("curl", args)).stdout);
+        };
+        api.seen.length = 0;
+        expect(await status(), `${gateway.name}: another authority`).toBeGreaterThanOrEqual(500);
+        present(wrongName);
+        expect(await status(), `${gateway.name}: another name`).toBeGreaterThanOrEqual(500);
+        expect(api.seen).toEqual([]);
+        present(right);
+        if (gateway.id === "envoy") {
+          // Envoy cannot send the console's own host: a 200 that does not come from the console lets nothing through.
+          expect(await status(), log()).toBe(503);
+          expect(api.seen).toEqual([]);
+          hasOtherHosts = false;
+        }
+        await expect.poll(status, { message: `${gateway.name}: ${log()}` }).toBe(200);
+        expect(api.seen.at(-1)?.headers["x-key-id"]).toBe(id);
+      }, env);
+    }
+  } finally {
+    for (const proxy of proxies) {
+      proxy.closeAllConnections();
+      proxy.close();
+    }
+    dns.close();
+    await api.stop();
+    const exited = new Promise((resolve) => server.on("exit", resolve));
+    if (server.exitCode === null && server.kill()) await exited;
+  }
+});
