@@ -5,7 +5,7 @@ use axum::http::{Extensions, HeaderMap};
 use axum::middleware::Next;
 use axum::response::Response;
 use ipnet::IpNet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// The other end of a connection.
@@ -77,9 +77,10 @@ impl TrustedProxies {
             return Client { address: peer, is_https: false };
         }
         let mut address = peer;
-        let values = headers.get_all("x-forwarded-for").iter().rev().filter_map(|value| value.to_str().ok());
-        for hop in values.flat_map(|value| value.rsplit(',')) {
-            let Ok(hop) = hop.trim().parse::<IpAddr>() else { break };
+        let values = headers.get_all("x-forwarded-for").iter().rev();
+        // Bytes, not text: one byte of a client that is not ASCII must not hide what the proxies appended.
+        for hop in values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b',')) {
+            let Some(hop) = parse_hop(hop) else { break };
             address = hop.to_canonical();
             if !is_trusted(&address) {
                 break;
@@ -88,6 +89,14 @@ impl TrustedProxies {
         let is_https = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
         Client { address, is_https }
     }
+}
+
+/// One entry of `X-Forwarded-For`: an address, perhaps with a port, and an IPv6 address perhaps in brackets.
+fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?.trim();
+    let with_port = || hop.parse().ok().map(|hop: SocketAddr| hop.ip());
+    let in_brackets = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    hop.parse().ok().or_else(with_port).or_else(in_brackets)
 }
 
 #[cfg(test)]
@@ -118,6 +127,37 @@ mod tests {
         assert_eq!(client("::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
         assert_eq!(client("10.0.0.1", &["198.51.100.1, junk"]), "10.0.0.1");
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn bytes_that_are_not_ascii_hide_nothing_that_a_proxy_appended() {
+        let proxies = TrustedProxies(vec!["10.0.0.0/8".parse().unwrap()]);
+        for (value, expected) in [
+            (&b"\xff, 198.51.100.9"[..], "198.51.100.9"),
+            (b"\xff\xfe,198.51.100.9, 10.0.0.7", "198.51.100.9"),
+            (b"198.51.100.9, \xff", "10.0.0.1"),
+        ] {
+            let headers = HeaderMap::from_iter([(
+                "x-forwarded-for".parse().unwrap(),
+                HeaderValue::from_bytes(value).unwrap(),
+            )]);
+            let client = proxies.client(Some(Peer::At("10.0.0.1".parse().unwrap())), &headers);
+            assert_eq!(client.address.to_string(), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_forwarded_address_may_have_a_port_and_brackets() {
+        for (forwarded, expected) in [
+            ("198.51.100.9:4711", "198.51.100.9"),
+            ("[2001:db8::1]:4711", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[198.51.100.9", "10.0.0.1"),
+            ("198.51.100.9:", "10.0.0.1"),
+        ] {
+            assert_eq!(client("10.0.0.1", &[forwarded]), expected);
+        }
     }
 
     #[test]
