@@ -1,14 +1,15 @@
 //! Listening: where connections come from, what a client may take of them, and the threads that serve them.
 
+use super::minimum_rate::{AnyAcceptor, TcpAcceptor};
 use crate::config::all_cores_but_one;
 use crate::store::beside;
-use axum_server::accept::NoDelayAcceptor;
 use axum_server::{Address, Server};
 use hyper_util::rt::TokioTimer;
+use rustix::fs::OFlags;
 use std::fs::{File, Permissions, TryLockError, metadata, remove_file, set_permissions};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,9 +23,8 @@ const HEAD_LIMIT: usize = 64 * 1024;
 const SOCKET_MODE: u32 = 0o660;
 
 /// Connections from anywhere.
-pub(super) fn on_address(address: SocketAddr) -> Server<SocketAddr, NoDelayAcceptor> {
-    // A body of several pieces would otherwise wait for the client between them, 40 ms at a time (RFC 9293, 3.7.4).
-    limited(axum_server::bind(address)).acceptor(NoDelayAcceptor::new())
+pub(super) fn on_address(address: SocketAddr) -> Server<SocketAddr, TcpAcceptor> {
+    limited(axum_server::bind(address).acceptor(TcpAcceptor))
 }
 
 /// The file of a Unix socket, for as long as it is kept.
@@ -41,7 +41,13 @@ pub(super) struct SocketFile {
 /// Another process listens there, or there may be no such file.
 pub(super) fn make_socket(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let in_use = || io::Error::new(ErrorKind::AddrInUse, "it is there already, and in use");
-    let lock = File::create(beside(path, ".lock"))?;
+    // What is there already is neither followed elsewhere nor emptied: anybody may write to the folder, such as /tmp.
+    let lock = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(beside(path, ".lock"))?;
     lock.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => in_use(),
         TryLockError::Error(error) => error,
@@ -74,18 +80,18 @@ impl Drop for SocketFile {
 ///
 /// # Errors
 /// The runtime cannot wait for them.
-pub(super) fn on_socket(listener: UnixListener) -> io::Result<Server<UnixAddr>> {
-    Ok(limited(axum_server::from_unix(listener)?))
+pub(super) fn on_socket(listener: UnixListener) -> io::Result<Server<UnixAddr, AnyAcceptor>> {
+    Ok(limited(axum_server::from_unix(listener)?.acceptor(AnyAcceptor)))
 }
 
-fn limited<A: Address>(mut server: Server<A>) -> Server<A> {
+fn limited<A: Address, Acceptor>(server: Server<A, Acceptor>) -> Server<A, Acceptor> {
+    // HTTP/2 lets a client open hundreds of responses at once and read none of them, and no gateway speaks it here.
+    let mut server = server.http1_only();
     // Without a timer the timeouts would be inert (axum#2741).
     let mut http1 = server.http_builder().http1();
     http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_LIMIT);
     // Most answers are a head alone, which is written in less time as one buffer than as a list of one.
     http1.writev(false);
-    let mut http2 = server.http_builder().http2();
-    http2.timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT).max_header_list_size(HEAD_LIMIT as u32);
     server
 }
 
@@ -122,6 +128,33 @@ mod tests {
         drop(file);
         assert!(!path.exists());
         make_socket(&path).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_is_a_link_is_not_followed_and_what_it_leads_to_stays_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, target) = (folder.path().join("socket"), folder.path().join("target"));
+        std::fs::write(&target, "mine").unwrap();
+        std::os::unix::fs::symlink(&target, beside(&path, ".lock")).unwrap();
+        let refused = make_socket(&path).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(rustix::io::Errno::LOOP.raw_os_error()));
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "mine");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_begins_with_http_2_is_rejected_at_once() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let handle = axum_server::Handle::new();
+        let server = on_address(([127, 0, 0, 1], 0).into()).handle(handle.clone());
+        let router = axum::Router::new().route("/", axum::routing::get(async || "ok"));
+        tokio::spawn(server.serve(router.into_make_service()));
+        let address = handle.listening().await.unwrap();
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        // The preface and an empty SETTINGS frame (RFC 9113, 3.4).
+        client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        let mut response = Vec::new();
+        client.read_to_end(&mut response).await.unwrap();
+        assert!(response.starts_with(b"HTTP/1.1 400") || response.is_empty(), "{response:?}");
     }
 
     #[test]

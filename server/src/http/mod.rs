@@ -10,12 +10,14 @@ mod handover;
 mod health;
 mod listen;
 pub mod metrics;
+mod minimum_rate;
 mod pages;
 mod plain_forms;
 mod problem;
 mod security;
 pub mod serve;
 mod session;
+mod timeouts;
 mod traffic;
 mod verify;
 
@@ -23,27 +25,15 @@ use crate::console::Console;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{Response, StatusCode};
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::http::Response;
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use client::TrustedProxies;
 use front::Front;
 use leptos::config::LeptosOptions;
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 use tower_http::trace::TraceLayer;
-
-/// The largest form that is read: a name and a description, percent-encoded, with room for a text that is far
-/// too long to be told so at its field.
-const BODY_LIMIT: usize = 64 * 1024;
-/// How long a client may take between two pieces of a body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a request may take to the head of its answer, with all of its body: a client that sends a byte now and then
-/// keeps no connection for longer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The whole server. The threads that this is called on answer what is no verification.
 pub fn build(console: Console, site: LeptosOptions, trusted_proxies: TrustedProxies) -> Front {
@@ -58,10 +48,9 @@ pub fn build(console: Console, site: LeptosOptions, trusted_proxies: TrustedProx
         .fallback_service(pages)
         .layer(compression::layer());
     let browsers = session::router(Arc::clone(&console), &browsers)
-        .layer(from_fn_with_state(Arc::clone(&console), security::require_own_origin))
-        .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
-        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, ANSWER_TIMEOUT));
+        .layer(from_fn(timeouts::limit_response))
+        .layer(from_fn(timeouts::read_body))
+        .layer(from_fn_with_state(Arc::clone(&console), security::require_own_origin));
     let programs =
         Router::new().merge(api::programs()).merge(health::router()).with_state(Arc::clone(&console));
     let routes = metrics::Routes::new(Arc::clone(&console));

@@ -80,13 +80,8 @@ async fn answer(pages: &Router, request: Request) -> Response {
 
 async fn run(State(pages): State<Router>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let body = match to_bytes(body, usize::MAX).await {
-        Ok(body) => body,
-        Err(error) if is_too_large(&error) => {
-            return (StatusCode::PAYLOAD_TOO_LARGE, "The form is too large.").into_response();
-        }
-        Err(_) => return (StatusCode::REQUEST_TIMEOUT, "The form did not arrive.").into_response(),
-    };
+    // It is there already; its size is limited.
+    let Ok(body) = to_bytes(body, usize::MAX).await else { return internal() };
     if !parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(FORM.as_bytes())) {
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send a form.").into_response();
     }
@@ -219,17 +214,6 @@ fn asks_again(path: &str, typed: &Typed) -> String {
 fn typed(body: &[u8]) -> Typed {
     let fields: Vec<(String, String)> = serde_urlencoded::from_bytes(body).unwrap_or_default();
     Typed(fields.into_iter().filter(|(name, _)| !Field::is_password(name)).collect())
-}
-
-fn is_too_large(error: &axum::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if error.is::<http_body_util::LengthLimitError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 fn internal() -> Response {
