@@ -13,12 +13,14 @@ use rand::CryptoRng;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a thread without work keeps its 19 MiB for the next hash.
+const MEMORY_KEPT_FOR: Duration = Duration::from_secs(60);
 /// How far hashes give way to requests (nice(2)): to a tenth of a core that both want.
 const NICENESS: i32 = 10;
 /// The least score of a new password, of 0 to 4: safely unguessable online (zxcvbn).
@@ -157,11 +159,17 @@ fn start_threads(count: usize) -> Result<Sender<Job>, ConsoleError> {
             }
             let mut memory = Memory::new();
             loop {
-                let job = jobs.lock().recv();
-                let Ok(job) = job else { return };
-                // A defect costs one request, and no thread.
-                if catch_unwind(AssertUnwindSafe(|| job(&mut memory))).is_err() {
-                    tracing::error!("a hash panicked");
+                // One thread at a time waits for a job, and the others for their turn to wait.
+                let job = jobs.try_lock_for(MEMORY_KEPT_FOR).map(|jobs| jobs.recv_timeout(MEMORY_KEPT_FOR));
+                match job {
+                    Some(Ok(job)) => {
+                        // A defect costs one request, and no thread.
+                        if catch_unwind(AssertUnwindSafe(|| job(&mut memory))).is_err() {
+                            tracing::error!("a hash panicked");
+                        }
+                    }
+                    Some(Err(RecvTimeoutError::Disconnected)) => return,
+                    Some(Err(RecvTimeoutError::Timeout)) | None => memory = Memory::new(),
                 }
             }
         });
