@@ -29,6 +29,8 @@ pub struct SignedIn {
     pub email: String,
     /// The network address of the request.
     pub address: String,
+    /// What the server knows the session by.
+    pub session: Vec<u8>,
 }
 
 /// A session of an account.

@@ -36,8 +36,8 @@ pub mod account {
     pub const HAVE_ACCOUNT: &str = "Already have an account?";
     pub const CREATE_ACCOUNT: &str = "Create account";
     pub const CLOSED_LEAD: &str = "This console takes no new accounts.";
-    pub const CLOSED: &str =
-        "Ask the person who runs it: they can add one with “server account add”, or open sign-ups.";
+    pub const CLOSED: &str = "Ask the person who runs it: they can add one with “server account add”, or open sign-ups \
+         with “--sign-ups open”.";
     pub const NOT_ENCRYPTED: &str = "This address is not encrypted (plain HTTP): others on the network can read your \
          password and your keys. Use it only on a network you trust, or put the console behind HTTPS.";
 }
@@ -118,6 +118,16 @@ pub mod keys {
         "Every request with this key is refused from now on. To confirm, re-enter its name.";
     pub const REENTER: &str = "Re-enter key name";
     pub const DELETE_CONFIRM: &str = "I understand, delete this key";
+}
+
+/// The page for a console that is reached by a name that it does not know.
+#[cfg(feature = "ssr")]
+pub mod misdirected {
+    pub const TITLE: &str = "This console is not reached by this address";
+    pub const LEAD: &str = "It listens on this machine only, and its pages are at http://localhost or http://127.0.0.1 \
+         with its port.";
+    pub const REMEDY: &str = "To reach it by another address, such as through a reverse proxy, start it with that \
+         address: --public-url https://keys.example.com (or MECHA_PUBLIC_URL).";
 }
 
 /// The page for what does not exist, and the one for what cannot be shown now.

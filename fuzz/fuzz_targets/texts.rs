@@ -10,7 +10,7 @@ use app::domain::rotation::Grace;
 use app::domain::unicode::fold;
 use app::navigation::{local_path, with_next};
 use libfuzzer_sys::fuzz_target;
-use server::secret::{Prefix, SecretDigest};
+use server::secret::{Prefixes, SecretDigest};
 use server::verification::parse_id;
 
 fuzz_target!(|text: &str| {
@@ -29,7 +29,7 @@ fuzz_target!(|text: &str| {
     }
     let _ = (Password::parse_new(text), Period::parse(text), Grace::parse(text), KeyId::parse(text), fold(text));
     assert_eq!(parse_id(text).is_some(), text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()));
-    if SecretDigest::of_presented(&Prefix::default(), text).is_some() {
+    if SecretDigest::of_presented(&Prefixes::default(), text).is_some() {
         assert!(text.starts_with("mm_tok_") && text.is_ascii());
     }
     let path = local_path(text);

@@ -41,8 +41,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let secret = PlainSecret::generate(&Prefix::default(), rng);
         let name = format!("Service {n}");
         sqlx::query(
-            "INSERT INTO api_keys (id, account_id, name, name_folded, description, secret_digest, last_four, created_at, expires_at)
-             VALUES ($1, $2, $3, $3, '', $4, $5, $6, $7)",
+            "INSERT INTO api_keys (id, account_id, name, name_folded, description, secret_digest, last_four, created_at, expires_at,
+                                   prefix)
+             VALUES ($1, $2, $3, $3, '', $4, $5, $6, $7, $8)",
         )
         .bind(format!("{:032x}", (1_u128 << 120) + n as u128))
         .bind(&account)
@@ -51,12 +52,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .bind(secret.last_four())
         .bind(now.0)
         .bind(now.plus(3_650 * DAY).0)
+        .bind(Prefix::default().to_string())
         .execute(&mut *tx)
         .await?;
         if n % keys.div_ceil(SECRETS) == 0 {
             secrets.push(secret.reveal().to_owned());
         }
     }
+    sqlx::query("INSERT INTO key_prefixes (prefix) VALUES ($1)")
+        .bind(Prefix::default().to_string())
+        .execute(&mut *tx)
+        .await?;
     tx.commit().await?;
     sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut database).await?;
     database.close().await?;

@@ -15,10 +15,14 @@ use rand::rngs::SysRng;
 use server::clock::Clock;
 use server::config::Cli;
 use server::console::Console;
+use server::sessions::hash;
 use server::store::Store;
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use time::OffsetDateTime;
+use tower_sessions::SessionStore;
+use tower_sessions::session::{Id, Record};
 
 const PASSWORD: &str = "plum orchard tuesday lantern";
 
@@ -81,7 +85,14 @@ impl Seed {
         let rng = &mut UnwrapErr(SysRng);
         let added = self.console.accounts.add(email, password, true, String::new(), rng).await;
         let account = added.map_err(|error| format!("{error:?}"))?;
-        Ok(SignedIn { account, email: typed.to_owned(), address: "198.51.100.7".to_owned() })
+        // Changes are made with a session.
+        let id = Id::default();
+        let data = [("account", account.0.clone().into()), ("password_version", 0.into())];
+        let data = data.map(|(name, value)| (name.to_owned(), value)).into();
+        let mut record = Record { id, data, expiry_date: OffsetDateTime::UNIX_EPOCH };
+        self.console.sessions.create(&mut record).await?;
+        let session = hash(&id);
+        Ok(SignedIn { account, email: typed.to_owned(), address: "198.51.100.7".to_owned(), session })
     }
 
     async fn key(

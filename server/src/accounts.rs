@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::passwords::{Passwords, judge};
+use crate::sessions::limits;
 use crate::store::accounts::{self, Insertion, NewAccount};
 use crate::store::activity::{self, NewActivity};
 use crate::store::{AccountRow, Store, StoreError, Tx, detached, sessions};
@@ -48,7 +49,7 @@ impl Accounts {
     /// # Errors
     /// The database does not answer.
     pub async fn is_sign_up_open(&self) -> Result<bool, ConsoleError> {
-        Ok(self.is_open || !self.store.has_accounts().await?)
+        Ok(self.is_open || !self.store.had_account().await?)
     }
 
     /// Makes an account for a visitor.
@@ -151,32 +152,35 @@ impl Accounts {
         .await
     }
 
-    /// Gives an account another password and ends all its sessions. Whoever is signed in says the `old` one again,
-    /// which is throttled like a sign-in; the operator need not.
+    /// Gives an account another password and ends all its sessions. Whoever is signed in enters the current one again,
+    /// which is rate-limited like a sign-in; the operator need not.
     ///
     /// # Errors
     /// Another old password, a guessable new one, or too many attempts.
     pub async fn set_password(
         &self,
         account: &AccountRow,
-        old: Option<(Password, IpAddr)>,
+        by: Option<(&SignedIn, Password, IpAddr)>,
         new: Password,
         rng: &mut (impl CryptoRng + Send),
     ) -> Result<(), ConsoleError> {
         let email = Email::parse(&account.email).map_err(|_| ConsoleError::Internal)?;
         let id = AccountId(account.id.clone());
-        let (field, address) = match old {
-            Some((old, client)) => {
-                self.confirm(account, &email, &old, client, Field::CurrentPassword).await?;
-                (Field::NewPassword, client.to_string())
+        let (field, address, who) = match by {
+            Some((who, current, client)) => {
+                self.confirm(account, &email, &current, client, Field::CurrentPassword).await?;
+                (Field::NewPassword, client.to_string(), Some(who.clone()))
             }
-            None => (Field::Password, String::new()),
+            None => (Field::Password, String::new(), None),
         };
         judge(&new, &email).map_err(|problem| ConsoleError::field(field, problem))?;
         let (version, hash) = (account.password_version, self.passwords.hash(&new, rng).await?);
         let (store, now) = (self.store.clone(), self.clock.now());
         detached(async move {
             let mut tx = store.begin().await?;
+            if let Some(who) = who {
+                require_session(&mut tx, &who, now).await?;
+            }
             if !accounts::set_password(&mut tx, &id, version, &hash).await? {
                 // Somebody else has changed it meanwhile, or deleted the account.
                 return Err(ConsoleError::SignedOut);
@@ -198,6 +202,7 @@ impl Accounts {
         let (store, now, who) = (self.store.clone(), self.clock.now(), who.clone());
         detached(async move {
             let mut tx = store.begin().await?;
+            require_session(&mut tx, &who, now).await?;
             sessions::delete_all_of(&mut tx, &who.account).await?;
             record(&mut tx, &who.account, now, What::SignedOutEverywhere, &who.address).await?;
             Ok(tx.commit().await.map_err(StoreError::from)?)
@@ -213,6 +218,7 @@ impl Accounts {
     pub async fn delete(
         &self,
         secrets: &Secrets,
+        who: &SignedIn,
         account: &AccountRow,
         password: &Password,
         client: IpAddr,
@@ -221,8 +227,10 @@ impl Accounts {
         self.confirm(account, &email, password, client, Field::ConfirmPassword).await?;
         let (secrets, id, version) =
             (secrets.clone(), AccountId(account.id.clone()), account.password_version);
+        let (who, now) = (who.clone(), self.clock.now());
         detached(async move {
             let mut change = secrets.begin(&id).await?;
+            require_session(&mut change.tx, &who, now).await?;
             if !accounts::delete(&mut change.tx, &id, version).await? {
                 return Err(ConsoleError::SignedOut);
             }
@@ -256,6 +264,20 @@ impl Accounts {
     /// The database does not answer.
     pub async fn list(&self) -> Result<Vec<AccountRow>, ConsoleError> {
         Ok(self.store.accounts().await?)
+    }
+}
+
+/// Makes sure that the session of whoever makes a change has not ended: what is in flight when a session ends changes
+/// nothing afterwards (OWASP ASVS 5.0, 7.4.1). Sessions of the account end after the transaction.
+///
+/// # Errors
+/// [`ConsoleError::SignedOut`], or the database does not answer.
+pub(crate) async fn require_session(tx: &mut Tx, who: &SignedIn, now: Timestamp) -> Result<(), ConsoleError> {
+    let (idle_since, made_since) = limits(now);
+    if sessions::is_live(tx, &who.account, &who.session, idle_since, made_since).await? {
+        Ok(())
+    } else {
+        Err(ConsoleError::SignedOut)
     }
 }
 

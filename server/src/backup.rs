@@ -175,6 +175,7 @@ async fn prepare(
         copy.migrate().await?;
         let keys = copy.keys().await?;
         copy.end_sessions().await?;
+        copy.forget_clock().await?;
         if !keep_active {
             copy.switch_all_off(clock.now()).await?;
         }

@@ -19,14 +19,12 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// The present moment.
+    /// The present moment. It never goes back in one process.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the place that asks the machine")]
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => {
-                let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-                let now = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
+                let now = self.unadjusted().0;
                 // A clock that is set back must not bring back what has ended.
                 let latest = LATEST.load(Ordering::Relaxed);
                 if now > latest {
@@ -35,6 +33,19 @@ impl Clock {
                 Timestamp(now.max(latest))
             }
             Self::Set(milliseconds) => Timestamp(milliseconds.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// What the machine's clock shows, also after it was set back.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the place that asks the machine")]
+    pub fn unadjusted(&self) -> Timestamp {
+        match self {
+            Self::System => {
+                let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                Timestamp(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
+            }
+            Self::Set(_) => self.now(),
         }
     }
 }

@@ -23,7 +23,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the console and the validation of keys (the default)
-    Serve(ServeOptions),
+    Serve(Box<ServeOptions>),
     /// Bring the database's tables up to date, and do nothing else
     Migrate(DatabaseOptions),
     /// Copy the database to a file, also while it is served
@@ -135,6 +135,11 @@ pub struct ServeOptions {
     /// What the secrets of this instance begin with
     #[arg(long, env = "MECHA_KEY_PREFIX", default_value = "mm_tok_", value_name = "PREFIX", value_parser = Prefix::parse)]
     pub key_prefix: Prefix,
+
+    /// What secrets of this instance began with earlier: they stay valid. The server does not start while there are keys
+    /// whose prefix is neither here nor that of --key-prefix
+    #[arg(long, env = "MECHA_PREVIOUS_KEY_PREFIXES", value_delimiter = ',', value_name = "PREFIXES", value_parser = Prefix::parse)]
+    pub previous_key_prefixes: Vec<Prefix>,
 
     /// Password hashes at once; each takes 19 MiB and a core [default: one less than there are cores]
     #[arg(long, env = "MECHA_PASSWORD_HASHES", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]

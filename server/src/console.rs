@@ -5,11 +5,14 @@ use crate::clock::Clock;
 use crate::config::{Origin, ServeOptions, SignUps, all_cores_but_one};
 use crate::http::api;
 use crate::http::client::Client;
+use crate::key_prefixes::{self, PrefixError};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
+use crate::retention::Retention;
+use crate::secret::Prefixes;
 use crate::sessions::{self, DatabaseSessions};
-use crate::store::{AccountRow, Store};
+use crate::store::{AccountRow, Store, StoreError};
 use crate::throttle::{Changes, Refusals, Shared, Throttle};
 use crate::verification::Verifier;
 use app::backend::{AccountPage, Backend, Operation, Result, SessionView, SignedIn};
@@ -22,7 +25,7 @@ use app::domain::key_name::KeyName;
 use app::domain::rotation::Grace;
 use app::domain::timestamp::Timestamp;
 use app::domain::traffic::Traffic;
-use app::error::ConsoleError;
+use app::error::{ConsoleError, Refusal};
 use async_trait::async_trait;
 use axum::http::header::HOST;
 use axum::http::request::Parts;
@@ -49,8 +52,26 @@ pub struct Console {
     pub leaving: CancellationToken,
     /// Ends what would go on for long, when the server stops.
     pub stopping: CancellationToken,
+    /// Deletes what has been kept for long enough.
+    pub retention: Retention,
     /// The address by which browsers reach the console, if the operator has said it.
     pub public_url: Option<Origin>,
+    /// Whether browsers reach the console by names of this machine alone: it listens there, and has no other address.
+    pub accepts_local_hosts_only: bool,
+}
+
+/// Why a console cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The prefixes of secrets would reject existing keys.
+    #[error(transparent)]
+    Prefixes(#[from] PrefixError),
+    /// The database does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Passwords cannot be hashed on this machine.
+    #[error("{}", Refusal::from(.0.clone()).detail)]
+    Passwords(ConsoleError),
 }
 
 /// The operating system's generator. Where it fails there is no way to go on safely.
@@ -62,20 +83,31 @@ impl Console {
     /// A console on this database, whose secrets it takes into memory.
     ///
     /// # Errors
-    /// Passwords cannot be hashed on this machine, or the database does not answer.
-    pub async fn open(store: Store, clock: Clock, options: &ServeOptions) -> Result<Self> {
-        let accounts = accounts(store.clone(), clock.clone(), options)?;
+    /// See [`OpenError`].
+    pub async fn open(
+        store: Store,
+        clock: Clock,
+        options: &ServeOptions,
+    ) -> std::result::Result<Self, OpenError> {
+        let prefixes =
+            Prefixes { current: options.key_prefix.clone(), previous: options.previous_key_prefixes.clone() };
+        key_prefixes::check(&store, &prefixes, clock.now()).await?;
+        let accounts = accounts(store.clone(), clock.clone(), options).map_err(OpenError::Passwords)?;
         let node = new_id(clock.now().0, &mut system_rng());
-        let verifier = Verifier::open(store.clone(), clock.clone(), options.key_prefix.clone(), node).await?;
+        let verifier = Verifier::open(store.clone(), clock.clone(), prefixes, node).await?;
+        let keys = Keys { verifier, changes: Changes::new(options.changes_per_minute, Shared::of(&store)) };
+        let sessions = DatabaseSessions { store: store.clone(), clock: clock.clone() };
         Ok(Self {
             accounts,
-            keys: Keys { verifier, changes: Changes::new(options.changes_per_minute, Shared::of(&store)) },
+            retention: Retention::new(store, clock, keys.clone(), sessions.clone()),
+            keys,
             refusals: Refusals::per_minute(options.refusals_per_minute),
-            sessions: DatabaseSessions { store, clock },
+            sessions,
             metrics: Metrics::default(),
             leaving: CancellationToken::new(),
             stopping: CancellationToken::new(),
             public_url: options.public_url.clone(),
+            accepts_local_hosts_only: options.public_url.is_none() && options.listen.ip().is_loopback(),
         })
     }
 }
@@ -181,7 +213,7 @@ impl Backend for Console {
     ) -> Result<()> {
         let row = self.row_of(who).await?;
         let client = Client::address_of(&request.extensions);
-        self.accounts.set_password(&row, Some((current, client)), new, &mut system_rng()).await?;
+        self.accounts.set_password(&row, Some((who, current, client)), new, &mut system_rng()).await?;
         // The session that asked has ended with the others, and goes on under another id (OWASP ASVS 5.0, 7.2.4).
         let password_version = row.password_version + 1;
         sessions::begin(request, &Authenticated { account: who.account.clone(), password_version }).await
@@ -195,7 +227,7 @@ impl Backend for Console {
     async fn delete_account(&self, request: &Parts, who: &SignedIn, password: Password) -> Result<()> {
         let row = self.row_of(who).await?;
         let client = Client::address_of(&request.extensions);
-        self.accounts.delete(&self.keys.verifier.secrets, &row, &password, client).await?;
+        self.accounts.delete(&self.keys.verifier.secrets, who, &row, &password, client).await?;
         sessions::end(sessions::of(&request.extensions)?).await
     }
 

@@ -1,6 +1,6 @@
 //! Use cases of API keys: their owner's.
 
-use crate::accounts::new_id;
+use crate::accounts::{new_id, require_session};
 use crate::secret::PlainSecret;
 use crate::store::activity::{self, NewActivity};
 use crate::store::api_keys::{self, Change, NewApiKey, NewSecretRow};
@@ -52,7 +52,8 @@ impl Keys {
         rng: &mut impl CryptoRng,
     ) -> Result<KeyList, ConsoleError> {
         let now = self.now();
-        let secret = PlainSecret::generate(&self.verifier.prefix, rng);
+        let prefix = &self.verifier.prefixes.current;
+        let secret = PlainSecret::generate(prefix, rng);
         let id = KeyId::parse(&new_id(now.0, rng)).ok_or(ConsoleError::Internal)?;
         let new = NewApiKey {
             id: id.clone(),
@@ -60,6 +61,7 @@ impl Keys {
             description,
             digest: secret.digest(),
             last_four: secret.last_four().to_owned(),
+            prefix: prefix.to_string(),
             expires_at: period.expires_at(now),
         };
         let mut list = self.change(who, now, Edit::Create(new)).await?;
@@ -127,8 +129,14 @@ impl Keys {
         rng: &mut impl CryptoRng,
     ) -> Result<KeyList, ConsoleError> {
         let now = self.now();
-        let secret = PlainSecret::generate(&self.verifier.prefix, rng);
-        let new = NewSecretRow { digest: secret.digest(), last_four: secret.last_four().to_owned(), grace };
+        let prefix = &self.verifier.prefixes.current;
+        let secret = PlainSecret::generate(prefix, rng);
+        let new = NewSecretRow {
+            digest: secret.digest(),
+            last_four: secret.last_four().to_owned(),
+            prefix: prefix.to_string(),
+            grace,
+        };
         let mut list = self.change(who, now, Edit::Rotate(key.clone(), new)).await?;
         // Before now nobody had the new secret: earlier uses were of the old one.
         list.now = self.now();
@@ -152,6 +160,7 @@ impl Keys {
         detached(async move {
             let account = &who.account;
             let mut change = keys.verifier.secrets.begin(account).await?;
+            require_session(&mut change.tx, &who, now).await?;
             let (what, became) = edit.activity();
             let key = edit.key().clone();
             let name = match &edit {
@@ -291,11 +300,7 @@ impl Edit {
 
     async fn apply(self, tx: &mut Tx, account: &AccountId, now: Timestamp) -> Result<(), ConsoleError> {
         let change = match self {
-            Self::Create(new) => {
-                // A key that is about to be cleared away does not keep its name from a new one.
-                api_keys::delete_expired(tx, account, now.plus(-EXPIRED_KEPT_FOR)).await?;
-                api_keys::insert(tx, account, &new, now).await?
-            }
+            Self::Create(new) => api_keys::insert(tx, account, &new, now).await?,
             Self::Rename(key, name) => api_keys::rename(tx, account, &key, &name).await?,
             Self::Refresh(key, until) => api_keys::refresh(tx, account, &key, until, now).await?,
             Self::SetActive(key, active) => api_keys::set_active(tx, account, &key, active, now).await?,

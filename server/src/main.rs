@@ -33,8 +33,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
-    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(options) => server::http::serve::serve(options).await,
+    match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
+        Command::Serve(options) => server::http::serve::serve(*options).await,
         Command::Migrate(database) => {
             Store::open(&database.database_url).await?.close().await;
             tracing::info!("the database is up to date");

@@ -45,6 +45,33 @@ impl Prefix {
     }
 }
 
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The prefixes of one instance: that of new secrets, and those of earlier ones, which stay valid.
+#[derive(Clone, Debug, Default)]
+pub struct Prefixes {
+    /// The prefix of new secrets.
+    pub current: Prefix,
+    /// Prefixes that secrets were generated with earlier.
+    pub previous: Vec<Prefix>,
+}
+
+impl Prefixes {
+    fn iter(&self) -> impl Iterator<Item = &Prefix> {
+        std::iter::once(&self.current).chain(&self.previous)
+    }
+
+    /// Whether secrets with this prefix are accepted.
+    #[must_use]
+    pub fn has(&self, prefix: &str) -> bool {
+        self.iter().any(|known| known.0 == prefix)
+    }
+}
+
 impl Default for Prefix {
     fn default() -> Self {
         Self("mm_tok_".to_owned())
@@ -106,9 +133,13 @@ impl SecretDigest {
     /// Of what somebody presents as a secret; `None` if it cannot be one of this instance's. The check turns typing
     /// errors away; it is no secret how long it takes.
     #[must_use]
-    pub fn of_presented(prefix: &Prefix, presented: &str) -> Option<Self> {
-        let rest = presented.strip_prefix(&prefix.0)?;
-        if rest.len() != RANDOM + CHECKSUM || !rest.bytes().all(|b| b.is_ascii_alphanumeric()) {
+    pub fn of_presented(prefixes: &Prefixes, presented: &str) -> Option<Self> {
+        let is_secret = |prefix: &Prefix| {
+            presented.strip_prefix(&prefix.0).is_some_and(|rest| {
+                rest.len() == RANDOM + CHECKSUM && rest.bytes().all(|b| b.is_ascii_alphanumeric())
+            })
+        };
+        if !prefixes.iter().any(is_secret) {
             return None;
         }
         let (body, end) = presented.split_at_checked(presented.len() - CHECKSUM)?;
@@ -150,7 +181,7 @@ mod tests {
         let text = secret.reveal();
         assert_eq!((text.len(), text.starts_with("mm_tok_")), (7 + 32 + 6, true));
         assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
-        assert_eq!(SecretDigest::of_presented(&Prefix::default(), text), Some(secret.digest()));
+        assert_eq!(SecretDigest::of_presented(&Prefixes::default(), text), Some(secret.digest()));
         assert!(text.ends_with(secret.last_four()) && secret.last_four().len() == 4);
     }
 
@@ -187,6 +218,18 @@ mod tests {
     }
 
     #[test]
+    fn secrets_with_a_previous_prefix_are_read_and_others_are_not() {
+        let prefix = |text| Prefix::parse(text).unwrap();
+        let prefixes = Prefixes { current: prefix("new_"), previous: vec![prefix("mm_"), prefix("mm_tok_")] };
+        for known in ["new_", "mm_", "mm_tok_"] {
+            let secret = PlainSecret::generate(&prefix(known), &mut UnwrapErr(SysRng));
+            assert_eq!(SecretDigest::of_presented(&prefixes, secret.reveal()), Some(secret.digest()));
+        }
+        let other = PlainSecret::generate(&prefix("other_"), &mut UnwrapErr(SysRng));
+        assert_eq!(SecretDigest::of_presented(&prefixes, other.reveal()), None);
+    }
+
+    #[test]
     fn neither_secret_nor_digest_prints_itself() {
         let secret = generate();
         assert_eq!(format!("{secret:?} {:?}", secret.digest()), "PlainSecret(…) SecretDigest(…)");
@@ -220,13 +263,13 @@ mod tests {
             let secret = generate();
             let mut text = secret.reveal().to_owned();
             text.replace_range(position..=position, &other);
-            prop_assert_eq!(SecretDigest::of_presented(&Prefix::default(), &text).is_some(), text == secret.reveal());
+            prop_assert_eq!(SecretDigest::of_presented(&Prefixes::default(), &text).is_some(), text == secret.reveal());
         }
 
         #[test]
         fn any_text_is_read_without_panic_and_only_secrets_are_taken(text in any::<String>()) {
-            prop_assert_eq!(SecretDigest::of_presented(&Prefix::default(), &text), None);
-            prop_assert_eq!(SecretDigest::of_presented(&Prefix::default(), &format!("mm_tok_{text}")), None);
+            prop_assert_eq!(SecretDigest::of_presented(&Prefixes::default(), &text), None);
+            prop_assert_eq!(SecretDigest::of_presented(&Prefixes::default(), &format!("mm_tok_{text}")), None);
         }
     }
 }

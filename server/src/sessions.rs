@@ -55,7 +55,8 @@ pub async fn signed_in(request: &Extensions) -> std::result::Result<Option<Signe
     match (value(ACCOUNT).await?, value(EMAIL).await?) {
         (Some(account), Some(email)) => {
             let address = Client::address_of(request).to_string();
-            Ok(Some(SignedIn { account: AccountId(account), email, address }))
+            let session = session.id().map(|id| hash(&id)).unwrap_or_default();
+            Ok(Some(SignedIn { account: AccountId(account), email, address, session }))
         }
         _ => Ok(None),
     }
@@ -120,7 +121,8 @@ pub fn limits(now: Timestamp) -> (Timestamp, Timestamp) {
 }
 
 /// What is stored of a session's id.
-pub(crate) fn hash(id: &Id) -> Vec<u8> {
+#[must_use]
+pub fn hash(id: &Id) -> Vec<u8> {
     Sha256::digest(id.0.to_le_bytes()).to_vec()
 }
 

@@ -1,4 +1,5 @@
-//! `/healthz`: the process is alive. `/readyz`: it goes on, and its database answers.
+//! `/healthz`: the process is alive. `/readyz`: it is not shutting down, and its database responds; a second line warns of
+//! a clock that may be wrong.
 
 use super::problem::ApiProblem;
 use crate::console::Console;
@@ -11,12 +12,16 @@ pub(super) fn router() -> Router<Arc<Console>> {
     Router::new().route("/healthz", get(async || "ok")).route("/readyz", get(ready))
 }
 
-async fn ready(State(console): State<Arc<Console>>) -> Result<&'static str, ApiProblem> {
+async fn ready(State(console): State<Arc<Console>>) -> Result<String, ApiProblem> {
     if console.leaving.is_cancelled() {
         return Err(ApiProblem::Unavailable);
     }
-    console.keys.verifier.secrets.store.ping().await.map(|()| "ok").map_err(|error| {
+    console.keys.verifier.secrets.store.ping().await.map_err(|error| {
         tracing::error!(%error, "the database does not answer");
         ApiProblem::Unavailable
-    })
+    })?;
+    // Requests are served all the same: a server without a right clock is better than none.
+    let warning =
+        console.retention.paused().map(|problem| format!("\nwarning: nothing is deleted for now: {problem}"));
+    Ok(format!("ok{}", warning.unwrap_or_default()))
 }

@@ -50,7 +50,8 @@ pub fn build(console: Console, site: LeptosOptions, trusted_proxies: TrustedProx
     let browsers = session::router(Arc::clone(&console), &browsers)
         .layer(from_fn(timeouts::limit_response))
         .layer(from_fn(timeouts::read_body))
-        .layer(from_fn_with_state(Arc::clone(&console), security::require_own_origin));
+        .layer(from_fn_with_state(Arc::clone(&console), security::require_own_origin))
+        .layer(from_fn_with_state(Arc::clone(&console), security::require_local_host));
     let programs =
         Router::new().merge(api::programs()).merge(health::router()).with_state(Arc::clone(&console));
     let routes = metrics::Routes::new(Arc::clone(&console));

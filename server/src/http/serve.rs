@@ -7,8 +7,8 @@ use crate::clock::Clock;
 use crate::config::ServeOptions;
 use crate::console::Console;
 use crate::keys::Keys;
+use crate::retention::Retention;
 use crate::store::{Claim, Store};
-use app::error::Refusal;
 use axum_server::Handle;
 use futures::future::try_join;
 use leptos::config::LeptosOptions;
@@ -19,14 +19,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, interval_at};
 use tower::service_fn;
 
 /// How long requests in flight may take once the server was told to stop.
 const DRAIN: Duration = Duration::from_secs(9);
-/// How often what has ended is cleared away.
-const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How often what has been kept for long enough is deleted.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// How often the clock is checked, for `/readyz`.
+const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// How often it is written down who used which key.
 const WRITE_TRAFFIC_EVERY: Duration = Duration::from_secs(60);
 
@@ -38,12 +41,10 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     let _claim = Claim::of(&options.database.database_url)?;
     let store = Store::open(&options.database.database_url).await?;
     let began = Instant::now();
-    let console = Console::open(store.clone(), Clock::default(), &options)
-        .await
-        .map_err(|error| Refusal::from(error).detail)?;
+    let console = Console::open(store.clone(), Clock::default(), &options).await?;
     let secrets = console.keys.verifier.secrets.index.len();
     tracing::info!(secrets, milliseconds = began.elapsed().as_millis(), "secrets are in memory");
-    tokio::spawn(sweep(console.clone()));
+    tokio::spawn(retain(console.retention.clone()));
     tokio::spawn(write_down_traffic(console.keys.clone()));
     let keys = console.keys.clone();
     let (leaving, stopping) = (console.leaving.clone(), console.stopping.clone());
@@ -155,15 +156,17 @@ async fn write_down_traffic(keys: Keys) {
     }
 }
 
-async fn sweep(console: Console) {
-    let mut every = tokio::time::interval(SWEEP_EVERY);
+/// Deletes nothing at start-up: a clock that is wrong then, as before the network is up, has time to be corrected.
+async fn retain(retention: Retention) {
+    let mut checks = tokio::time::interval(CLOCK_CHECK_INTERVAL);
+    let mut sweeps = interval_at(Instant::now() + SWEEP_INTERVAL, SWEEP_INTERVAL);
     loop {
-        every.tick().await;
-        if let Err(error) = console.keys.sweep().await {
-            tracing::warn!(%error, "expired keys were not cleared away");
-        }
-        if let Err(error) = console.sessions.sweep().await {
-            tracing::warn!(%error, "ended sessions were not cleared away");
+        let done = tokio::select! {
+            _ = checks.tick() => retention.check_clock().await.map(drop),
+            _ = sweeps.tick() => retention.sweep().await,
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "retention: the database does not answer");
         }
     }
 }

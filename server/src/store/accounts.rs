@@ -1,6 +1,6 @@
 //! Accounts.
 
-use super::{Store, StoreError, Tx, hold_sign_ups};
+use super::{Store, StoreError, Tx, hold_sign_ups, instance_state};
 use app::domain::account::{AccountId, Email};
 use app::domain::timestamp::Timestamp;
 use app::domain::unicode::fold;
@@ -40,7 +40,7 @@ pub enum Insertion {
     Done,
     /// Another account has its address.
     Taken,
-    /// There is an account already, and no other may be made.
+    /// There has been an account already, and no other may be created.
     Closed,
 }
 
@@ -82,25 +82,17 @@ impl Store {
         .fetch_all(&self.read)
         .await?)
     }
-
-    /// Whether there is any account.
-    ///
-    /// # Errors
-    /// The database does not answer.
-    pub async fn has_accounts(&self) -> Result<bool, StoreError> {
-        Ok(sqlx::query("SELECT 1 FROM accounts LIMIT 1").fetch_optional(&self.read).await?.is_some())
-    }
 }
 
-/// Makes an account: always the first one, another only if sign-ups are open.
+/// Creates an account: always the first one of a database, another only if sign-ups are open. Deleting the only account
+/// does not open the console to whoever comes first.
 pub(crate) async fn insert(
     tx: &mut Tx,
     new: &NewAccount<'_>,
     is_open: bool,
 ) -> Result<Insertion, StoreError> {
     hold_sign_ups(tx).await?;
-    let is_first = sqlx::query("SELECT 1 FROM accounts LIMIT 1").fetch_optional(&mut **tx).await?.is_none();
-    if !is_first && !is_open {
+    if !is_open && instance_state::had_account(tx).await? {
         return Ok(Insertion::Closed);
     }
     let made = sqlx::query(
@@ -114,7 +106,11 @@ pub(crate) async fn insert(
     .bind(new.created_at.0)
     .execute(&mut **tx)
     .await?;
-    Ok(if made.rows_affected() == 1 { Insertion::Done } else { Insertion::Taken })
+    if made.rows_affected() == 0 {
+        return Ok(Insertion::Taken);
+    }
+    instance_state::record_account(tx).await?;
+    Ok(Insertion::Done)
 }
 
 /// Gives an account another password, if it still has the one of this version; whether it had.

@@ -85,6 +85,8 @@ pub struct NewApiKey {
     pub digest: SecretDigest,
     /// The last four characters of its secret.
     pub last_four: String,
+    /// What its secret begins with.
+    pub prefix: String,
     /// When it expires.
     pub expires_at: Option<Timestamp>,
 }
@@ -180,8 +182,8 @@ pub(crate) async fn insert(
     let name_folded = fold(new.name.as_str());
     let made = sqlx::query(
         "INSERT INTO api_keys (id, account_id, name, name_folded, description, secret_digest, last_four,
-                               created_at, expires_at)
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
+                               created_at, expires_at, prefix)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $11
          WHERE (SELECT count(*) FROM api_keys
                 WHERE account_id = $2 AND (expires_at IS NULL OR expires_at > $8)) < $10
          ON CONFLICT (account_id, name_folded) DO NOTHING",
@@ -196,6 +198,7 @@ pub(crate) async fn insert(
     .bind(now.0)
     .bind(new.expires_at.map(|at| at.0))
     .bind(i64::from(LIMIT))
+    .bind(&new.prefix)
     .execute(&mut **tx)
     .await?;
     if made.rows_affected() == 1 {
@@ -308,26 +311,12 @@ pub(crate) async fn delete(
     Ok(if deleted.rows_affected() == 1 { Change::Done } else { Change::NotFound })
 }
 
-/// Clears away keys of an account that expired at `expired_by` or before.
-pub(crate) async fn delete_expired(
-    tx: &mut Tx,
-    account: &AccountId,
-    expired_by: Timestamp,
-) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM api_keys WHERE account_id = $1 AND expires_at <= $2")
-        .bind(&account.0)
-        .bind(expired_by.0)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
-
 /// Clears away keys that expired at `ended_by` or before, and old secrets whose grace ended then.
 pub(crate) async fn clear_ended(tx: &mut Tx, ended_by: Timestamp) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM api_keys WHERE expires_at <= $1").bind(ended_by.0).execute(&mut **tx).await?;
     sqlx::query(
         "UPDATE api_keys SET old_digest = NULL, old_last_four = NULL, old_until = NULL, old_ends_on_use = 0,
-                old_ended = 0
+                old_ended = 0, old_prefix = ''
          WHERE old_until <= $1",
     )
     .bind(ended_by.0)

@@ -1,6 +1,7 @@
 //! Copies of a database, and what became of it since.
 
 use super::StoreError;
+use super::instance_state::CLOCK_CHECKED_AT;
 use super::sqlite::{BUSY_TIMEOUT, MIGRATIONS};
 use app::domain::activity::What;
 use app::domain::timestamp::Timestamp;
@@ -92,6 +93,19 @@ impl Copy {
     /// The disk is full.
     pub async fn end_sessions(&mut self) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM sessions").execute(&mut self.0).await?;
+        Ok(())
+    }
+
+    /// Makes the next start take the clock as it is: the copy may be older than a server is ever stopped, and the operator
+    /// is there to see it.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub async fn forget_clock(&mut self) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM instance_state WHERE name = $1")
+            .bind(CLOCK_CHECKED_AT)
+            .execute(&mut self.0)
+            .await?;
         Ok(())
     }
 

@@ -24,7 +24,7 @@ pub struct Table {
 }
 
 /// All tables, those first to which others refer.
-pub const TABLES: [Table; 7] = [
+pub const TABLES: [Table; 9] = [
     Table {
         name: "accounts",
         columns: &[
@@ -65,6 +65,8 @@ pub const TABLES: [Table; 7] = [
             ("old_until", Number),
             ("old_ends_on_use", Number),
             ("old_ended", Number),
+            ("prefix", Text),
+            ("old_prefix", Text),
         ],
     },
     Table {
@@ -106,6 +108,8 @@ pub const TABLES: [Table; 7] = [
             ("address", Text),
         ],
     },
+    Table { name: "instance_state", columns: &[("name", Text), ("value", Number)] },
+    Table { name: "key_prefixes", columns: &[("prefix", Text)] },
 ];
 
 /// Rows that are written at once.

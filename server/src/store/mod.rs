@@ -10,10 +10,12 @@ pub(crate) mod api_keys;
 mod attempts;
 pub mod backup;
 pub mod copy;
+pub(crate) mod instance_state;
+pub(crate) mod key_prefixes;
 pub(crate) mod nodes;
 mod postgres;
 pub(crate) mod secrets;
-pub(crate) mod sessions;
+pub mod sessions;
 mod sqlite;
 pub(crate) mod traffic;
 
@@ -31,6 +33,7 @@ use sqlx::any::install_default_drivers;
 use sqlx::{Any, AnyConnection, AnyPool};
 use std::future::ready;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Either database.
 pub type Db = Any;
@@ -49,6 +52,9 @@ pub enum StoreError {
     /// The migrations cannot be run.
     #[error(transparent)]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// The client is gone, or has received a response: nothing was changed.
+    #[error("the request ended before its transaction began")]
+    RequestEnded,
     /// The task that ran a transaction was lost.
     #[error("the transaction's task ended early: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -129,13 +135,18 @@ impl Store {
     /// Begins a transaction that may write. Run it in [`detached`].
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not answer, or the request has ended while it waited.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        if self.is_shared() {
-            return Ok(self.write.begin().await?);
+        let tx = if self.is_shared() {
+            self.write.begin().await?
+        } else {
+            // Taking the lock at once lets writers queue; taking it at the first write would fail them.
+            self.write.begin_with("BEGIN IMMEDIATE").await?
+        };
+        if REQUEST.try_with(CancellationToken::is_cancelled).unwrap_or_default() {
+            return Err(StoreError::RequestEnded);
         }
-        // Taking the lock at once lets writers queue; taking it at the first write would fail them.
-        Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+        Ok(tx)
     }
 
     /// Begins to read or write everything as it is at this moment, however long it takes.
@@ -163,10 +174,16 @@ impl Store {
     }
 }
 
+tokio::task_local! {
+    /// Cancelled once nobody waits for the result of [`detached`] any more.
+    static REQUEST: CancellationToken;
+}
+
 /// Runs a transaction in a task of its own.
 ///
 /// A client that hangs up drops the handler at whatever await it stands, and a transaction dropped there
-/// would leave its connection in an unknown state (sqlx#4393).
+/// would leave its connection in an unknown state (sqlx#4393). If that happens before [`Store::begin`] has the
+/// transaction, it is not begun: a client that was told that the server is too busy must not find its change made later.
 ///
 /// # Errors
 /// Those of `work`, or [`StoreError::Task`] if it panicked.
@@ -175,7 +192,9 @@ where
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
-    tokio::spawn(work).await.map_err(StoreError::from)?
+    let request = CancellationToken::new();
+    let _ends_with_request = request.clone().drop_guard();
+    tokio::spawn(REQUEST.scope(request, work)).await.map_err(StoreError::from)?
 }
 
 /// Does something that the database is to answer within some time. No transaction: it would be left open.

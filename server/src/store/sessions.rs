@@ -43,6 +43,10 @@ pub(crate) struct NewSession {
     pub agent: String,
 }
 
+/// Sessions that an account may have at once. Without a limit one account, or whoever has its password, could fill the
+/// database.
+pub const SESSIONS_PER_ACCOUNT: i64 = 50;
+
 impl Store {
     /// The sessions of an account that were seen after `idle_since` and made after `made_since`, newest first.
     ///
@@ -56,11 +60,12 @@ impl Store {
     ) -> Result<Vec<ListedSession>, StoreError> {
         Ok(sqlx::query_as(
             "SELECT id_hash, created_at, last_seen_at, address, agent FROM sessions
-             WHERE account_id = $1 AND last_seen_at > $2 AND created_at > $3 ORDER BY created_at DESC, id_hash",
+             WHERE account_id = $1 AND last_seen_at > $2 AND created_at > $3 ORDER BY created_at DESC, id_hash LIMIT $4",
         )
         .bind(&account.0)
         .bind(idle_since.0)
         .bind(made_since.0)
+        .bind(SESSIONS_PER_ACCOUNT)
         .fetch_all(&self.read)
         .await?)
     }
@@ -88,7 +93,8 @@ impl Store {
     }
 }
 
-/// Begins a session, if the password has not been changed since it was given; whether it has begun.
+/// Begins a session, if the password has not been changed since it was given; returns whether it has begun. The oldest
+/// sessions beyond [`SESSIONS_PER_ACCOUNT`] end.
 pub(crate) async fn insert(tx: &mut Tx, new: &NewSession, now: Timestamp) -> Result<bool, StoreError> {
     hold(tx, &new.account).await?;
     let begun = sqlx::query(
@@ -104,7 +110,43 @@ pub(crate) async fn insert(tx: &mut Tx, new: &NewSession, now: Timestamp) -> Res
     .bind(new.password_version)
     .execute(&mut **tx)
     .await?;
-    Ok(begun.rows_affected() == 1)
+    if begun.rows_affected() == 0 {
+        return Ok(false);
+    }
+    sqlx::query(
+        "DELETE FROM sessions WHERE account_id = $1 AND id_hash <> $2 AND id_hash NOT IN
+             (SELECT id_hash FROM sessions WHERE account_id = $1 AND id_hash <> $2
+              ORDER BY created_at DESC, id_hash LIMIT $3)",
+    )
+    .bind(&new.account.0)
+    .bind(&new.id_hash)
+    .bind(SESSIONS_PER_ACCOUNT - 1)
+    .execute(&mut **tx)
+    .await?;
+    Ok(true)
+}
+
+/// Whether a session of the account has not ended, in the transaction that makes its change. As whoever ends a session
+/// holds the account first, it cannot end before this transaction does.
+pub(crate) async fn is_live(
+    tx: &mut Tx,
+    account: &AccountId,
+    id_hash: &[u8],
+    idle_since: Timestamp,
+    made_since: Timestamp,
+) -> Result<bool, StoreError> {
+    hold(tx, account).await?;
+    let live = sqlx::query(
+        "SELECT 1 FROM sessions
+         WHERE id_hash = $1 AND account_id = $2 AND last_seen_at > $3 AND created_at > $4",
+    )
+    .bind(id_hash)
+    .bind(&account.0)
+    .bind(idle_since.0)
+    .bind(made_since.0)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(live.is_some())
 }
 
 /// Notes that a session was seen. It never brings one back: an update changes nothing where there is no
@@ -118,14 +160,21 @@ pub(crate) async fn touch(tx: &mut Tx, id_hash: &[u8], now: Timestamp) -> Result
     Ok(())
 }
 
-/// Ends a session.
+/// Ends a session, after the changes that were begun with it.
 pub(crate) async fn delete(tx: &mut Tx, id_hash: &[u8]) -> Result<(), StoreError> {
+    let account: Option<String> = sqlx::query_scalar("SELECT account_id FROM sessions WHERE id_hash = $1")
+        .bind(id_hash)
+        .fetch_optional(&mut **tx)
+        .await?;
+    let Some(account) = account else { return Ok(()) };
+    hold(tx, &AccountId(account)).await?;
     sqlx::query("DELETE FROM sessions WHERE id_hash = $1").bind(id_hash).execute(&mut **tx).await?;
     Ok(())
 }
 
-/// Ends all sessions of an account.
+/// Ends all sessions of an account, after the changes that were begun with them.
 pub(crate) async fn delete_all_of(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
+    hold(tx, account).await?;
     sqlx::query("DELETE FROM sessions WHERE account_id = $1").bind(&account.0).execute(&mut **tx).await?;
     Ok(())
 }

@@ -15,7 +15,7 @@ pub mod traffic;
 mod wire;
 
 use crate::clock::Clock;
-use crate::secret::{Prefix, SecretDigest};
+use crate::secret::{Prefixes, SecretDigest};
 use crate::store::{Store, StoreError, within};
 use app::domain::timestamp::Timestamp;
 use app::domain::traffic::Reason;
@@ -143,7 +143,7 @@ pub struct Verifier {
     /// Judges what has ended.
     pub clock: Clock,
     /// What secrets begin with.
-    pub prefix: Prefix,
+    pub prefixes: Prefixes,
     /// All secrets.
     pub secrets: Secrets,
     /// Who used them.
@@ -157,10 +157,15 @@ impl Verifier {
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn open(store: Store, clock: Clock, prefix: Prefix, node: String) -> Result<Self, StoreError> {
+    pub async fn open(
+        store: Store,
+        clock: Clock,
+        prefixes: Prefixes,
+        node: String,
+    ) -> Result<Self, StoreError> {
         let traffic = Arc::<Traffic>::default();
         let secrets = Secrets::open(store, node, Arc::clone(&traffic.live)).await?;
-        Ok(Self { clock, prefix, secrets, traffic, outcomes: Arc::default() })
+        Ok(Self { clock, prefixes, secrets, traffic, outcomes: Arc::default() })
     }
 
     /// The key that a program presents, if it is let in now; to what is closed to keys, none is. It is a lookup in
@@ -175,7 +180,7 @@ impl Verifier {
         is_closed: bool,
     ) -> Result<Verdict, Box<Question>> {
         let claimed = credential.id.as_deref().map(parse_id);
-        let Some(digest) = SecretDigest::of_presented(&self.prefix, &credential.secret) else {
+        let Some(digest) = SecretDigest::of_presented(&self.prefixes, &credential.secret) else {
             return Ok(self.unknown(claimed, caller, Denial::Malformed));
         };
         match self.secrets.find(digest.as_bytes()) {

@@ -14,17 +14,20 @@ use super::node::Node;
 use crate::secret::SecretDigest;
 use crate::store::activity::{self, NewActivity};
 use crate::store::secrets::{self as rows};
-use crate::store::{Store, StoreError, Tx, api_keys, detached, hold, nodes, patient};
+use crate::store::{Store, StoreError, Tx, api_keys, detached, hold, nodes, patient, within};
 use app::domain::account::AccountId;
 use app::domain::activity::What;
 use app::domain::api_key::KeyId;
 use app::domain::timestamp::Timestamp;
+use futures::FutureExt;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+/// How long a change waits for those before it. Beyond that the database is locked, or far too slow.
+const TURN_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long to wait before the database is asked again what was committed.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -106,10 +109,12 @@ impl Secrets {
     /// Begins to change the keys of an account. Run it in [`detached`].
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not answer, or others change keys for too long.
     pub async fn begin(&self, account: &AccountId) -> Result<Change, StoreError> {
         let turn = match self.node {
-            None => Some(Arc::clone(&self.turn).lock_owned().await),
+            None => Some(
+                within(TURN_TIMEOUT, Arc::clone(&self.turn).lock_owned().map(Ok::<_, StoreError>)).await?,
+            ),
             Some(_) => None,
         };
         let mut tx = self.store.begin().await?;

@@ -162,7 +162,7 @@ async fn another_password_from_the_command_line_ends_all_sessions() {
 
 #[tokio::test]
 async fn without_encryption_the_console_says_so_and_works() {
-    let app = TestApp::new().await;
+    let app = TestApp::with(&["--sign-ups", "open", "--listen", "0.0.0.0:3000"]).await;
     for (host, is_safe) in [
         ("192.168.1.5:3000", false),
         ("keys.example.com", false),
@@ -187,7 +187,7 @@ async fn without_encryption_the_console_says_so_and_works() {
 
 #[tokio::test]
 async fn behind_a_trusted_proxy_with_tls_the_cookie_is_secure() {
-    let app = TestApp::with(&["--trusted-proxies", "10.0.0.0/8"]).await;
+    let app = TestApp::with(&["--trusted-proxies", "10.0.0.0/8", "--listen", "0.0.0.0:3000"]).await;
     let mut ada = app.stranger();
     let request =
         form("/rpc/account/sign-up").header("accept", "application/json").header("host", "keys.example.com");

@@ -96,8 +96,13 @@ impl TestApp {
 
     /// Another process on the same database: after this one on SQLite, and also beside it on PostgreSQL.
     pub(crate) async fn restart(&self) -> Self {
+        self.restart_with(&["--sign-ups", "open"]).await
+    }
+
+    /// The same with these flags of the command line.
+    pub(crate) async fn restart_with(&self, flags: &[&str]) -> Self {
         let (elsewhere, now) = (tempfile::tempdir().unwrap(), self.hand.load(Ordering::SeqCst));
-        Self::on(elsewhere, self.url.clone(), &["--sign-ups", "open"], now).await
+        Self::on(elsewhere, self.url.clone(), flags, now).await
     }
 
     /// The database, without the server.

@@ -15,6 +15,8 @@ pub struct NewSecretRow {
     pub digest: SecretDigest,
     /// Its last four characters.
     pub last_four: String,
+    /// What it begins with.
+    pub prefix: String,
     /// How long the old one works too.
     pub grace: Grace,
 }
@@ -29,7 +31,8 @@ pub(crate) async fn rotate(
 ) -> Result<Change, StoreError> {
     let rotated = sqlx::query(
         "UPDATE api_keys SET old_digest = secret_digest, old_last_four = last_four, old_until = $5,
-                old_ends_on_use = $6, old_ended = $8, secret_digest = $3, last_four = $4
+                old_ends_on_use = $6, old_ended = $8, old_prefix = prefix, secret_digest = $3, last_four = $4,
+                prefix = $9
          WHERE id = $1 AND account_id = $2 AND (expires_at IS NULL OR expires_at > $7)
            AND (old_until IS NULL OR old_until <= $7 OR old_ended = 1)",
     )
@@ -41,6 +44,7 @@ pub(crate) async fn rotate(
     .bind(i64::from(new.grace == Grace::FirstUse))
     .bind(now.0)
     .bind(i64::from(new.grace.ends_at(now) <= now))
+    .bind(&new.prefix)
     .execute(&mut **tx)
     .await?;
     if rotated.rows_affected() == 1 {

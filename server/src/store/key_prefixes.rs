@@ -1,0 +1,57 @@
+//! The prefixes of secrets. A secret itself is stored as its digest, which does not tell its prefix.
+
+use super::{Store, StoreError, Tx};
+use app::domain::timestamp::Timestamp;
+
+impl Store {
+    /// The prefixes that secrets of this database were generated with.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub(crate) async fn key_prefixes(&self) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT prefix FROM key_prefixes ORDER BY prefix")
+            .fetch_all(&self.read)
+            .await?)
+    }
+
+    /// How many keys have a secret with this prefix that still works, or would if the key were switched on.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub(crate) async fn keys_with_prefix(&self, prefix: &str, now: Timestamp) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT count(*) FROM api_keys
+             WHERE (expires_at IS NULL OR expires_at > $2)
+               AND (prefix = $1 OR (old_prefix = $1 AND old_until > $2 AND old_ended = 0))",
+        )
+        .bind(prefix)
+        .bind(now.0)
+        .fetch_one(&self.read)
+        .await?)
+    }
+}
+
+/// Records the prefix that new secrets get. Secrets of a version that did not record theirs had the same.
+pub(crate) async fn record(tx: &mut Tx, prefix: &str, is_first: bool) -> Result<(), StoreError> {
+    if is_first {
+        sqlx::query("UPDATE api_keys SET prefix = $1 WHERE prefix = ''")
+            .bind(prefix)
+            .execute(&mut **tx)
+            .await?;
+        sqlx::query("UPDATE api_keys SET old_prefix = $1 WHERE old_prefix = '' AND old_digest IS NOT NULL")
+            .bind(prefix)
+            .execute(&mut **tx)
+            .await?;
+    }
+    sqlx::query("INSERT INTO key_prefixes (prefix) VALUES ($1) ON CONFLICT (prefix) DO NOTHING")
+        .bind(prefix)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Forgets a prefix that no key has.
+pub(crate) async fn forget(tx: &mut Tx, prefix: &str) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM key_prefixes WHERE prefix = $1").bind(prefix).execute(&mut **tx).await?;
+    Ok(())
+}
