@@ -1,12 +1,14 @@
 // What strangers can do to those who are let in: floods of sign-ins, clocks held to answers, and slow connections.
 import { execFileSync, spawn } from "node:child_process";
+import { readdirSync, statSync } from "node:fs";
+import http2 from "node:http2";
 import { availableParallelism } from "node:os";
-import { Server, PASSWORD, finish, folder, quantile, report, sleep, start } from "./lib.mjs";
+import { ROOT, Server, PASSWORD, finish, folder, quantile, report, sleep, start } from "./lib.mjs";
 
 const MIB = 1024 * 1024;
 const FLOOD = 200;
 const PAIRS = Number(process.env.PAIRS ?? 2_000);
-const SLOW = Number(process.env.SLOW ?? 60);
+const SLOW = Number(process.env.SLOW ?? 75);
 /** As many as the server takes by itself. */
 const PERMITS = Math.max(1, availableParallelism() - 1);
 /** Who verifies, so that its one connection can be told from the slow ones. */
@@ -117,6 +119,34 @@ function verifying(server) {
   await server.stop("SIGTERM");
 }
 
+/** The largest file of the page: a small one fits into the buffers of a socket, and a slow reader is not noticed. */
+function largestAsset() {
+  const folder = `${ROOT}target/site/pkg`;
+  const size = (name) => statSync(`${folder}/${name}`).size;
+  return `/pkg/${readdirSync(folder).sort((a, b) => size(b) - size(a))[0]}`;
+}
+
+{
+  // Whoever has no flow-control window and opens hundreds of streams has the server keep as many responses.
+  const server = await prepared(3423, "http-2");
+  const [before, idle] = [server.memory, server.connections];
+  let memory = before;
+  const watch = setInterval(() => (memory = Math.max(memory, server.memory)), 5);
+  const began = performance.now();
+  const sessions = Array.from({ length: 50 }, () => new Promise((resolve) => {
+    const session = http2.connect("http://127.0.0.1:3423", { settings: { initialWindowSize: 0 } });
+    session.on("error", () => {});
+    session.on("close", resolve);
+    for (let stream = 0; stream < 200; stream += 1) session.request({ ":path": largestAsset() }).on("error", () => {});
+  }));
+  const areClosed = await Promise.race([Promise.all(sessions).then(() => true), sleep(60_000).then(() => false)]);
+  const took = (performance.now() - began) / 1000;
+  clearInterval(watch);
+  report("50 cleartext HTTP/2 connections with 200 streams each and no window: memory stays flat", `${((memory - before) / MIB).toFixed(1)} MiB more at most`, memory - before < 64 * MIB);
+  report("  and all are closed within 60 s", `${took.toFixed(1)} s; ${server.connections - idle} left`, areClosed && server.connections <= idle);
+  await server.stop("SIGTERM");
+}
+
 {
   const ways = [["slow heads", ["-H"]], ["slow bodies", ["-B"]], ["slow readers", ["-X", "-w", "1", "-y", "10", "-n", "5", "-z", "1"]]];
   // Without an origin of its own a form is refused before its body is read; here each says one, in a second line of
@@ -126,7 +156,9 @@ function verifying(server) {
     const server = await prepared(3422, name.replace(" ", "-"));
     const idle = server.connections;
     const before = server.memory;
-    const url = `http://127.0.0.1:3422${name === "slow bodies" ? "/rpc/account/sign-in" : "/sign-in"}`;
+    const path = { "slow bodies": "/rpc/account/sign-in", "slow readers": largestAsset() }[name] ?? "/sign-in";
+    const url = `http://127.0.0.1:3422${path}`;
+    const limit = name === "slow readers" ? 60 : 30;
     const attack = start("slowhttptest", ["-c", "1000", ...flags, "-i", "5", "-r", "500", "-t", name === "slow bodies" ? "POST" : "GET",
       "-u", url, "-x", "24", "-p", "3", ...headers, "-l", String(SLOW)]);
     let most = 0;
@@ -151,7 +183,7 @@ function verifying(server) {
     const p99 = quantile(took, 0.99);
     report(`1,000 ${name} for ${SLOW} s: others are served`, `${took.length} verifications, p99 ${p99.toFixed(2)} ms; up to ${most} connections`, took.length > 1_000 && p99 < 100);
     report("  memory stays flat", `${((memory - before) / MIB).toFixed(1)} MiB more at most`, memory - before < 64 * MIB);
-    report("  and the slow ones are closed within 30 s", `longest ${(longest / 1000).toFixed(1)} s`, longest < 31_000);
+    report(`  and the slow ones are closed within ${limit} s`, `longest ${(longest / 1000).toFixed(1)} s`, longest < (limit + 1) * 1000);
     await server.stop("SIGTERM");
   }
 }
