@@ -31,7 +31,7 @@ check: ## Format, and clippy for server and for WebAssembly
 
 rust-test: ## Rust tests: the rules, and the real router over fresh databases of both kinds
 	cargo test --locked -p app -p server --features app/ssr -- --skip nodes::
-	scripts/postgres.sh cargo test --locked -p server --features app/ssr --test it -- --skip backup::
+	scripts/postgres.sh cargo test --locked -p server --features app/ssr --test it -- --skip backup:: --skip locked::
 
 browser-test: ## Browser tests against the release build, the main ones also on PostgreSQL
 	cargo build --locked -p server --example seed

@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use crate::passwords::{Passwords, judge};
-use crate::sessions::limits;
+use crate::sessions::{Authenticated, limits};
 use crate::store::accounts::{self, Insertion, NewAccount};
 use crate::store::activity::{self, NewActivity};
 use crate::store::{AccountRow, Store, StoreError, Tx, detached, sessions};
@@ -16,15 +16,6 @@ use app::error::{ConsoleError, Field, Problem};
 use rand::CryptoRng;
 use std::net::IpAddr;
 use tokio_util::task::TaskTracker;
-
-/// Somebody who gave the password of an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Authenticated {
-    /// Which.
-    pub account: AccountId,
-    /// How often the password had been changed.
-    pub password_version: i64,
-}
 
 /// Makes accounts and lets them in.
 #[derive(Clone, Debug)]

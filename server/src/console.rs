@@ -1,6 +1,6 @@
 //! The server as the pages see it: [`Backend`] for the use cases of this crate.
 
-use crate::accounts::{Accounts, Authenticated, new_id};
+use crate::accounts::{Accounts, new_id};
 use crate::clock::Clock;
 use crate::config::{Origin, ServeOptions, SignUps, all_cores_but_one};
 use crate::http::api;
@@ -11,7 +11,7 @@ use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::retention::Retention;
 use crate::secret::Prefixes;
-use crate::sessions::{self, DatabaseSessions};
+use crate::sessions::{self, Authenticated, DatabaseSessions};
 use crate::store::{AccountRow, Store, StoreError};
 use crate::throttle::{Changes, Refusals, Shared, Throttle};
 use crate::verification::Verifier;

@@ -9,7 +9,7 @@ use app::domain::timestamp::Timestamp;
 pub enum PrefixError {
     /// A prefix is missing.
     #[error(
-        "{keys} keys begin with {prefix:?}, which is neither --key-prefix nor among --previous-key-prefixes: all of them \
+        "existing keys ({keys}) begin with {prefix:?}, which is neither --key-prefix nor among --previous-key-prefixes: they \
          would be rejected. Start with --previous-key-prefixes {prefix}"
     )]
     Unlisted {

@@ -8,6 +8,7 @@ use app::domain::account::{Email, Password};
 use app::error::{ConsoleError, Problem};
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use memmap2::MmapMut;
 use parking_lot::Mutex;
 use rand::CryptoRng;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -70,7 +71,7 @@ impl Passwords {
     /// # Errors
     /// The hash function does not work on this machine.
     pub fn new(permits: usize, rng: &mut impl CryptoRng) -> Result<Self, ConsoleError> {
-        let dummy = hash(&mut Memory::new(), "no account has this password", salt(rng))?;
+        let dummy = hash(&mut Memory::default(), "no account has this password", salt(rng))?;
         Ok(Self {
             permits: Arc::new(Semaphore::new(permits)),
             most: permits,
@@ -141,13 +142,29 @@ impl Passwords {
     }
 }
 
-/// What a hash is computed in: 19 MiB once there was one.
-type Memory = Vec<Block>;
+/// What a hash is computed in: 19 MiB from its first use until it is dropped.
+///
+/// It is mapped by itself: an allocator keeps what it is given back, and these 19 MiB are most of what an idle server has.
+#[derive(Default)]
+struct Memory(Option<MmapMut>);
+
+impl Memory {
+    fn blocks(&mut self, count: usize) -> Option<&mut [Block]> {
+        let bytes = count * size_of::<Block>();
+        if self.0.as_ref().is_none_or(|map| map.len() < bytes) {
+            self.0 = Some(MmapMut::map_anon(bytes).ok()?);
+        }
+        // SAFETY: a block is an array of numbers, for which any bytes are a value, and which needs no drop.
+        #[expect(unsafe_code, reason = "a mapping has bytes, and no library has these blocks in one")]
+        let (_, blocks, _) = unsafe { self.0.as_mut()?.align_to_mut::<Block>() };
+        blocks.get_mut(..count)
+    }
+}
+
 type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 
-/// Threads that hash, as many as there are permits. Each keeps the memory it has: allocated anew for each hash, it is
-/// kept by the allocator many times over, and half of the time goes into getting it. They give way to whoever answers
-/// requests.
+/// Threads that hash, as many as there are permits. Each keeps its memory for the next hash: half of the time of a hash
+/// would go into getting it again. They have a lower priority than the threads that serve requests.
 fn start_threads(count: usize) -> Result<Sender<Job>, ConsoleError> {
     let (send, receive) = channel::<Job>();
     let jobs = Arc::new(Mutex::new(receive));
@@ -157,7 +174,7 @@ fn start_threads(count: usize) -> Result<Sender<Job>, ConsoleError> {
             if let Err(error) = rustix::process::nice(NICENESS) {
                 tracing::warn!(%error, "hashes have the priority of requests");
             }
-            let mut memory = Memory::new();
+            let mut memory = Memory::default();
             loop {
                 // One thread at a time waits for a job, and the others for their turn to wait.
                 let job = jobs.try_lock_for(MEMORY_KEPT_FOR).map(|jobs| jobs.recv_timeout(MEMORY_KEPT_FOR));
@@ -169,7 +186,7 @@ fn start_threads(count: usize) -> Result<Sender<Job>, ConsoleError> {
                         }
                     }
                     Some(Err(RecvTimeoutError::Disconnected)) => return,
-                    Some(Err(RecvTimeoutError::Timeout)) | None => memory = Memory::new(),
+                    Some(Err(RecvTimeoutError::Timeout)) | None => memory = Memory::default(),
                 }
             }
         });
@@ -221,7 +238,7 @@ fn hash(memory: &mut Memory, password: &str, salt: [u8; 16]) -> Result<String, C
 }
 
 fn output(memory: &mut Memory, params: Params, password: &str, salt: &[u8]) -> Option<Output> {
-    memory.resize(params.block_count(), Block::default());
+    let memory = memory.blocks(params.block_count())?;
     let mut output = [0; 32];
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut output, memory).ok()?;
@@ -235,7 +252,7 @@ mod tests {
 
     #[test]
     fn memory_that_was_used_before_changes_no_hash() {
-        let mut memory = Memory::new();
+        let mut memory = Memory::default();
         let first = hash(&mut memory, "plum orchard tuesday lantern", [1; 16]).unwrap();
         hash(&mut memory, "velvet anchor nineteen moss", [2; 16]).unwrap();
         assert_eq!(hash(&mut memory, "plum orchard tuesday lantern", [1; 16]).unwrap(), first);

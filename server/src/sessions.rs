@@ -3,7 +3,6 @@
 //! Both limits are kept here, in the database's columns, because the library's own expiry does not slide
 //! while nothing is written and knows no absolute limit (OWASP ASVS 5.0, 7.3.1 and 7.3.2).
 
-use crate::accounts::Authenticated;
 use crate::clock::Clock;
 use crate::http::client::Client;
 use crate::store::sessions::{ListedSession, NewSession};
@@ -38,6 +37,15 @@ const ADDRESS: &str = "address";
 const AGENT: &str = "agent";
 /// Bytes of a `User-Agent` that are remembered.
 const AGENT_LENGTH: usize = 200;
+
+/// Somebody who gave the password of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authenticated {
+    /// Which.
+    pub account: AccountId,
+    /// How often the password had been changed.
+    pub password_version: i64,
+}
 
 /// How long the browser keeps the cookie.
 #[must_use]
