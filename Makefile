@@ -9,7 +9,7 @@ help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 setup: ## Set up whatever is missing for building
-	@scripts/setup.sh build
+	@tools/setup.sh build
 
 serve: setup ## Build for release and serve on http://127.0.0.1:3000, with SQLite in ./data
 	cargo leptos serve --release --precompress
@@ -21,7 +21,7 @@ build: setup ## The release build: target/release/server and target/site
 	cargo leptos build --release --precompress
 
 test: ## Set up whatever is missing and run everything
-	@scripts/setup.sh test
+	@tools/setup.sh test
 	@$(MAKE) --no-print-directory check rust-test build size api-test browser-test licences
 
 check: ## Format, and clippy for server and for WebAssembly
@@ -30,55 +30,55 @@ check: ## Format, and clippy for server and for WebAssembly
 	cargo clippy --locked -p frontend --target wasm32-unknown-unknown -- -D warnings
 
 rust-test: ## Rust tests: the rules, and the real router over fresh databases of both kinds
-	cargo test --locked -p app -p server --features app/ssr -- --skip nodes::
-	scripts/postgres.sh cargo test --locked -p server --features app/ssr --test it -- --skip backup:: --skip locked::
+	cargo test --locked -p app -p server --features app/ssr -- --skip several_nodes::
+	tools/postgres.sh cargo test --locked -p server --features app/ssr --test it -- --skip backup:: --skip locked_database::
 
 browser-test: ## Browser tests against the release build, the main ones also on PostgreSQL
 	cargo build --locked -p server --example seed
 	cd end2end && npx tsc --noEmit && npx playwright test
-	cd end2end && ../scripts/postgres.sh npx playwright test account api-keys live rotation
+	cd end2end && ../tools/postgres.sh npx playwright test account api-keys live rotation
 
 api-test: ## Requests made from the API's description, against the release build
-	scripts/schemathesis.sh
+	tools/schemathesis.sh
 
 licences: ## Licences, bans and sources of all dependencies
 	cargo deny --locked check licenses bans sources
 
 size: ## What the page weighs; fails beyond its budget
-	@node scripts/size.mjs
+	@node tools/size.mjs
 
 bench: ## What a verification costs, beside a bare axum server (twenty minutes)
-	@scripts/setup.sh bench
+	@tools/setup.sh bench
 	cargo leptos build --release --precompress
 	cargo build --locked --release -p server --example bare --example fill
-	node bench/bench.mjs; sqlite=$$?; POSTGRES_FSYNC=on scripts/postgres.sh node bench/postgres.mjs && exit $$sqlite
+	node tools/bench/bench.mjs; sqlite=$$?; POSTGRES_FSYNC=on tools/postgres.sh node tools/bench/postgres.mjs && exit $$sqlite
 
 bench-peers: ## The same verification by others, in one run (three minutes)
-	@scripts/setup.sh bench-peers
+	@tools/setup.sh bench-peers
 	cargo leptos build --release --precompress
 	cargo build --locked --release -p server --example bare --example fill
-	scripts/postgres.sh node bench/peers.mjs
+	tools/postgres.sh node tools/bench/peers.mjs
 
 torture: ## Races, crashes, full disks, floods, slow clients, strangers' bytes, many nodes (two hours; loopback only)
-	@scripts/setup.sh torture
+	@tools/setup.sh torture
 	cargo leptos build --release --precompress
 	TORTURE=1 cargo test --locked -p server --features app/ssr --test it --test leases -- races upgrades no_order
-	TORTURE=1 scripts/postgres.sh cargo test --locked -p server --features app/ssr --test it -- nodes
-	node torture/durability.mjs
-	node torture/abuse.mjs
-	POSTGRES_FSYNC=on scripts/postgres.sh node torture/cluster.mjs
+	TORTURE=1 tools/postgres.sh cargo test --locked -p server --features app/ssr --test it -- several_nodes
+	node tools/torture/durability.mjs
+	node tools/torture/abuse.mjs
+	POSTGRES_FSYNC=on tools/postgres.sh node tools/torture/cluster.mjs
 	@$(MAKE) --no-print-directory fuzz
 
 fuzz: ## Strangers' bytes for every parser, a minute each (needs a nightly toolchain)
-	@scripts/fuzz.sh
+	@tools/fuzz.sh
 
 audit: ## Known vulnerabilities of everything used; fails where they cannot be looked up
-	@scripts/setup.sh audit
-	scripts/audit.sh
+	@tools/setup.sh audit
+	tools/audit.sh
 
 sbom: ## What the server is made of, as CycloneDX, in target/sbom
-	@scripts/setup.sh sbom
-	scripts/sbom.sh
+	@tools/setup.sh sbom
+	tools/sbom.sh
 
 screenshots: build ## The pictures in docs/, and all others in target/screenshots
 	cargo build --locked -p server --example seed

@@ -15,7 +15,7 @@ const args = [
 ];
 const chromium = { ...devices["Desktop Chrome"], launchOptions: { executablePath, args } };
 const server = new URL(BASE_URL).host;
-// `scripts/postgres.sh` says where there is another database to run the tests on.
+// `tools/postgres.sh` says where there is another database to run the tests on.
 const { POSTGRES, PGBIN } = process.env;
 const database = POSTGRES ? `${POSTGRES}/end2end` : `sqlite:${DATA}/console.db`;
 

@@ -1,7 +1,7 @@
-//! What the pages ask of the server: one method a use case.
+//! The use cases that pages need, one method each.
 //!
-//! Server functions cannot be generic, so the server puts its implementation into Leptos' context as
-//! `Arc<dyn Backend>`. In exchange no database crate ever meets WebAssembly.
+//! Server functions cannot be generic, so the server provides its implementations in Leptos' context as `Arc<dyn …>`. That
+//! also keeps the database crates out of WebAssembly.
 
 use crate::domain::account::{AccountId, Email, Password};
 use crate::domain::activity::ActivityPage;
@@ -11,7 +11,7 @@ use crate::domain::expiry::Period;
 use crate::domain::key_name::KeyName;
 use crate::domain::rotation::Grace;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::traffic::Traffic;
+use crate::domain::usage::KeyUsage;
 use crate::error::ConsoleError;
 use http::request::Parts;
 use leptos::prelude::use_context;
@@ -80,29 +80,27 @@ pub struct Operation {
     pub answers: Vec<(String, String)>,
 }
 
-/// The server's use cases, as the pages see them.
+/// Use cases of accounts and their sessions.
 #[async_trait::async_trait]
-pub trait Backend: Send + Sync + 'static {
+pub trait AccountBackend: Send + Sync + 'static {
     /// The account whose session this request belongs to; `None` if there is none.
     async fn signed_in(&self, request: &Parts) -> Result<Option<SignedIn>>;
-    /// What programs may call.
-    fn operations(&self) -> Vec<Operation>;
-    /// Whether a stranger may make an account now.
+    /// Whether a visitor may create an account now.
     async fn is_sign_up_open(&self) -> Result<bool>;
     /// The address by which the reader of this request reaches the console: `https://keys.example.com`.
     fn origin(&self, request: &Parts) -> String;
-    /// Whether what this console sends travels unencrypted over a network.
+    /// Whether the responses of this console travel unencrypted over a network.
     fn is_unencrypted(&self, request: &Parts) -> bool;
-    /// Makes an account and signs it in.
+    /// Creates an account and begins a session.
     async fn sign_up(&self, request: &Parts, email: Email, password: Password) -> Result<()>;
     /// Begins a session.
     async fn sign_in(&self, request: &Parts, email: Email, password: Password) -> Result<()>;
-    /// Ends the session of this request, whatever else is in flight.
+    /// Ends the session of this request. Changes of requests in flight are not made afterwards.
     async fn sign_out(&self, request: &Parts) -> Result<()>;
     /// What Settings → Account shows.
     async fn account(&self, request: &Parts, who: &SignedIn) -> Result<AccountPage>;
-    /// Gives the account another password, if `current` is the one it has, and ends all its sessions but this, which
-    /// goes on under another id.
+    /// Sets another password, if `current` is the account's. All of its sessions end but this one, which continues under
+    /// another id.
     async fn change_password(
         &self,
         request: &Parts,
@@ -114,40 +112,57 @@ pub trait Backend: Send + Sync + 'static {
     async fn sign_out_everywhere(&self, request: &Parts, who: &SignedIn) -> Result<()>;
     /// Deletes the account with everything that it owns, if this is its password.
     async fn delete_account(&self, request: &Parts, who: &SignedIn, password: Password) -> Result<()>;
-    /// What was done to the account before the entry of this number, newest first.
+    /// The activity of the account before the entry with this number, newest first.
     async fn activity(&self, account: &AccountId, before: Option<i64>) -> Result<ActivityPage>;
+}
 
+/// Use cases of API keys. Each change returns the list as it is after it, read in the same transaction: a secret is never
+/// lost to a later error.
+#[async_trait::async_trait]
+pub trait KeyBackend: Send + Sync + 'static {
     /// All keys of the account.
-    async fn keys(&self, account: &AccountId) -> Result<KeyList>;
-    /// Makes a key. The list is read in the same transaction: a secret is never lost to a later error.
-    async fn create_key(
+    async fn list(&self, account: &AccountId) -> Result<KeyList>;
+    /// Creates a key.
+    async fn create(
         &self,
         who: &SignedIn,
         name: KeyName,
         period: Period,
         description: Description,
     ) -> Result<KeyList>;
-    /// Gives a key another name.
-    async fn rename_key(&self, who: &SignedIn, key: &KeyId, name: KeyName) -> Result<KeyList>;
+    /// Renames a key.
+    async fn rename(&self, who: &SignedIn, key: &KeyId, name: KeyName) -> Result<KeyList>;
     /// Moves the expiry of a key later, counted from now.
-    async fn refresh_key(&self, who: &SignedIn, key: &KeyId, period: Period) -> Result<KeyList>;
+    async fn refresh(&self, who: &SignedIn, key: &KeyId, period: Period) -> Result<KeyList>;
     /// Switches a key on or off.
-    async fn set_key_active(&self, who: &SignedIn, key: &KeyId, active: bool) -> Result<KeyList>;
-    /// Gives a key another secret; for the grace time the old one works too.
-    async fn rotate_key(&self, who: &SignedIn, key: &KeyId, grace: Grace) -> Result<KeyList>;
-    /// Ends the grace of an old secret at once.
-    async fn retire_key(&self, who: &SignedIn, key: &KeyId) -> Result<KeyList>;
-    /// Who used a key lately, and who was refused with it.
-    async fn traffic(&self, account: &AccountId, key: &KeyId) -> Result<Traffic>;
+    async fn set_active(&self, who: &SignedIn, key: &KeyId, active: bool) -> Result<KeyList>;
+    /// Generates a new secret for a key; the previous one stays valid for the grace period.
+    async fn rotate(&self, who: &SignedIn, key: &KeyId, grace: Grace) -> Result<KeyList>;
+    /// Retires the previous secret of a key.
+    async fn retire(&self, who: &SignedIn, key: &KeyId) -> Result<KeyList>;
+    /// Who used a key in the last 30 days, and whose requests with it were denied.
+    async fn usage(&self, account: &AccountId, key: &KeyId) -> Result<KeyUsage>;
     /// Deletes a key, if `confirm_name` is its name.
-    async fn delete_key(&self, who: &SignedIn, key: &KeyId, confirm_name: &str) -> Result<KeyList>;
+    async fn delete(&self, who: &SignedIn, key: &KeyId, confirm_name: &str) -> Result<KeyList>;
 }
 
-/// The server behind this request.
+/// The operations of `/api/v1` for the page that lists them, in Leptos' context.
+#[derive(Clone, Debug)]
+pub struct ApiReference(pub Arc<[Operation]>);
+
+/// The use cases of accounts.
 ///
 /// # Errors
 /// [`ConsoleError::Internal`] outside a request.
-pub fn backend() -> Result<Arc<dyn Backend>> {
+pub fn accounts() -> Result<Arc<dyn AccountBackend>> {
+    use_context().ok_or(ConsoleError::Internal)
+}
+
+/// The use cases of API keys.
+///
+/// # Errors
+/// [`ConsoleError::Internal`] outside a request.
+pub fn keys() -> Result<Arc<dyn KeyBackend>> {
     use_context().ok_or(ConsoleError::Internal)
 }
 
@@ -165,5 +180,5 @@ pub fn request() -> Result<Parts> {
 /// [`ConsoleError::SignedOut`] if there is no session.
 pub async fn require_account() -> Result<SignedIn> {
     let request = request()?;
-    backend()?.signed_in(&request).await?.ok_or(ConsoleError::SignedOut)
+    accounts()?.signed_in(&request).await?.ok_or(ConsoleError::SignedOut)
 }

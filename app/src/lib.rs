@@ -11,9 +11,9 @@ pub mod backend;
 pub mod components;
 pub mod domain;
 pub mod error;
-pub mod navigation;
 #[cfg(feature = "ssr")]
 pub mod pages;
+pub mod routes;
 pub mod server_fns;
 pub mod submission;
 pub mod text;

@@ -79,4 +79,4 @@ pub struct Page {
 
 /// The piece of the page that shows the traffic of the key that a dialog is about.
 #[derive(Clone, Debug, Default)]
-pub struct TrafficHtml(pub String);
+pub struct UsageHtml(pub String);

@@ -168,7 +168,7 @@ test("switching off asks, refuses the key at once, and switching on needs no que
   await page.reload();
   await live(page);
   await control.click();
-  await expect(dialog(page).locator(".traffic li")).toContainText(/127\.0\.0\.1.*2 times, last less than a minute ago/);
+  await expect(dialog(page).locator(".usage li")).toContainText(/127\.0\.0\.1.*2 times, last less than a minute ago/);
 });
 
 test("refreshing moves the expiry later and keeps the secret", async ({ page }) => {

@@ -207,7 +207,7 @@ test("what is forwarded is believed at the Unix socket and not at the address, a
   expect(await ask("/sign-in")).toBe("200");
   for (const path of ["/sign-in", "/healthz", "/api/v1/key", "/"]) expect(await ask(path, ...socket), path).toBe("404");
   await openMenu(page, "Guarded", "Recent refusals");
-  const refusals = dialog(page).locator(".traffic li");
+  const refusals = dialog(page).locator(".usage li");
   await expect(refusals).toHaveCount(2);
   await expect(refusals.filter({ hasText: "198.51.100.7" })).toHaveCount(1);
   await expect(refusals.filter({ hasText: "127.0.0.1" })).toHaveCount(1);

@@ -46,7 +46,7 @@ test("an old secret is retired now, once its owner has seen who uses the key", a
   await closeReveal(page);
   expect(await statusWith(old)).toBe(200);
   await row(page, "Retired").getByRole("button", { name: "Retire now" }).click();
-  await expect(dialog(page).locator(".traffic li")).toContainText(/127\.0\.0\.1.*2 times/);
+  await expect(dialog(page).locator(".usage li")).toContainText(/127\.0\.0\.1.*2 times/);
   await dialog(page).getByRole("button", { name: "Retire now" }).click();
   await expect(toast(page)).toHaveText("Old secret retired");
   await expect(row(page, "Retired")).not.toContainText("Old secret");
@@ -61,7 +61,7 @@ test("recent refusals say when, from where and why", async ({ page, request }) =
   const headers = { "x-api-key-id": "0".repeat(32), "x-api-key-secret": secret, "user-agent": "curl/8.5 <b>" };
   expect((await request.get("/verify", { headers })).status()).toBe(401);
   await openMenu(page, "Refused", "Recent refusals");
-  const refusal = dialog(page).locator(".traffic li").first();
+  const refusal = dialog(page).locator(".usage li").first();
   await expect(refusal).toContainText("Refused: the Key ID does not match");
   await expect(refusal).toContainText("127.0.0.1");
   await expect(refusal).toContainText("curl/8.5 <b>");

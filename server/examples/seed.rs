@@ -2,7 +2,7 @@
 //! every state, one with three keys, one with ten. Keys that have expired were made in the past, by a clock
 //! that is set.
 
-use app::backend::SignedIn;
+use app::backend::{KeyBackend, SignedIn};
 use app::domain::account::{Email, Password};
 use app::domain::api_key::KeyId;
 use app::domain::description::Description;
@@ -14,8 +14,8 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use server::clock::Clock;
 use server::config::Cli;
-use server::console::Console;
-use server::sessions::hash;
+use server::services::sessions::hash;
+use server::state::AppState;
 use server::store::Store;
 use std::error::Error;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let options = Cli::parse_from(["server", "--sign-ups", "open"]).serve;
     let now = Clock::System.now();
     let hand = Arc::new(AtomicI64::new(now.0));
-    let console = Console::open(Store::open(&url).await?, Clock::Set(Arc::clone(&hand)), &options)
+    let console = AppState::open(Store::open(&url).await?, Clock::Set(Arc::clone(&hand)), &options)
         .await
         .map_err(|error| format!("{error:?}"))?;
     let seed = Seed { console, hand };
@@ -67,13 +67,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for n in 1..=10 {
         seed.key(&full, now.plus(-n * DAY), &format!("API key {n}"), Period::Days180, "").await?;
     }
-    seed.console.keys.verifier.secrets.leave().await;
-    seed.console.keys.verifier.secrets.store.close().await;
+    seed.console.key_cache.shut_down().await;
+    seed.console.store.close().await;
     Ok(())
 }
 
 struct Seed {
-    console: Console,
+    console: AppState,
     hand: Arc<AtomicI64>,
 }
 
@@ -106,8 +106,7 @@ impl Seed {
         self.hand.store(at.0, Ordering::SeqCst);
         let name = KeyName::parse(name).map_err(|problem| format!("{problem:?}"))?;
         let description = Description::parse(description).map_err(|problem| format!("{problem:?}"))?;
-        let rng = &mut UnwrapErr(SysRng);
-        let made = self.console.keys.create(who, name, period, description, rng).await;
+        let made = self.console.keys.create(who, name, period, description).await;
         let list = made.map_err(|error| format!("{error:?}"))?;
         Ok(list.new.ok_or("no key")?.id)
     }

@@ -150,10 +150,10 @@ pub struct ServeOptions {
     #[arg(long, env = "MECHA_VERIFICATION_THREADS", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub verification_threads: Option<u16>,
 
-    /// Requests with an invalid key that one network may send in a minute before it is told to wait; 0 for any
-    /// number. Valid keys are never told to wait
-    #[arg(long, env = "MECHA_REFUSALS_PER_MINUTE", default_value = "600", value_name = "COUNT")]
-    pub refusals_per_minute: u32,
+    /// Requests with an invalid key from one network in a minute before it gets 429; 0 for any number. Valid keys never do
+    #[arg(long, alias = "refusals-per-minute", env = "MECHA_DENIALS_PER_MINUTE",
+          default_value_t = earlier_name("MECHA_REFUSALS_PER_MINUTE", 600), value_name = "COUNT")]
+    pub denials_per_minute: u32,
 
     /// Changes of keys that one account may make in a minute before it is told to wait; 0 for any number
     #[arg(long, env = "MECHA_CHANGES_PER_MINUTE", default_value = "120", value_name = "COUNT")]
@@ -164,10 +164,11 @@ pub struct ServeOptions {
     #[arg(long, env = "MECHA_METRICS", value_name = "ADDRESS:PORT")]
     pub metrics: Option<SocketAddr>,
 
-    /// Seconds to go on as before once told to stop, but for /readyz, which is 503: so that a load balancer sends its
-    /// requests elsewhere before connections close
-    #[arg(long, env = "MECHA_STOP_AFTER", default_value = "0", value_name = "SECONDS", value_parser = clap::value_parser!(u8).range(..=60))]
-    pub stop_after: u8,
+    /// Seconds between SIGTERM and the end of connections, in which requests are served as before and /readyz is 503: so
+    /// that a load balancer sends new requests to other nodes
+    #[arg(long, alias = "stop-after", env = "MECHA_SHUTDOWN_DELAY", default_value_t = earlier_name("MECHA_STOP_AFTER", 0),
+          value_name = "SECONDS", value_parser = clap::value_parser!(u8).range(..=60))]
+    pub shutdown_delay: u8,
 
     /// The folder with the pages' scripts and styles
     #[arg(long, env = "LEPTOS_SITE_ROOT", default_value = "target/site", value_name = "FOLDER")]
@@ -181,6 +182,11 @@ pub enum SignUps {
     First,
     /// Anybody
     Open,
+}
+
+/// The value of a variable by the name that it had in earlier versions, or else the default.
+fn earlier_name<T: std::str::FromStr>(variable: &str, default: T) -> T {
+    std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
 /// Cores for work that leaves one to other work; at least one.

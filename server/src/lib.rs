@@ -1,25 +1,22 @@
 //! The console's server: accounts, API keys, their validation, and the pages.
 //!
-//! `main.rs` opens the database and serves [`http::build`]; the tests drive that very function.
+//! `main.rs` runs a command; `commands/serve.rs` serves [`http::router::build`], which the tests drive too. See
+//! `docs/architecture.md`.
 
 #![warn(missing_docs)]
 
-pub mod accounts;
-pub mod backup;
+pub mod client;
 pub mod clock;
+pub mod commands;
 pub mod config;
-pub mod console;
 pub mod http;
-pub mod key_prefixes;
-pub mod keys;
+pub mod ids;
+pub mod key_cache;
+pub mod key_entry;
 pub mod metrics;
-pub mod moving;
-pub mod passwords;
-pub mod retention;
+pub mod random;
 pub mod secret;
-pub mod sessions;
+pub mod services;
+pub mod state;
 pub mod store;
-pub mod throttle;
-pub mod verification;
-
-pub use http::build;
+pub mod usage;

@@ -1,8 +1,8 @@
 //! What the operator's monitoring sees (OpenMetrics 1.0). Labels have few values: never a key, an account or an
 //! address.
 
-use crate::accounts::Accounts;
-use crate::verification::Verifier;
+use crate::key_cache::verifier::Verifier;
+use crate::services::accounts::Accounts;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -110,12 +110,12 @@ impl Collector for State {
         family("database_connections_idle", "Connections to the database that nobody uses", "pool", idle)?;
         family(
             "held_in_memory",
-            "Secrets in memory, whether they are verified from there (a lease is held), and pages that watch their keys",
+            "Secrets in the key cache, whether this node holds a lease, and pages that watch their keys",
             "what",
             vec![
-                ("secrets", number(self.verifier.secrets.index.len())),
-                ("lease", i64::from(self.verifier.secrets.lease.holds())),
-                ("watching_pages", number(self.verifier.traffic.live.watching())),
+                ("secrets", number(self.verifier.key_cache.index.len())),
+                ("lease", i64::from(self.verifier.key_cache.lease.holds())),
+                ("watching_pages", number(self.verifier.usage.live.watching())),
             ],
         )?;
         let counter = ConstCounter::new(0_u64).metric_type();

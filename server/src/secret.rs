@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn a_million_secrets_are_all_different_and_every_character_is_as_likely_at_every_position() {
         const COUNT: usize = 1_000_000;
-        let (prefix, mut rng) = (Prefix::default(), crate::console::system_rng());
+        let (prefix, mut rng) = (Prefix::default(), crate::random::system_rng());
         let mut seen = std::collections::HashSet::with_capacity(COUNT);
         let mut counts = [[0_u32; 128]; RANDOM];
         for _ in 0..COUNT {

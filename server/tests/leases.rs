@@ -1,4 +1,4 @@
-//! A model of `server/LEASES.md`, checked in all orders of events: changes, leases, pauses, lost notifications, lost
+//! A model of `docs/leases.md`, checked in all orders of events: changes, leases, pauses, lost notifications, lost
 //! connections and crashes of the database. Names are those of the protocol's text.
 //!
 //! There is one node that verifies; changes are made by it and by another. More nodes would only make a change wait for
@@ -93,7 +93,7 @@ enum Event {
     DatabaseCrash,
     Commit { is_own: bool },
     SettleAtHome(usize),
-    Answer(usize),
+    TestResponse(usize),
     Begin,
     Step,
 }
@@ -130,7 +130,7 @@ impl Model for Leases {
         events.extend([Event::Tell, Event::DatabaseCrash, Event::Begin, Event::Step]);
         events.extend([true, false].map(|is_own| Event::Commit { is_own }));
         for change in 0..world.changes.len() {
-            events.extend([Event::SettleAtHome(change), Event::Answer(change)]);
+            events.extend([Event::SettleAtHome(change), Event::TestResponse(change)]);
         }
     }
 
@@ -190,7 +190,7 @@ impl Model for Leases {
                 }
                 *is_settled = true;
             }
-            Event::Answer(change) => {
+            Event::TestResponse(change) => {
                 let number = change + 1;
                 let change = world.changes.get_mut(change)?;
                 let is_behind = usize::from(node.row_applied) < number && node.row_until > now;

@@ -2,10 +2,10 @@
 
 pub mod api_keys;
 pub mod browser;
-pub mod copy;
+pub mod copyable;
 pub mod icon;
 #[cfg(feature = "ssr")]
-pub mod timestamp;
+pub mod moment;
 pub mod toast;
 #[cfg(feature = "ssr")]
-pub mod traffic;
+pub mod usage;

@@ -10,6 +10,6 @@ pub mod expiry;
 pub mod key_name;
 pub mod rotation;
 pub mod timestamp;
-#[cfg(feature = "ssr")]
-pub mod traffic;
 pub mod unicode;
+#[cfg(feature = "ssr")]
+pub mod usage;

@@ -1,13 +1,13 @@
 //! Settings → Account: the password, the sessions, and the end of the account. Plain forms, complete without a script.
 
-use super::credentials::PasswordField;
-use super::frame::{SettingsFrame, done_notice, parameter, refusal_notice, set_status, submission};
+use super::credentials_form::PasswordField;
+use super::layout::{SettingsFrame, done_notice, parameter, refusal_notice, set_status, submission};
 use super::not_found::BrokenPage;
-use crate::backend::{self, AccountPage, SessionView, SignedIn, backend, require_account};
-use crate::components::timestamp::Moment;
+use crate::backend::{self, AccountPage, SessionView, SignedIn, require_account};
+use crate::components::moment::Moment;
 use crate::domain::timestamp::Timestamp;
 use crate::error::{ConsoleError, Field, Refusal};
-use crate::navigation::{ACCOUNT, Done};
+use crate::routes::{ACCOUNT, Done};
 use crate::server_fns::account::{ChangePassword, DeleteAccount, SignOutEverywhere};
 use crate::text::{self, account, my_account};
 use leptos::either::Either;
@@ -41,7 +41,7 @@ pub(super) fn AccountSettingsPage() -> impl IntoView {
 async fn load() -> Result<(SignedIn, AccountPage), ConsoleError> {
     let request = backend::request()?;
     let who = require_account().await?;
-    let page = backend()?.account(&request, &who).await?;
+    let page = backend::accounts()?.account(&request, &who).await?;
     Ok((who, page))
 }
 

@@ -1,12 +1,12 @@
 //! Settings → Activity: who did what to the account and its keys.
 
-use super::frame::{SettingsFrame, parameter};
+use super::layout::{SettingsFrame, parameter};
 use super::not_found::BrokenPage;
-use crate::backend::{SignedIn, backend, require_account};
-use crate::components::timestamp::Moment;
+use crate::backend::{self, SignedIn, require_account};
+use crate::components::moment::Moment;
 use crate::domain::activity::{Activity, ActivityPage, What};
 use crate::error::ConsoleError;
-use crate::navigation::ACTIVITY;
+use crate::routes::ACTIVITY;
 use crate::text::activity;
 use leptos::either::Either;
 use leptos::prelude::*;
@@ -30,7 +30,7 @@ pub(super) fn ActivitySettingsPage() -> impl IntoView {
 
 async fn load(before: Option<i64>) -> Result<(SignedIn, ActivityPage), ConsoleError> {
     let who = require_account().await?;
-    let page = backend()?.activity(&who.account, before).await?;
+    let page = backend::accounts()?.activity(&who.account, before).await?;
     Ok((who, page))
 }
 

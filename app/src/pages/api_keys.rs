@@ -1,14 +1,14 @@
 //! Settings → API Keys.
 
-use super::frame::{SettingsFrame, parameter, set_status, submission};
+use super::layout::{SettingsFrame, parameter, set_status, submission};
 use super::not_found::BrokenPage;
-use crate::backend::{self, SignedIn, backend, require_account};
+use crate::backend::{self, SignedIn, require_account};
 use crate::components::api_keys::ApiKeys;
-use crate::components::traffic;
+use crate::components::usage;
 use crate::domain::api_key::KeyId;
 use crate::error::{ConsoleError, Refusal};
-use crate::navigation::{Dialog, Done, HOME};
-use crate::submission::{Page, Submission, TrafficHtml, Typed};
+use crate::routes::{Dialog, Done, HOME};
+use crate::submission::{Page, Submission, Typed, UsageHtml};
 use crate::text::{self, keys};
 use leptos::either::Either;
 use leptos::prelude::*;
@@ -19,11 +19,11 @@ pub(super) fn ApiKeysPage() -> impl IntoView {
     let page = Suspend::new(async move {
         match load().await {
             Err(error) => Either::Left(view! { <BrokenPage error /> }),
-            Ok((who, page, traffic)) => {
+            Ok((who, page, usage_html)) => {
                 let is_covered = !page.dialog.is_empty();
                 let json = serde_json::to_string(&page).unwrap_or_default();
                 provide_context(page);
-                provide_context(traffic);
+                provide_context(usage_html);
                 Either::Right(view! {
                     <SettingsFrame title=keys::TITLE here=HOME who is_covered>
                         <div data-page=json>
@@ -37,9 +37,9 @@ pub(super) fn ApiKeysPage() -> impl IntoView {
     view! { <Suspense fallback=|| ()>{page}</Suspense> }
 }
 
-async fn load() -> Result<(SignedIn, Page, TrafficHtml), ConsoleError> {
+async fn load() -> Result<(SignedIn, Page, UsageHtml), ConsoleError> {
     let request = backend::request()?;
-    let backend = backend()?;
+    let keys = backend::keys()?;
     let who = require_account().await?;
     let (typed, outcome) = match submission() {
         None => (Typed::default(), None),
@@ -54,17 +54,18 @@ async fn load() -> Result<(SignedIn, Page, TrafficHtml), ConsoleError> {
     }
     let list = match outcome {
         Some(Ok(list)) => list,
-        _ => backend.keys(&who.account).await?,
+        _ => keys.list(&who.account).await?,
     };
     let key_id = parameter("key_id");
     let dialog = Dialog::parse(&parameter("dialog"), KeyId::parse(&key_id))
         .filter(|dialog| dialog.parts().1.is_none_or(|id| list.find(id).is_some()));
-    let traffic = match dialog.as_ref().and_then(|dialog| Some((dialog, dialog.parts().1?))) {
-        Some((dialog, key)) => traffic::traffic(dialog, &backend.traffic(&who.account, key).await?, list.now),
+    let usage_html = match dialog.as_ref().and_then(|dialog| Some((dialog, dialog.parts().1?))) {
+        Some((dialog, key)) => usage::usage(dialog, &keys.usage(&who.account, key).await?, list.now),
         None => String::new(),
     };
     let dialog = dialog.map_or_else(String::new, |dialog| dialog.parts().0.to_owned());
     let done = Done::parse(&parameter("done")).map(text::done).unwrap_or_default().to_owned();
-    let page = Page { list, origin: backend.origin(&request), dialog, key_id, typed, refusal, done };
-    Ok((who, page, TrafficHtml(traffic)))
+    let page =
+        Page { list, origin: backend::accounts()?.origin(&request), dialog, key_id, typed, refusal, done };
+    Ok((who, page, UsageHtml(usage_html)))
 }

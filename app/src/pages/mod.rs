@@ -3,15 +3,15 @@
 mod account;
 mod activity;
 mod api_keys;
-mod credentials;
-mod frame;
+mod api_reference;
+mod credentials_form;
+mod integrate;
+mod layout;
 mod not_found;
-mod reference;
 mod sign_in;
 mod sign_up;
-mod use_it;
 
-use crate::navigation::{HOME, SIGN_IN, SIGN_UP, USE_IT};
+use crate::routes::{HOME, SIGN_IN, SIGN_UP, USE_IT};
 use http::request::Parts;
 use leptos::prelude::*;
 use leptos_meta::{HashedStylesheet, MetaTags, provide_meta_context};
@@ -54,8 +54,8 @@ pub fn App() -> impl IntoView {
             <Routes fallback=not_found::NotFoundPage>
                 <Route path=StaticSegment(SIGN_IN) view=sign_in::SignInPage ssr=SsrMode::Async />
                 <Route path=StaticSegment(SIGN_UP) view=sign_up::SignUpPage ssr=SsrMode::Async />
-                <Route path=(StaticSegment("docs"), StaticSegment("api")) view=reference::ReferencePage ssr=SsrMode::Async />
-                <Route path=(StaticSegment("settings"), StaticSegment("use-it")) view=use_it::UseItPage ssr=SsrMode::Async />
+                <Route path=(StaticSegment("docs"), StaticSegment("api")) view=api_reference::ReferencePage ssr=SsrMode::Async />
+                <Route path=(StaticSegment("settings"), StaticSegment("use-it")) view=integrate::UseItPage ssr=SsrMode::Async />
                 <Route path=(StaticSegment("settings"), StaticSegment("account")) view=account::AccountSettingsPage ssr=SsrMode::Async />
                 <Route path=(StaticSegment("settings"), StaticSegment("activity")) view=activity::ActivitySettingsPage ssr=SsrMode::Async />
                 <Route

@@ -1,8 +1,8 @@
 //! The pages for what is not there, and for what cannot be shown now.
 
-use super::frame::{PlainFrame, set_status};
+use super::layout::{PlainFrame, set_status};
 use crate::error::{ConsoleError, Refusal};
-use crate::navigation::HOME;
+use crate::routes::HOME;
 use crate::text::missing;
 use leptos::prelude::*;
 

@@ -1,9 +1,9 @@
 //! The page to sign in.
 
-use super::credentials::{Attempt, CredentialsForm, terms};
-use super::frame::{PlainFrame, done_notice, parameter};
+use super::credentials_form::{Attempt, CredentialsForm, terms};
+use super::layout::{PlainFrame, done_notice, parameter};
 use super::not_found::BrokenPage;
-use crate::navigation::{Done, SIGN_UP, with_next};
+use crate::routes::{Done, SIGN_UP, with_next};
 use crate::server_fns::account::SignIn;
 use crate::text::{self, account};
 use leptos::either::Either;

@@ -1,9 +1,9 @@
 //! The page to make an account.
 
-use super::credentials::{Attempt, CredentialsForm, terms};
-use super::frame::PlainFrame;
+use super::credentials_form::{Attempt, CredentialsForm, terms};
+use super::layout::PlainFrame;
 use super::not_found::BrokenPage;
-use crate::navigation::{SIGN_IN, with_next};
+use crate::routes::{SIGN_IN, with_next};
 use crate::server_fns::account::SignUp;
 use crate::text::account;
 use leptos::either::Either;

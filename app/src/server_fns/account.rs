@@ -3,10 +3,10 @@
 use crate::error::Refusal;
 #[cfg(feature = "ssr")]
 use crate::{
-    backend::{backend, request, require_account},
+    backend::{self, request, require_account},
     domain::account::{Email, Password},
     error::{ConsoleError, Field, Problems},
-    navigation::{ACCOUNT, Done, SIGN_IN, local_path},
+    routes::{ACCOUNT, Done, SIGN_IN, local_path},
 };
 use leptos::prelude::*;
 
@@ -26,7 +26,7 @@ pub async fn sign_up(
     let (Some(email), Some(password)) = (email, password) else {
         return Err(ConsoleError::from(problems).into());
     };
-    backend()?.sign_up(&request()?, email, password).await?;
+    backend::accounts()?.sign_up(&request()?, email, password).await?;
     Ok(local_path(&next).to_owned())
 }
 
@@ -46,7 +46,7 @@ pub async fn sign_in(
     let (Some(email), Some(password)) = (email, password) else {
         return Err(ConsoleError::from(problems).into());
     };
-    backend()?.sign_in(&request()?, email, password).await?;
+    backend::accounts()?.sign_in(&request()?, email, password).await?;
     Ok(local_path(&next).to_owned())
 }
 
@@ -56,7 +56,7 @@ pub async fn sign_in(
 /// Only those of the server.
 #[server(name = SignOut, prefix = "/rpc", endpoint = "account/sign-out")]
 pub async fn sign_out() -> Result<String, Refusal> {
-    backend()?.sign_out(&request()?).await?;
+    backend::accounts()?.sign_out(&request()?).await?;
     Ok(Done::SignedOut.href(SIGN_IN))
 }
 
@@ -73,7 +73,7 @@ pub async fn change_password(current_password: String, new_password: String) -> 
     let (Some(current), Some(new)) = (current, new) else {
         return Err(ConsoleError::from(problems).into());
     };
-    backend()?.change_password(&request()?, &who, current, new).await?;
+    backend::accounts()?.change_password(&request()?, &who, current, new).await?;
     Ok(Done::PasswordChanged.href(ACCOUNT))
 }
 
@@ -84,7 +84,7 @@ pub async fn change_password(current_password: String, new_password: String) -> 
 #[server(name = SignOutEverywhere, prefix = "/rpc", endpoint = "account/sign-out-everywhere")]
 pub async fn sign_out_everywhere() -> Result<String, Refusal> {
     let who = require_account().await?;
-    backend()?.sign_out_everywhere(&request()?, &who).await?;
+    backend::accounts()?.sign_out_everywhere(&request()?, &who).await?;
     Ok(Done::SignedOutEverywhere.href(SIGN_IN))
 }
 
@@ -97,6 +97,6 @@ pub async fn delete_account(confirm_password: String) -> Result<String, Refusal>
     let who = require_account().await?;
     let password = Password::parse(&confirm_password)
         .map_err(|problem| ConsoleError::field(Field::ConfirmPassword, problem))?;
-    backend()?.delete_account(&request()?, &who, password).await?;
+    backend::accounts()?.delete_account(&request()?, &who, password).await?;
     Ok(Done::AccountDeleted.href(SIGN_IN))
 }

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "ssr")]
 use crate::{
-    backend::{backend, require_account},
+    backend::{self, require_account},
     components::api_keys::shown,
     domain::{api_key::KeyId, description::Description, expiry::Period, key_name::KeyName, rotation::Grace},
     error::{ConsoleError, Field, Problem, Problems},
@@ -28,7 +28,7 @@ pub async fn create_key(
     let (Some(name), Some(period), Some(description)) = (name, period, description) else {
         return Err(ConsoleError::from(problems).into());
     };
-    Ok(shown(backend()?.create_key(&who, name, period, description).await?))
+    Ok(shown(backend::keys()?.create(&who, name, period, description).await?))
 }
 
 /// Gives a key another name.
@@ -40,7 +40,7 @@ pub async fn rename_key(key_id: String, name: String) -> Result<KeyList, Refusal
     let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
     let name = KeyName::parse(&name).map_err(|problem| ConsoleError::field(Field::Name, problem))?;
-    Ok(shown(backend()?.rename_key(&who, &key, name).await?))
+    Ok(shown(backend::keys()?.rename(&who, &key, name).await?))
 }
 
 /// Moves the expiry of a key later.
@@ -53,7 +53,7 @@ pub async fn refresh_key(key_id: String, expire_in: String) -> Result<KeyList, R
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
     let period =
         Period::parse(&expire_in).ok_or_else(|| ConsoleError::field(Field::ExpireIn, Problem::NotOnOffer))?;
-    Ok(shown(backend()?.refresh_key(&who, &key, period).await?))
+    Ok(shown(backend::keys()?.refresh(&who, &key, period).await?))
 }
 
 /// Switches a key on or off.
@@ -64,7 +64,7 @@ pub async fn refresh_key(key_id: String, expire_in: String) -> Result<KeyList, R
 pub async fn set_key_active(key_id: String, active: bool) -> Result<KeyList, Refusal> {
     let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
-    Ok(shown(backend()?.set_key_active(&who, &key, active).await?))
+    Ok(shown(backend::keys()?.set_active(&who, &key, active).await?))
 }
 
 /// Gives a key another secret; answers with it, this once.
@@ -76,7 +76,7 @@ pub async fn rotate_key(key_id: String, grace: String) -> Result<KeyList, Refusa
     let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
     let grace = Grace::parse(&grace).ok_or_else(|| ConsoleError::field(Field::Grace, Problem::NotOnOffer))?;
-    Ok(shown(backend()?.rotate_key(&who, &key, grace).await?))
+    Ok(shown(backend::keys()?.rotate(&who, &key, grace).await?))
 }
 
 /// Ends the grace of an old secret at once.
@@ -87,7 +87,7 @@ pub async fn rotate_key(key_id: String, grace: String) -> Result<KeyList, Refusa
 pub async fn retire_key(key_id: String) -> Result<KeyList, Refusal> {
     let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
-    Ok(shown(backend()?.retire_key(&who, &key).await?))
+    Ok(shown(backend::keys()?.retire(&who, &key).await?))
 }
 
 /// Deletes a key for ever, if its name was re-entered.
@@ -98,5 +98,5 @@ pub async fn retire_key(key_id: String) -> Result<KeyList, Refusal> {
 pub async fn delete_key(key_id: String, confirm_name: String) -> Result<KeyList, Refusal> {
     let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
-    Ok(shown(backend()?.delete_key(&who, &key, &confirm_name).await?))
+    Ok(shown(backend::keys()?.delete(&who, &key, &confirm_name).await?))
 }

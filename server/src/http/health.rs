@@ -1,22 +1,22 @@
 //! `/healthz`: the process is alive. `/readyz`: it is not shutting down, and its database responds; a second line warns of
 //! a clock that may be wrong.
 
-use super::problem::ApiProblem;
-use crate::console::Console;
+use crate::http::problem::ApiProblem;
+use crate::state::AppState;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 use std::sync::Arc;
 
-pub(super) fn router() -> Router<Arc<Console>> {
+pub(crate) fn router() -> Router<Arc<AppState>> {
     Router::new().route("/healthz", get(async || "ok")).route("/readyz", get(ready))
 }
 
-async fn ready(State(console): State<Arc<Console>>) -> Result<String, ApiProblem> {
-    if console.leaving.is_cancelled() {
+async fn ready(State(console): State<Arc<AppState>>) -> Result<String, ApiProblem> {
+    if console.draining.is_cancelled() {
         return Err(ApiProblem::Unavailable);
     }
-    console.keys.verifier.secrets.store.ping().await.map_err(|error| {
+    console.store.ping().await.map_err(|error| {
         tracing::error!(%error, "the database does not answer");
         ApiProblem::Unavailable
     })?;

@@ -23,7 +23,7 @@ const UNSENT_BYTES: u32 = 16 * 1024;
 
 /// Prepares a TCP connection: no delay between the pieces of a response (RFC 9293, 3.7.4), and the minimum rate.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct TcpAcceptor;
+pub(crate) struct TcpAcceptor;
 
 impl<S> Accept<TcpStream, S> for TcpAcceptor {
     type Stream = MinimumRate<TcpStream>;
@@ -43,7 +43,7 @@ impl<S> Accept<TcpStream, S> for TcpAcceptor {
 
 /// Applies the minimum rate to a connection of any other kind.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct AnyAcceptor;
+pub(crate) struct AnyAcceptor;
 
 impl<I, S> Accept<I, S> for AnyAcceptor {
     type Stream = MinimumRate<I>;
@@ -64,7 +64,7 @@ fn limited<I, S>((stream, service): (I, S)) -> (MinimumRate<I>, S) {
 /// Only the time counts in which a write waits: a connection without a response, and a response that the server
 /// computes, may take as long as they like.
 #[derive(Debug)]
-pub(super) struct MinimumRate<I> {
+pub(crate) struct MinimumRate<I> {
     inner: I,
     /// How far the client was behind [`MINIMUM_RATE`] when it last read.
     behind: Duration,
@@ -120,7 +120,12 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for MinimumRate<I> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write_vectored(context, slices);
+        let inner = Pin::new(&mut self.inner);
+        // Most responses are a head alone, which is written in less time as one buffer than as a list of one.
+        let written = match slices {
+            [one] => inner.poll_write(context, one),
+            _ => inner.poll_write_vectored(context, slices),
+        };
         self.account(context, written)
     }
 

@@ -13,7 +13,7 @@ use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
 /// Why a program is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ApiProblem {
+pub(crate) enum ApiProblem {
     /// No credential was presented.
     Unauthenticated,
     /// Malformed, unknown, inactive, expired, revoked, or a wrong pair: one answer for all.
@@ -35,7 +35,7 @@ pub(super) enum ApiProblem {
 /// Why a request was refused (RFC 9457).
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Problem")]
-pub(super) struct ProblemBody {
+pub(crate) struct ProblemBody {
     /// The stable name of the problem.
     r#type: String,
     /// The same in words.
@@ -45,7 +45,7 @@ pub(super) struct ProblemBody {
 }
 
 impl ApiProblem {
-    pub(super) fn status(self) -> StatusCode {
+    pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::Unauthenticated | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
@@ -97,7 +97,7 @@ impl ApiProblem {
     }
 
     /// Status and headers alone, for gateways, which do not read bodies.
-    pub(super) fn without_body(self) -> Response {
+    pub(crate) fn without_body(self) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.status();
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -134,7 +134,7 @@ impl IntoResponse for ApiProblem {
 type Responses = BTreeMap<String, RefOr<utoipa::openapi::Response>>;
 
 /// How an operation that takes a key may refuse, for its description.
-pub(super) struct ProgramRefusals;
+pub(crate) struct ProgramRefusals;
 
 impl IntoResponses for ProgramRefusals {
     fn responses() -> Responses {
@@ -143,7 +143,7 @@ impl IntoResponses for ProgramRefusals {
 }
 
 /// The same without a body, as gateways are told.
-pub(super) struct GatewayRefusals;
+pub(crate) struct GatewayRefusals;
 
 impl IntoResponses for GatewayRefusals {
     fn responses() -> Responses {
@@ -154,7 +154,7 @@ impl IntoResponses for GatewayRefusals {
 }
 
 /// How an operation refuses that is closed to keys.
-pub(super) struct OwnerRefusals;
+pub(crate) struct OwnerRefusals;
 
 impl IntoResponses for OwnerRefusals {
     fn responses() -> Responses {

@@ -1,6 +1,6 @@
 //! Accounts.
 
-use super::{Store, StoreError, Tx, hold_sign_ups, instance_state};
+use crate::store::{Store, StoreError, Tx, instance_state, lock_sign_ups};
 use app::domain::account::{AccountId, Email};
 use app::domain::timestamp::Timestamp;
 use app::domain::unicode::fold;
@@ -91,7 +91,7 @@ pub(crate) async fn insert(
     new: &NewAccount<'_>,
     is_open: bool,
 ) -> Result<Insertion, StoreError> {
-    hold_sign_ups(tx).await?;
+    lock_sign_ups(tx).await?;
     if !is_open && instance_state::had_account(tx).await? {
         return Ok(Insertion::Closed);
     }

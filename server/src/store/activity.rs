@@ -1,6 +1,6 @@
 //! What was done to accounts and their keys. It is only ever added to; the database refuses anything else.
 
-use super::{Store, StoreError, Tx};
+use crate::store::{Store, StoreError, Tx};
 use app::domain::account::AccountId;
 use app::domain::activity::{ACTIVITY_A_PAGE, Activity, ActivityPage, What};
 use app::domain::timestamp::{DAY, Timestamp};

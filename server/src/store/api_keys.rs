@@ -5,15 +5,15 @@ mod rotation;
 
 pub(crate) use rotation::{NewSecretRow, retire, retire_on_use, rotate};
 
-use super::{Store, StoreError, Tx};
 use crate::secret::SecretDigest;
+use crate::store::{Store, StoreError, Tx};
 use app::domain::account::AccountId;
 use app::domain::api_key::{ApiKey, KeyId, LIMIT, OldSecret};
 use app::domain::description::Description;
 use app::domain::key_name::KeyName;
 use app::domain::timestamp::Timestamp;
-use app::domain::traffic::Program;
 use app::domain::unicode::fold;
+use app::domain::usage::ClientName;
 use sqlx::{Executor, FromRow};
 
 /// The columns of [`KeyRow`].
@@ -65,7 +65,7 @@ impl KeyRow {
             last_used_from: self
                 .address
                 .zip(self.agent)
-                .map(|(address, agent)| Program { address, agent }.to_string()),
+                .map(|(address, agent)| ClientName { address, agent }.to_string()),
             active: self.active != 0,
             html: String::new(),
         })

@@ -1,6 +1,6 @@
 //! What the console remembers about itself.
 
-use super::{Store, StoreError, Tx};
+use crate::store::{Store, StoreError, Tx};
 use app::domain::timestamp::Timestamp;
 
 /// There has been an account.

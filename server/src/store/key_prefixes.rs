@@ -1,6 +1,6 @@
-//! The prefixes of secrets. A secret itself is stored as its digest, which does not tell its prefix.
+//! The prefixes of secrets. A secret itself is stored as its digest, which does not publish its prefix.
 
-use super::{Store, StoreError, Tx};
+use crate::store::{Store, StoreError, Tx};
 use app::domain::timestamp::Timestamp;
 
 impl Store {

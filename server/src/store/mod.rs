@@ -2,22 +2,22 @@
 //!
 //! Statements are written once, in the dialect that SQLite and PostgreSQL share: `$n` parameters, `ON CONFLICT`, no
 //! functions of either, flags as 0 and 1. What differs has a file of its own: [`sqlite`] and [`postgres`] open a
-//! database; [`hold`] locks an account where writers do not take turns; [`secrets`] reads a million keys at once.
+//! database; [`lock_account`] locks an account where writers do not take turns; [`key_entries`] reads a million keys at once.
 
 pub(crate) mod accounts;
 pub(crate) mod activity;
 pub(crate) mod api_keys;
-mod attempts;
-pub mod backup;
-pub mod copy;
+pub mod backup_file;
+pub(crate) mod cluster;
 pub(crate) mod instance_state;
+pub(crate) mod key_entries;
 pub(crate) mod key_prefixes;
-pub(crate) mod nodes;
 mod postgres;
-pub(crate) mod secrets;
+mod rate_limits;
 pub mod sessions;
 mod sqlite;
-pub(crate) mod traffic;
+pub mod tables;
+pub(crate) mod usage;
 
 pub use accounts::{AccountRow, NewAccount};
 pub use api_keys::{KeyRow, NewApiKey, OwnKey};
@@ -132,7 +132,7 @@ impl Store {
         Ok(())
     }
 
-    /// Begins a transaction that may write. Run it in [`detached`].
+    /// Begins a transaction that may write. Run it in [`spawn_transaction`].
     ///
     /// # Errors
     /// The database does not answer, or the request has ended while it waited.
@@ -155,7 +155,7 @@ impl Store {
             return self.begin().await;
         }
         let mut tx = self.write.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
-        patient(&mut tx).await?;
+        disable_statement_timeout(&mut tx).await?;
         sqlx::query("SET LOCAL idle_in_transaction_session_timeout = 0").execute(&mut *tx).await?;
         Ok(tx)
     }
@@ -175,7 +175,7 @@ impl Store {
 }
 
 tokio::task_local! {
-    /// Cancelled once nobody waits for the result of [`detached`] any more.
+    /// Cancelled once nobody waits for the result of [`spawn_transaction`] any more.
     static REQUEST: CancellationToken;
 }
 
@@ -187,7 +187,9 @@ tokio::task_local! {
 ///
 /// # Errors
 /// Those of `work`, or [`StoreError::Task`] if it panicked.
-pub async fn detached<T, E>(work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
+pub async fn spawn_transaction<T, E>(
+    work: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, E>
 where
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
@@ -201,7 +203,7 @@ where
 ///
 /// # Errors
 /// Those of `work`, or that it took too long.
-pub(crate) async fn within<T, E>(
+pub(crate) async fn with_timeout<T, E>(
     time: Duration,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, StoreError>
@@ -228,7 +230,7 @@ fn is_postgres(connection: &AnyConnection) -> bool {
 
 /// Makes whoever else would change this account or what it owns wait until the transaction ends; what it reads from
 /// here on it therefore changes as it is. SQLite has one writer at a time anyway.
-pub(crate) async fn hold(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
+pub(crate) async fn lock_account(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
     if is_postgres(tx) {
         sqlx::query("SELECT 1 FROM accounts WHERE id = $1 FOR UPDATE")
             .bind(&account.0)
@@ -239,7 +241,7 @@ pub(crate) async fn hold(tx: &mut Tx, account: &AccountId) -> Result<(), StoreEr
 }
 
 /// Lets the statements of a transaction take their time: nobody waits for them.
-pub(crate) async fn patient(tx: &mut Tx) -> Result<(), StoreError> {
+pub(crate) async fn disable_statement_timeout(tx: &mut Tx) -> Result<(), StoreError> {
     if is_postgres(tx) {
         sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut **tx).await?;
     }
@@ -247,7 +249,7 @@ pub(crate) async fn patient(tx: &mut Tx) -> Result<(), StoreError> {
 }
 
 /// Makes whoever else would make an account wait until the transaction ends.
-pub(crate) async fn hold_sign_ups(tx: &mut Tx) -> Result<(), StoreError> {
+pub(crate) async fn lock_sign_ups(tx: &mut Tx) -> Result<(), StoreError> {
     if is_postgres(tx) {
         sqlx::query("LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE").execute(&mut **tx).await?;
     }

@@ -1,6 +1,6 @@
 //! PostgreSQL, 13 or later: many nodes on one database.
 
-use super::{ACQUIRE_TIMEOUT, StoreError, is_idle, is_there};
+use crate::store::{ACQUIRE_TIMEOUT, StoreError, is_idle, is_there};
 use sqlx::AnyPool;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;

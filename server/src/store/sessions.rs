@@ -1,6 +1,6 @@
 //! Sessions. Ids come here hashed.
 
-use super::{Store, StoreError, Tx, hold};
+use crate::store::{Store, StoreError, Tx, lock_account};
 use app::domain::account::AccountId;
 use app::domain::timestamp::Timestamp;
 use sqlx::FromRow;
@@ -96,7 +96,7 @@ impl Store {
 /// Begins a session, if the password has not been changed since it was given; returns whether it has begun. The oldest
 /// sessions beyond [`SESSIONS_PER_ACCOUNT`] end.
 pub(crate) async fn insert(tx: &mut Tx, new: &NewSession, now: Timestamp) -> Result<bool, StoreError> {
-    hold(tx, &new.account).await?;
+    lock_account(tx, &new.account).await?;
     let begun = sqlx::query(
         "INSERT INTO sessions (id_hash, account_id, created_at, last_seen_at, address, agent)
          SELECT $1, $2, $3, $3, $4, $5
@@ -135,7 +135,7 @@ pub(crate) async fn is_live(
     idle_since: Timestamp,
     made_since: Timestamp,
 ) -> Result<bool, StoreError> {
-    hold(tx, account).await?;
+    lock_account(tx, account).await?;
     let live = sqlx::query(
         "SELECT 1 FROM sessions
          WHERE id_hash = $1 AND account_id = $2 AND last_seen_at > $3 AND created_at > $4",
@@ -167,14 +167,14 @@ pub(crate) async fn delete(tx: &mut Tx, id_hash: &[u8]) -> Result<(), StoreError
         .fetch_optional(&mut **tx)
         .await?;
     let Some(account) = account else { return Ok(()) };
-    hold(tx, &AccountId(account)).await?;
+    lock_account(tx, &AccountId(account)).await?;
     sqlx::query("DELETE FROM sessions WHERE id_hash = $1").bind(id_hash).execute(&mut **tx).await?;
     Ok(())
 }
 
 /// Ends all sessions of an account, after the changes that were begun with them.
 pub(crate) async fn delete_all_of(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
-    hold(tx, account).await?;
+    lock_account(tx, account).await?;
     sqlx::query("DELETE FROM sessions WHERE account_id = $1").bind(&account.0).execute(&mut **tx).await?;
     Ok(())
 }

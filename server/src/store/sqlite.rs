@@ -1,6 +1,6 @@
 //! SQLite: one file, one process.
 
-use super::{ACQUIRE_TIMEOUT, StoreError, is_idle};
+use crate::store::{ACQUIRE_TIMEOUT, StoreError, is_idle};
 use sqlx::AnyPool;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;

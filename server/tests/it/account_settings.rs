@@ -1,6 +1,6 @@
 //! Settings → Account: password, sessions, and the end of an account.
 
-use crate::test_app::{Answer, Browser, PASSWORD, TestApp, form, verify};
+use crate::test_app::{Browser, PASSWORD, TestApp, TestResponse, form, verify};
 use app::domain::account::{Email, Password};
 use axum::http::StatusCode;
 use tower_sessions::SessionStore;
@@ -8,7 +8,7 @@ use tower_sessions::session::{Id, Record};
 
 const OTHER: &str = "velvet anchor nineteen moss";
 
-async fn change_password(browser: &mut Browser, current: &str, new: &str) -> Answer {
+async fn change_password(browser: &mut Browser, current: &str, new: &str) -> TestResponse {
     let fields = [("current_password", current), ("new_password", new)];
     browser.post("/rpc/account/change-password", &fields).await
 }
@@ -22,14 +22,14 @@ async fn another_password_ends_the_other_sessions_and_this_one_goes_on_under_ano
     let app = TestApp::new().await;
     let mut here = app.owner("ada@example.com").await;
     let (_, secret) = here.create("Deploy").await;
-    let mut elsewhere = app.stranger();
-    elsewhere.sign_in("ada@example.com").await;
+    let mut on_other_nodes = app.stranger();
+    on_other_nodes.sign_in("ada@example.com").await;
     let mut stolen = here.clone();
 
     let answer = change_password(&mut here, PASSWORD, OTHER).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     assert!(is_signed_in(&mut here).await);
-    assert!(!is_signed_in(&mut elsewhere).await);
+    assert!(!is_signed_in(&mut on_other_nodes).await);
     assert!(!is_signed_in(&mut stolen).await, "the id before the change still works");
     assert_eq!(verify(&app.router, &secret).await, StatusCode::NO_CONTENT, "keys stay as they are");
     let sign_in = async |password| {
@@ -63,8 +63,8 @@ async fn a_sign_in_that_was_checked_before_the_password_was_changed_begins_no_se
 async fn a_wrong_old_password_and_a_guessable_new_one_change_nothing_and_are_told_at_their_field() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
-    let mut elsewhere = app.stranger();
-    elsewhere.sign_in("ada@example.com").await;
+    let mut on_other_nodes = app.stranger();
+    on_other_nodes.sign_in("ada@example.com").await;
     for (current, new, field) in [
         ("not the password", OTHER, "current_password"),
         ("", OTHER, "current_password"),
@@ -76,7 +76,7 @@ async fn a_wrong_old_password_and_a_guessable_new_one_change_nothing_and_are_tol
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(answer.refusal().fields[0].0, field, "{}", answer.body);
     }
-    assert!(is_signed_in(&mut elsewhere).await);
+    assert!(is_signed_in(&mut on_other_nodes).await);
     app.stranger().sign_in("ada@example.com").await;
 }
 
@@ -133,10 +133,10 @@ async fn a_deleted_account_leaves_nothing_and_its_keys_are_refused_at_once() {
     let (mut ada, mut eve) = (app.owner("ada@example.com").await, app.owner("eve@example.com").await);
     let (_, secret) = ada.create("Deploy").await;
     let (_, hers) = eve.create("Deploy").await;
-    let mut elsewhere = app.stranger();
-    elsewhere.sign_in("ada@example.com").await;
+    let mut on_other_nodes = app.stranger();
+    on_other_nodes.sign_in("ada@example.com").await;
     assert_eq!(verify(&app.router, &secret).await, StatusCode::NO_CONTENT);
-    app.console.keys.write_down_traffic().await.unwrap();
+    app.console.keys.flush_usage().await.unwrap();
 
     let wrong = ada.post("/rpc/account/delete", &[("confirm_password", "not the password")]).await;
     assert_eq!(wrong.refusal().fields[0].0, "confirm_password");
@@ -146,9 +146,9 @@ async fn a_deleted_account_leaves_nothing_and_its_keys_are_refused_at_once() {
     assert_eq!(done.header("location"), "/sign-in?done=account-deleted");
     assert_eq!(verify(&app.router, &secret).await, StatusCode::UNAUTHORIZED);
     assert_eq!(verify(&app.router, &hers).await, StatusCode::NO_CONTENT, "nobody else loses anything");
-    assert!(!is_signed_in(&mut elsewhere).await);
+    assert!(!is_signed_in(&mut on_other_nodes).await);
     assert!(is_signed_in(&mut eve).await);
-    assert_eq!(app.restart().await.console.keys.verifier.secrets.index.len(), 1);
+    assert_eq!(app.restart().await.console.key_cache.index.len(), 1);
     // The address is free again, for an account that has nothing of the old one.
     let mut again = app.owner("ada@example.com").await;
     assert!(again.list().await.is_empty());

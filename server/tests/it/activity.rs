@@ -8,14 +8,14 @@ use axum::http::StatusCode;
 
 async fn account(app: &TestApp, email: &str) -> AccountId {
     let email = Email::parse(email).unwrap();
-    AccountId(app.console.accounts.store.account_by_email(&email).await.unwrap().unwrap().id)
+    AccountId(app.console.store.account_by_email(&email).await.unwrap().unwrap().id)
 }
 
 /// What was done, oldest first: what, to which key, and what it became.
 async fn done(app: &TestApp, email: &str) -> Vec<(What, String, String)> {
     app.console.accounts.background.close();
     app.console.accounts.background.wait().await;
-    let page = app.console.accounts.store.activity(&account(app, email).await, None).await.unwrap();
+    let page = app.console.store.activity(&account(app, email).await, None).await.unwrap();
     assert!(
         page.entries.iter().all(|entry| entry.address.starts_with("10.9.") || entry.address == "0.0.0.0")
     );
@@ -121,20 +121,20 @@ async fn strangers_cannot_fill_it_with_wrong_passwords() {
     app.owner("ada@example.com").await;
     let ada = account(&app, "ada@example.com").await;
     for _ in 0..250 {
-        app.console.accounts.note(&ada, What::SignInRefused, "10.9.0.1").await.unwrap();
+        app.console.accounts.record(&ada, What::SignInRefused, "10.9.0.1").await.unwrap();
     }
     let refused = async || {
         let pages = [None, Some(120), Some(70), Some(20)];
         let mut all = std::collections::BTreeSet::new();
         for before in pages {
-            let page = app.console.accounts.store.activity(&ada, before).await.unwrap();
+            let page = app.console.store.activity(&ada, before).await.unwrap();
             all.extend(page.entries.iter().filter(|it| it.what == What::SignInRefused).map(|it| it.id));
         }
         all.len()
     };
     assert_eq!(refused().await, 100);
     app.advance(DAY + 1);
-    app.console.accounts.note(&ada, What::SignInRefused, "10.9.0.1").await.unwrap();
+    app.console.accounts.record(&ada, What::SignInRefused, "10.9.0.1").await.unwrap();
     assert_eq!(refused().await, 101);
 }
 

@@ -4,8 +4,9 @@ use crate::test_app::{TestApp, verify};
 use app::domain::account::{AccountId, Email};
 use app::domain::activity::What;
 use axum::http::StatusCode;
-use server::backup::{BackupError, Since, backup, restore};
 use server::clock::Clock;
+use server::commands::backup::{BackupError, backup};
+use server::commands::restore::{Since, restore};
 use server::store::{Claim, StoreError};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -75,7 +76,7 @@ async fn moved_on() -> (TestApp, PathBuf, [String; 3]) {
     ada.post("/rpc/keys/delete", &[("key_id", &leaked), ("confirm_name", "Leaked")]).await.list();
     ada.post("/rpc/keys/set-active", &[("key_id", &paused), ("active", "false")]).await.list();
     let (_, new_secret) = ada.create("New").await;
-    app.console.keys.verifier.secrets.store.close().await;
+    app.console.store.close().await;
     (app, copy, [leaked_secret, paused_secret, new_secret])
 }
 
@@ -110,8 +111,8 @@ async fn a_restored_database_tells_what_came_back_and_lets_nobody_in() {
     let listed = ada.list().await;
     assert!(listed.len() == 2 && listed.iter().all(|key| !key.active));
     let email = Email::parse("ada@example.com").unwrap();
-    let id = again.console.accounts.store.account_by_email(&email).await.unwrap().unwrap().id;
-    let activity = again.console.accounts.store.activity(&AccountId(id), None).await.unwrap().entries;
+    let id = again.console.store.account_by_email(&email).await.unwrap().unwrap().id;
+    let activity = again.console.store.activity(&AccountId(id), None).await.unwrap().entries;
     assert_eq!(activity.iter().filter(|it| it.what == What::KeySwitchedOff).count(), 2);
     let on = ada.post("/rpc/keys/set-active", &[("key_id", listed[0].id.as_str()), ("active", "true")]).await;
     assert!(on.list().keys.iter().any(|key| key.active));
@@ -124,7 +125,7 @@ async fn what_was_active_stays_so_only_if_the_operator_says_so_and_sessions_neve
     let again = app.restart().await;
     assert_eq!(verify(&again.router, &leaked).await, StatusCode::NO_CONTENT);
     assert_eq!(again.stranger().get("/settings/api-keys").await.status, StatusCode::SEE_OTHER);
-    let store = &again.console.accounts.store;
+    let store = &again.console.store;
     let email = Email::parse("ada@example.com").unwrap();
     let id = AccountId(store.account_by_email(&email).await.unwrap().unwrap().id);
     assert!(again.console.sessions.of_account(&id).await.unwrap().is_empty());

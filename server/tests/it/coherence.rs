@@ -4,7 +4,7 @@
 
 use crate::test_app::{Browser, TestApp, postgres, verify};
 use axum::http::StatusCode;
-use server::http::front::Front;
+use server::http::dispatch::Dispatch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -32,7 +32,7 @@ impl History {
 
 /// Verifies until the change was answered and one that began later was answered too.
 pub(crate) async fn race(
-    router: Front,
+    router: Dispatch,
     history: Arc<History>,
     secret: String,
     answered_at: Arc<AtomicU64>,
@@ -112,5 +112,5 @@ async fn no_verification_that_begins_after_the_answer_succeeds() {
     // The race is one: many are let in before the answer, and at least one in each trial begins after it.
     assert!(of(&history.admitted) >= trials as u64);
     assert!(of(&history.verifications) - of(&history.admitted) >= trials as u64);
-    assert!(app.console.keys.verifier.secrets.index.is_empty());
+    assert!(app.console.key_cache.index.is_empty());
 }

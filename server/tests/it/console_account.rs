@@ -152,8 +152,8 @@ async fn another_password_from_the_command_line_ends_all_sessions() {
     let mut ada = app.owner("ada@example.com").await;
     let email = app::domain::account::Email::parse("ada@example.com").unwrap();
     let password = app::domain::account::Password::parse("velvet anchor nineteen moss").unwrap();
-    let account = app.console.accounts.store.account_by_email(&email).await.unwrap().unwrap();
-    let rng = &mut server::console::system_rng();
+    let account = app.console.store.account_by_email(&email).await.unwrap().unwrap();
+    let rng = &mut server::random::system_rng();
     app.console.accounts.set_password(&account, None, password, rng).await.unwrap();
     assert!(!is_signed_in(&mut ada).await);
     assert_eq!(sign_in(&mut app.stranger(), "ada@example.com", PASSWORD).await, StatusCode::UNAUTHORIZED);

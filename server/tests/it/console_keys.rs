@@ -1,6 +1,6 @@
 //! `/rpc/keys/…`: what an owner may do, and what nobody may.
 
-use crate::test_app::{Answer, Browser, TestApp, bearer};
+use crate::test_app::{Browser, TestApp, TestResponse, bearer};
 use app::domain::timestamp::DAY;
 use axum::http::StatusCode;
 
@@ -14,7 +14,7 @@ const OPERATIONS: [(&str, &[(&str, &str)]); 6] = [
     ("/rpc/keys/delete", &[("confirm_name", "Deploy")]),
 ];
 
-async fn on_key(browser: &mut Browser, path: &str, key: &str, fields: &[(&str, &str)]) -> Answer {
+async fn on_key(browser: &mut Browser, path: &str, key: &str, fields: &[(&str, &str)]) -> TestResponse {
     let fields: Vec<_> = [("key_id", key)].into_iter().chain(fields.iter().copied()).collect();
     browser.post(path, &fields).await
 }
@@ -63,7 +63,7 @@ async fn another_accounts_key_cannot_be_told_from_a_missing_one() {
 }
 
 /// Each rendering of a page has another.
-fn without_nonce(page: &Answer) -> String {
+fn without_nonce(page: &TestResponse) -> String {
     let nonce = page.header("content-security-policy").split_once("'nonce-").unwrap().1;
     page.body.replace(nonce.split_once('\'').unwrap().0, "")
 }
@@ -249,7 +249,7 @@ async fn nothing_that_is_stored_authenticates() {
     let (_, secret) = ada.create("Deploy").await;
     let cookie = ada.cookie.clone().unwrap();
     let session = cookie.split_once('=').unwrap().1;
-    app.console.keys.verifier.secrets.store.close().await;
+    app.console.store.close().await;
     let mut files = 0;
     for file in std::fs::read_dir(app.folder.path().join("data")).unwrap() {
         let path = file.unwrap().path();

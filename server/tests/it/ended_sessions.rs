@@ -1,6 +1,7 @@
 //! What is in flight when a session ends.
 
 use crate::test_app::{Browser, PASSWORD, TestApp, rounds};
+use app::backend::KeyBackend;
 use app::domain::account::AccountId;
 use app::domain::api_key::ApiKey;
 use axum::http::StatusCode;

@@ -62,7 +62,7 @@ async fn sign_up_does_not_open_again_when_the_only_account_is_deleted() {
     // The operator still can.
     let (email, password) =
         (Email::parse("ada@example.com").unwrap(), Password::parse_new(PASSWORD).unwrap());
-    let rng = &mut server::console::system_rng();
+    let rng = &mut server::random::system_rng();
     app.console.accounts.add(email, password, true, String::new(), rng).await.unwrap();
     app.stranger().sign_in("ada@example.com").await;
 }

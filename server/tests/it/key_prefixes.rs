@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use clap::Parser;
 use server::clock::Clock;
 use server::config::Cli;
-use server::console::{Console, OpenError};
-use server::key_prefixes::PrefixError;
+use server::services::key_prefixes::PrefixError;
+use server::state::{AppState, OpenError};
 use server::store::Store;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -19,7 +19,7 @@ async fn refused(app: &TestApp, flags: &[&str]) -> Option<(String, i64)> {
     let flags = database.iter().chain(flags).copied();
     let store = Store::open(&app.url).await.unwrap();
     let clock = Clock::Set(Arc::new(AtomicI64::new(START.0)));
-    let error = Console::open(store, clock, &Cli::parse_from(flags).serve).await.err()?;
+    let error = AppState::open(store, clock, &Cli::parse_from(flags).serve).await.err()?;
     assert!(matches!(error, OpenError::Prefixes(PrefixError::Unlisted { .. })), "{error}");
     let OpenError::Prefixes(PrefixError::Unlisted { prefix, keys }) = error else { return None };
     Some((prefix, keys))

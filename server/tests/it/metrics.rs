@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tower::ServiceExt;
 
 async fn metrics(app: &TestApp) -> String {
-    let router = server::http::metrics::router(Arc::new(app.console.clone()));
+    let router = server::http::metrics_endpoint::router(Arc::new(app.console.clone()));
     let response = router.oneshot(Request::get("/metrics").body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
@@ -33,7 +33,7 @@ async fn requests_and_verifications_are_counted_by_what_came_of_them() {
         ada.get(path).await;
     }
     let metrics = metrics(&app).await;
-    assert_eq!(value(&metrics, "mecha_verifications_total{outcome=\"admitted\"}"), 3);
+    assert_eq!(value(&metrics, "mecha_verifications_total{outcome=\"allowed\"}"), 3);
     assert_eq!(value(&metrics, "mecha_verifications_total{outcome=\"malformed\"}"), 1);
     assert_eq!(value(&metrics, "mecha_verifications_total{outcome=\"expired\"}"), 0);
     let count = |route: &str, status: u16| {

@@ -18,9 +18,9 @@ async fn a_session_is_told_about_itself() {
         assert_eq!(body["email"], "ada@example.com");
         assert_eq!(body["id"].as_str().unwrap().len(), 32);
     }
-    let mut elsewhere = app.stranger();
+    let mut on_other_nodes = app.stranger();
     let fields = [("email", "ada@example.com"), ("password", crate::test_app::PASSWORD)];
-    elsewhere.post("/rpc/account/sign-in", &fields).await;
+    on_other_nodes.post("/rpc/account/sign-in", &fields).await;
     let answer = ada.get(MODULES[2]).await;
     let sessions: Vec<Value> = serde_json::from_str(&answer.body).unwrap();
     let current = sessions.iter().filter(|session| session["is_current"] == true).count();

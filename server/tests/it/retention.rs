@@ -3,7 +3,7 @@
 use crate::test_app::{TestApp, program};
 use app::domain::timestamp::{DAY, HOUR};
 use server::clock::Clock;
-use server::retention::ClockProblem;
+use server::services::retention::ClockProblem;
 
 async fn ready(app: &TestApp) -> String {
     let answer = program(&app.router, "/readyz", &[]).await;

@@ -77,7 +77,7 @@ async fn after_its_first_use_a_new_secret_is_verified_in_memory_again() {
         }
         assert_eq!(verify(&app.router, &new).await, StatusCode::NO_CONTENT);
         // Without its database, only what waits for nothing is answered.
-        app.console.keys.verifier.secrets.store.close().await;
+        app.console.store.close().await;
         assert_eq!(verify(&app.router, &new).await, StatusCode::NO_CONTENT, "{ended}");
     }
 }
@@ -88,7 +88,7 @@ async fn a_first_use_that_cannot_end_the_old_secret_is_not_let_in() {
     let mut ada = app.owner("ada@example.com").await;
     let (id, old) = ada.create("Deploy").await;
     let new = rotate(&mut ada, &id, "first-use").await;
-    app.console.keys.verifier.secrets.store.close().await;
+    app.console.store.close().await;
     assert_eq!(verify(&app.router, &new).await, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(verify(&app.router, &old).await, StatusCode::NO_CONTENT);
 }
@@ -209,10 +209,10 @@ async fn an_old_secret_that_ended_long_ago_is_forgotten() {
     let mut ada = app.owner("ada@example.com").await;
     let (id, old) = ada.create("Deploy").await;
     rotate(&mut ada, &id, "0").await;
-    assert_eq!(app.console.keys.verifier.secrets.index.len(), 2);
+    assert_eq!(app.console.key_cache.index.len(), 2);
     app.advance(30 * DAY);
     app.console.keys.sweep().await.unwrap();
-    assert_eq!(app.console.keys.verifier.secrets.index.len(), 1);
+    assert_eq!(app.console.key_cache.index.len(), 1);
     verify(&app.router, &old).await;
     assert!(app.refused(&id).await.is_empty());
     assert!(app.owner("bob@example.com").await.list().await.is_empty());

@@ -1,21 +1,22 @@
 //! A console of its own for each test, and clients that talk to its router.
 
+use app::backend::KeyBackend;
 use app::domain::account::AccountId;
 use app::domain::api_key::{KeyId, KeyList};
 use app::domain::timestamp::Timestamp;
-use app::domain::traffic::Traffic;
+use app::domain::usage::KeyUsage;
 use app::error::Refusal;
 use axum::body::{Body, to_bytes};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, COOKIE, HOST, ORIGIN, SET_COOKIE};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use clap::Parser;
 use leptos::config::LeptosOptions;
-use server::build;
 use server::clock::Clock;
 use server::config::Cli;
-use server::console::Console;
-use server::http::client::{Peer, TrustedProxies};
-use server::http::front::Front;
+use server::http::dispatch::Dispatch;
+use server::http::middleware::client_ip::{Peer, TrustedProxies};
+use server::http::router::build;
+use server::state::AppState;
 use server::store::Store;
 use sqlx::postgres::PgConnection;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
@@ -38,8 +39,8 @@ pub(crate) fn rounds(usual: usize, torture: usize) -> usize {
 
 /// A console on a database of its own, whose clock stands until the test moves it.
 pub(crate) struct TestApp {
-    pub(crate) router: Front,
-    pub(crate) console: Console,
+    pub(crate) router: Dispatch,
+    pub(crate) console: AppState,
     pub(crate) folder: TempDir,
     pub(crate) url: String,
     hand: Arc<AtomicI64>,
@@ -78,7 +79,7 @@ impl TestApp {
         let options = Cli::parse_from(flags).serve;
         let hand = Arc::new(AtomicI64::new(now));
         let store = Store::open(&options.database.database_url).await.unwrap();
-        let console = Console::open(store, Clock::Set(Arc::clone(&hand)), &options).await.unwrap();
+        let console = AppState::open(store, Clock::Set(Arc::clone(&hand)), &options).await.unwrap();
         let router = router_of(&console, TrustedProxies(options.trusted_proxies));
         Self { router, console, folder, url, hand }
     }
@@ -101,8 +102,8 @@ impl TestApp {
 
     /// The same with these flags of the command line.
     pub(crate) async fn restart_with(&self, flags: &[&str]) -> Self {
-        let (elsewhere, now) = (tempfile::tempdir().unwrap(), self.hand.load(Ordering::SeqCst));
-        Self::on(elsewhere, self.url.clone(), flags, now).await
+        let (on_other_nodes, now) = (tempfile::tempdir().unwrap(), self.hand.load(Ordering::SeqCst));
+        Self::on(on_other_nodes, self.url.clone(), flags, now).await
     }
 
     /// The database, without the server.
@@ -124,10 +125,10 @@ impl TestApp {
     }
 
     /// What the owner of the key is told of its traffic.
-    pub(crate) async fn traffic(&self, key: &str) -> Traffic {
+    pub(crate) async fn traffic(&self, key: &str) -> KeyUsage {
         let id = KeyId::parse(key).unwrap();
-        let own = self.console.keys.verifier.secrets.store.own_key(&id).await.unwrap().unwrap();
-        self.console.keys.traffic(&AccountId(own.account_id), &id).await.unwrap()
+        let own = self.console.store.own_key(&id).await.unwrap().unwrap();
+        self.console.keys.usage(&AccountId(own.account_id), &id).await.unwrap()
     }
 
     /// Somebody who is not signed in, with a network of their own.
@@ -154,7 +155,7 @@ pub(crate) fn file(folder: &TempDir) -> String {
     format!("sqlite:{}", folder.path().join("data/console.db").display())
 }
 
-/// Whether tests run on PostgreSQL: `scripts/postgres.sh` says where.
+/// Whether tests run on PostgreSQL: `tools/postgres.sh` says where.
 pub(crate) fn postgres() -> Option<String> {
     std::env::var("POSTGRES").ok()
 }
@@ -172,18 +173,18 @@ pub(crate) async fn fresh_database(folder: &TempDir) -> String {
 /// A browser: it has a cookie and says where its requests come from.
 #[derive(Clone)]
 pub(crate) struct Browser {
-    pub(crate) router: Front,
+    pub(crate) router: Dispatch,
     pub(crate) cookie: Option<String>,
     peer: Peer,
 }
 
-pub(crate) struct Answer {
+pub(crate) struct TestResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl TestResponse {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -202,16 +203,16 @@ impl Answer {
 
 impl Browser {
     /// As the island sends a form.
-    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> TestResponse {
         self.send(form(path).header(ACCEPT, "application/json"), fields).await
     }
 
     /// As a browser without a script sends a form.
-    pub(crate) async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> TestResponse {
         self.send(form(path).header(ACCEPT, "text/html,application/xhtml+xml"), fields).await
     }
 
-    pub(crate) async fn get(&mut self, path: &str) -> Answer {
+    pub(crate) async fn get(&mut self, path: &str) -> TestResponse {
         self.send(Request::get(path).header(ACCEPT, "text/html"), &[]).await
     }
 
@@ -219,7 +220,7 @@ impl Browser {
         &mut self,
         request: axum::http::request::Builder,
         fields: &[(&str, &str)],
-    ) -> Answer {
+    ) -> TestResponse {
         let mut request = request;
         if request.headers_ref().is_some_and(|headers| !headers.contains_key(HOST)) {
             request = request.header(HOST, AUTHORITY);
@@ -262,8 +263,12 @@ impl Browser {
 }
 
 /// The whole server; the threads that this is called on answer what is no verification.
-pub(crate) fn router_of(console: &Console, proxies: TrustedProxies) -> Front {
-    build(console.clone(), LeptosOptions::builder().output_name("mecha-console").build(), proxies)
+pub(crate) fn router_of(console: &AppState, proxies: TrustedProxies) -> Dispatch {
+    build(
+        console.clone(),
+        LeptosOptions::builder().output_name("mecha-console").site_root("no-site").build(),
+        proxies,
+    )
 }
 
 pub(crate) fn form(path: &str) -> axum::http::request::Builder {
@@ -274,15 +279,19 @@ pub(crate) fn form(path: &str) -> axum::http::request::Builder {
         .header(ORIGIN, format!("http://{AUTHORITY}"))
 }
 
-pub(crate) async fn call(router: &Front, request: Request<Body>) -> Answer {
+pub(crate) async fn call(router: &Dispatch, request: Request<Body>) -> TestResponse {
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
-    Answer { status: parts.status, headers: parts.headers, body: String::from_utf8_lossy(&body).into_owned() }
+    TestResponse {
+        status: parts.status,
+        headers: parts.headers,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    }
 }
 
 /// What a program is answered that presents these headers.
-pub(crate) async fn program(router: &Front, path: &str, headers: &[(&str, &str)]) -> Answer {
+pub(crate) async fn program(router: &Dispatch, path: &str, headers: &[(&str, &str)]) -> TestResponse {
     let mut request = Request::get(path).header(HOST, AUTHORITY);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -291,11 +300,11 @@ pub(crate) async fn program(router: &Front, path: &str, headers: &[(&str, &str)]
 }
 
 /// The status of `/verify` for a bearer of this secret.
-pub(crate) async fn verify(router: &Front, secret: &str) -> StatusCode {
+pub(crate) async fn verify(router: &Dispatch, secret: &str) -> StatusCode {
     program(router, "/verify", &[("authorization", &format!("Bearer {secret}"))]).await.status
 }
 
 /// The status of `/api/v1/key` for a bearer of this secret.
-pub(crate) async fn bearer(router: &Front, secret: &str) -> StatusCode {
+pub(crate) async fn bearer(router: &Dispatch, secret: &str) -> StatusCode {
     program(router, "/api/v1/key", &[("authorization", &format!("Bearer {secret}"))]).await.status
 }

@@ -4,7 +4,7 @@ use crate::test_app::{TestApp, rounds, verify};
 use app::domain::timestamp::Timestamp;
 use axum::http::StatusCode;
 use futures::future::join_all;
-use server::console::system_rng;
+use server::random::system_rng;
 use server::secret::{PlainSecret, Prefix};
 use server::store::Store;
 use sqlx::migrate::Migrator;
@@ -118,7 +118,7 @@ async fn a_start_that_was_broken_off_in_a_migration_is_made_good_by_the_next() {
         };
         let app = TestApp::open(folder).await;
         assert_eq!(versions(&app.folder).await.len(), migrations().await.iter().count(), "{polls}");
-        assert_eq!(app.console.keys.verifier.clock.now(), Timestamp(crate::test_app::START.0));
+        assert_eq!(app.console.clock.now(), Timestamp(crate::test_app::START.0));
         if done {
             break;
         }

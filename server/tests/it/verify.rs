@@ -4,7 +4,7 @@ use crate::test_app::{TestApp, bearer, call, program, router_of, verify};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use futures::FutureExt;
-use server::http::client::TrustedProxies;
+use server::http::middleware::client_ip::TrustedProxies;
 use tokio::runtime::Builder;
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn a_module_that_is_closed_to_keys_is_closed_and_the_owner_learns_of_it() 
 async fn a_database_that_does_not_answer_is_no_no() {
     let app = TestApp::with(&[]).await;
     let (_, secret) = app.owner("ada@example.com").await.create("Deploy").await;
-    app.console.keys.verifier.secrets.store.close().await;
+    app.console.store.close().await;
     let headers = [("authorization", &*format!("Bearer {secret}"))];
     // What was committed is in memory, and nobody can have changed it since.
     assert_eq!(program(&app.router, "/verify", &headers).await.status, StatusCode::NO_CONTENT);
@@ -108,7 +108,7 @@ async fn a_server_that_was_told_to_stop_says_so_to_load_balancers_and_still_veri
     let app = TestApp::new().await;
     let (_, secret) = app.owner("ada@example.com").await.create("Deploy").await;
     assert_eq!(program(&app.router, "/readyz", &[]).await.status, StatusCode::OK);
-    app.console.leaving.cancel();
+    app.console.draining.cancel();
     assert_eq!(program(&app.router, "/readyz", &[]).await.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(program(&app.router, "/healthz", &[]).await.status, StatusCode::OK);
     assert_eq!(verify(&app.router, &secret).await, StatusCode::NO_CONTENT);
@@ -117,10 +117,10 @@ async fn a_server_that_was_told_to_stop_says_so_to_load_balancers_and_still_veri
 
 #[tokio::test]
 async fn a_network_that_guesses_is_told_to_wait_and_a_good_key_behind_it_is_not() {
-    let app = TestApp::with(&["--refusals-per-minute", "3"]).await;
+    let app = TestApp::with(&["--denials-per-minute", "3"]).await;
     let (_, secret) = app.owner("ada@example.com").await.create("Deploy").await;
     for path in ["/verify", "/api/v1/key"] {
-        let app = TestApp::with(&["--refusals-per-minute", "3"]).await;
+        let app = TestApp::with(&["--denials-per-minute", "3"]).await;
         let guess = async || program(&app.router, path, &[("x-api-key", "junk")]).await;
         for _ in 0..3 {
             assert_eq!(guess().await.status, StatusCode::UNAUTHORIZED);

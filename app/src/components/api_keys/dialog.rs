@@ -9,9 +9,9 @@ use crate::components::icon::Icon;
 use crate::components::toast::Toasts;
 use crate::domain::key_name::KeyName;
 use crate::error::Field;
-use crate::navigation::HOME;
+use crate::routes::HOME;
 use crate::server_fns::keys::SetKeyActive;
-use crate::submission::TrafficHtml;
+use crate::submission::UsageHtml;
 use crate::text::{self, keys};
 use leptos::either::Either;
 use leptos::html;
@@ -92,7 +92,7 @@ pub(super) fn CloseButton(state: State, label: &'static str) -> impl IntoView {
 
 /// On the server, the piece of the page that a script would ask for.
 fn rendered_traffic() -> String {
-    if cfg!(feature = "ssr") { use_context::<TrafficHtml>().unwrap_or_default().0 } else { String::new() }
+    if cfg!(feature = "ssr") { use_context::<UsageHtml>().unwrap_or_default().0 } else { String::new() }
 }
 
 fn form_view(state: State, form: &Form, entry: &Entry) -> impl IntoView + use<> {
@@ -105,7 +105,7 @@ fn form_view(state: State, form: &Form, entry: &Entry) -> impl IntoView + use<> 
     let is_to_read = form.submit.is_empty();
     let traffic = (!form.traffic.is_empty()).then(|| {
         view! {
-            <div class="traffic" data-source=form.traffic.clone() inner_html=rendered_traffic() aria-live="polite"></div>
+            <div class="usage" data-source=form.traffic.clone() inner_html=rendered_traffic() aria-live="polite"></div>
         }
     });
     let warning = form.warning.map(|(title, text)| {

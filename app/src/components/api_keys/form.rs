@@ -5,7 +5,7 @@ use crate::domain::expiry::Period;
 use crate::domain::rotation::Grace;
 use crate::domain::timestamp::Timestamp;
 use crate::error::Field;
-use crate::navigation::{Dialog, Done, HOME, TRAFFIC};
+use crate::routes::{Dialog, Done, HOME, USAGE};
 use crate::server_fns::keys::{
     CreateKey, DeleteKey, RefreshKey, RenameKey, RetireKey, RotateKey, SetKeyActive,
 };
@@ -62,11 +62,11 @@ impl Form {
             Dialog::SwitchOff(_) => form.switch_off(),
             Dialog::Rotate(_) => form.rotate(),
             Dialog::Retire(_) => form.retire(),
-            Dialog::Traffic(_) => form.traffic(),
+            Dialog::Usage(_) => form.traffic(),
             Dialog::Delete(_) => form.delete(),
         }
         if !matches!(dialog, Dialog::Generate | Dialog::Rename(_) | Dialog::Refresh(_)) {
-            form.traffic = dialog.href().replacen(HOME, TRAFFIC, 1);
+            form.traffic = dialog.href().replacen(HOME, USAGE, 1);
         }
         Some(form)
     }
@@ -125,7 +125,7 @@ impl Form {
 
     /// Nothing to send: only to read.
     fn traffic(&mut self) {
-        self.title = keys::TRAFFIC_TITLE;
+        self.title = keys::USAGE_TITLE;
         self.submit = "";
     }
 

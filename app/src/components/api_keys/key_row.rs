@@ -1,11 +1,11 @@
 //! One key of the list, made on the server only: the island puts it in its place, and hears what is clicked in it.
 
-use crate::components::copy::Copyable;
+use crate::components::copyable::Copyable;
 use crate::components::icon::Icon;
-use crate::components::timestamp::Moment;
+use crate::components::moment::Moment;
 use crate::domain::api_key::{ApiKey, KeyId, KeyList, Status};
 use crate::domain::timestamp::Timestamp;
-use crate::navigation::{Dialog, HOME};
+use crate::routes::{Dialog, HOME};
 use crate::server_fns::keys::SetKeyActive;
 use crate::text::{self, keys};
 use leptos::prelude::*;
@@ -171,7 +171,7 @@ fn Menu(key: ApiKey, status: Status, now: Timestamp) -> impl IntoView {
                 id=key.id.clone()
                 why_not=cannot_rotate
             />
-            <MenuItem dialog=Dialog::Traffic icon="list" label=keys::TRAFFIC id=key.id.clone() />
+            <MenuItem dialog=Dialog::Usage icon="list" label=keys::USAGE id=key.id.clone() />
             <MenuItem dialog=Dialog::Delete icon="trash" label=keys::DELETE id=key.id.clone() />
         </form>
     }

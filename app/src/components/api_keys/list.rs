@@ -4,7 +4,7 @@ use super::state::State;
 use crate::components::icon::Icon;
 use crate::domain::api_key::{ApiKey, KeyList, LIMIT};
 use crate::domain::timestamp::Timestamp;
-use crate::navigation::{Dialog, Done, HOME};
+use crate::routes::{Dialog, Done, HOME};
 use crate::text::{self, keys};
 use leptos::either::Either;
 use leptos::prelude::*;

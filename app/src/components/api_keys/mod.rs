@@ -19,7 +19,7 @@ mod wire;
 
 use super::browser;
 use super::toast::Toasts;
-use crate::navigation::HOME;
+use crate::routes::HOME;
 use crate::submission::{PAGE_STATE, Page};
 #[cfg(feature = "ssr")]
 pub use key_row::shown;

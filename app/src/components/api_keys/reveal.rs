@@ -3,7 +3,7 @@
 use super::dialog::CloseButton;
 use super::state::{Entry, State};
 use crate::components::browser;
-use crate::components::copy::Copyable;
+use crate::components::copyable::Copyable;
 use crate::components::icon::Icon;
 use crate::domain::api_key::ApiKey;
 use crate::text::{self, keys};

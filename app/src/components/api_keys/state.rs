@@ -8,7 +8,7 @@ use crate::components::toast::Toaster;
 use crate::domain::api_key::{ApiKey, KeyId, KeyList};
 use crate::domain::timestamp::Timestamp;
 use crate::error::{Field, Refusal};
-use crate::navigation::{Dialog, Done, EVENTS};
+use crate::routes::{Dialog, Done, EVENTS};
 use crate::submission::{Page, Typed};
 use crate::text;
 use leptos::ev::{MouseEvent, SubmitEvent};

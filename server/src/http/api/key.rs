@@ -1,10 +1,10 @@
 //! `GET /api/v1/key`: the key that asks.
 
-use crate::console::Console;
-use crate::http::client::Client;
-use crate::http::credential::authenticate;
+use crate::client::ClientIp;
 use crate::http::problem::{ApiProblem, ProgramRefusals};
-use crate::verification::hex;
+use crate::http::verify::credential::authenticate;
+use crate::ids::hex;
+use crate::state::AppState;
 use app::domain::api_key::KeyId;
 use app::domain::timestamp::Timestamp;
 use axum::Json;
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 /// A key. Moments are RFC 3339.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Key {
+pub(crate) struct Key {
     /// The Key ID.
     #[schema(min_length = 32, max_length = 32, pattern = "^[0-9a-f]{32}$")]
     id: String,
@@ -52,18 +52,17 @@ pub(super) struct Key {
     responses((status = 200, description = "The key", body = Key), ProgramRefusals),
     security(("bearer" = []))
 )]
-pub(super) async fn show(
-    State(console): State<Arc<Console>>,
+pub(crate) async fn show(
+    State(console): State<Arc<AppState>>,
     request: Parts,
 ) -> Result<impl IntoResponse, ApiProblem> {
     let unavailable = |error| {
         tracing::error!(%error, "a key could not be read");
         ApiProblem::Unavailable
     };
-    let admitted =
-        authenticate(&console, &request.headers, Client::address_of(&request.extensions), false).await?;
+    let admitted = authenticate(&console, &request.headers, ClientIp::of(&request.extensions), false).await?;
     let id = KeyId::parse(&hex(&admitted.key)).ok_or(ApiProblem::Internal)?;
-    let key = console.keys.verifier.secrets.store.own_key(&id).await.map_err(unavailable)?;
+    let key = console.store.own_key(&id).await.map_err(unavailable)?;
     // Deleted since it was let in.
     let key = key.ok_or(ApiProblem::InvalidToken)?;
     let body = Key {

@@ -7,8 +7,8 @@ mod key;
 mod owner;
 mod reference;
 
-use super::problem::ApiProblem;
-use crate::console::Console;
+use crate::http::problem::ApiProblem;
+use crate::state::AppState;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get};
 use axum::{Json, Router};
@@ -23,12 +23,12 @@ use utoipa_axum::routes;
 pub use reference::operations;
 
 /// Operations that a key may call.
-fn open_to_keys() -> OpenApiRouter<Arc<Console>> {
+fn open_to_keys() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new().routes(routes!(key::show))
 }
 
 /// Operations that the session of an owner may call about itself, and no key.
-fn closed_to_keys() -> OpenApiRouter<Arc<Console>> {
+fn closed_to_keys() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new()
         .routes(routes!(owner::account))
         .routes(routes!(owner::user))
@@ -36,13 +36,13 @@ fn closed_to_keys() -> OpenApiRouter<Arc<Console>> {
 }
 
 /// What programs call.
-pub(super) fn programs() -> Router<Arc<Console>> {
+pub(crate) fn programs() -> Router<Arc<AppState>> {
     let document = get(async || Json(description()));
     Router::from(open_to_keys()).route("/api/v1/openapi.json", document)
 }
 
 /// What owners call; it needs their sessions around it.
-pub(super) fn owners(console: Arc<Console>) -> Router {
+pub(crate) fn owners(console: Arc<AppState>) -> Router {
     let not_found = any(async || ApiProblem::NotFound);
     Router::from(closed_to_keys())
         .route_layer(from_fn_with_state(Arc::clone(&console), owner::refuse_keys))
@@ -69,7 +69,7 @@ pub fn description() -> OpenApi {
             .build(),
         utoipa::openapi::Paths::new(),
     );
-    for router in [open_to_keys(), super::verify::operation(), closed_to_keys()] {
+    for router in [open_to_keys(), super::verify::endpoint::operation(), closed_to_keys()] {
         description.merge(router.into_openapi());
     }
     let components = description.components.get_or_insert_with(Components::new);

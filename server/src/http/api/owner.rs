@@ -1,11 +1,11 @@
 //! The modules **Accounts**, **Users** and **Authentication**: what an owner may ask about itself, with the
 //! session of a browser. They are closed to keys.
 
-use crate::console::Console;
-use crate::http::client::Client;
-use crate::http::credential::authenticate;
+use crate::client::ClientIp;
 use crate::http::problem::{ApiProblem, OwnerRefusals};
-use crate::sessions;
+use crate::http::verify::credential::authenticate;
+use crate::services::sessions;
+use crate::state::AppState;
 use app::backend::SignedIn;
 use app::domain::timestamp::Timestamp;
 use axum::Json;
@@ -20,12 +20,12 @@ use tower_sessions::Session;
 use utoipa::ToSchema;
 
 /// Answers a key that is valid with 403, and one that is not as anywhere else.
-pub(super) async fn refuse_keys(
-    State(console): State<Arc<Console>>,
+pub(crate) async fn refuse_keys(
+    State(console): State<Arc<AppState>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let client = Client::address_of(request.extensions());
+    let client = ClientIp::of(request.extensions());
     match authenticate(&console, request.headers(), client, true).await {
         Err(ApiProblem::Unauthenticated) => next.run(request).await,
         Err(problem) => problem.into_response(),
@@ -34,7 +34,7 @@ pub(super) async fn refuse_keys(
 }
 
 /// The owner whose session a request belongs to.
-pub(super) struct Owner(SignedIn);
+pub(crate) struct Owner(SignedIn);
 
 impl<S: Send + Sync> FromRequestParts<S> for Owner {
     type Rejection = ApiProblem;
@@ -48,15 +48,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Owner {
     }
 }
 
-type Answer<T> = ([(axum::http::HeaderName, &'static str); 1], Json<T>);
+type NoStore<T> = ([(axum::http::HeaderName, &'static str); 1], Json<T>);
 
-fn answer<T>(body: T) -> Answer<T> {
+fn no_store<T>(body: T) -> NoStore<T> {
     ([(CACHE_CONTROL, "no-store")], Json(body))
 }
 
 /// An account.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Account {
+pub(crate) struct Account {
     /// Its id: 32 hex digits.
     id: String,
     /// The address that it signs in with.
@@ -73,8 +73,8 @@ pub(super) struct Account {
     responses((status = 200, description = "The account", body = Account), OwnerRefusals),
     security(("session" = []))
 )]
-pub(super) async fn account(Owner(who): Owner) -> Answer<Account> {
-    answer(Account { id: who.account.0, email: who.email })
+pub(crate) async fn account(Owner(who): Owner) -> NoStore<Account> {
+    no_store(Account { id: who.account.0, email: who.email })
 }
 
 /// The person of this session
@@ -87,13 +87,13 @@ pub(super) async fn account(Owner(who): Owner) -> Answer<Account> {
     responses((status = 200, description = "The person", body = Account), OwnerRefusals),
     security(("session" = []))
 )]
-pub(super) async fn user(owner: Owner) -> Answer<Account> {
+pub(crate) async fn user(owner: Owner) -> NoStore<Account> {
     account(owner).await
 }
 
 /// A session of an account. Moments are RFC 3339.
 #[derive(Serialize, ToSchema)]
-pub(super) struct SignedInSession {
+pub(crate) struct SignedInSession {
     /// When it began.
     #[schema(format = DateTime)]
     created_at: String,
@@ -114,11 +114,11 @@ pub(super) struct SignedInSession {
     responses((status = 200, description = "The sessions", body = Vec<SignedInSession>), OwnerRefusals),
     security(("session" = []))
 )]
-pub(super) async fn sessions(
+pub(crate) async fn sessions(
     Owner(who): Owner,
     session: Session,
-    State(console): State<Arc<Console>>,
-) -> Result<Answer<Vec<SignedInSession>>, ApiProblem> {
+    State(console): State<Arc<AppState>>,
+) -> Result<NoStore<Vec<SignedInSession>>, ApiProblem> {
     let sessions = console.sessions.of_account(&who.account).await.map_err(|error| {
         tracing::error!(%error, "the sessions could not be read");
         ApiProblem::Unavailable
@@ -129,5 +129,5 @@ pub(super) async fn sessions(
         last_seen_at: Timestamp(row.last_seen_at).rfc3339(),
         is_current: Some(row.id_hash) == current,
     });
-    Ok(answer(list.collect()))
+    Ok(no_store(list.collect()))
 }

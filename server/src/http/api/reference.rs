@@ -1,7 +1,7 @@
 //! The description of the operations, for people to read: the page is made from the very document that
 //! programs get.
 
-use super::{description, requirement};
+use crate::http::api::{description, requirement};
 use app::backend::Operation;
 use serde_json::Value;
 

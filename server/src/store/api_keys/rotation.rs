@@ -1,7 +1,7 @@
 //! One secret in the place of another.
 
-use super::{Change, KeyRow, find};
 use crate::secret::SecretDigest;
+use crate::store::api_keys::{Change, KeyRow, find};
 use crate::store::{StoreError, Tx};
 use app::domain::account::AccountId;
 use app::domain::api_key::KeyId;

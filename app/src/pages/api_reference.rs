@@ -1,0 +1,71 @@
+//! What programs may call, for people to read.
+
+use super::layout::PlainFrame;
+use super::not_found::BrokenPage;
+use crate::backend::{ApiReference, Operation};
+use crate::error::ConsoleError;
+use crate::text::reference;
+use leptos::either::Either;
+use leptos::prelude::*;
+
+/// The address of the description for programs.
+const DOCUMENT: &str = "/api/v1/openapi.json";
+
+/// The operations of the API, as its description has them.
+#[component]
+pub(super) fn ReferencePage() -> impl IntoView {
+    // Not there while the routes are listed at start-up.
+    match use_context::<ApiReference>() {
+        None => Either::Left(view! { <BrokenPage error=ConsoleError::Internal /> }),
+        Some(ApiReference(operations)) => Either::Right(view! {
+            <PlainFrame title=reference::TITLE>
+                <h1>{reference::TITLE}</h1>
+                <p>
+                    {reference::LEAD} " "
+                    <a href=DOCUMENT>{reference::DOCUMENT}</a>
+                </p>
+                {operations.iter().cloned().map(operation).collect_view()}
+            </PlainFrame>
+        }),
+    }
+}
+
+fn operation(operation: Operation) -> impl IntoView {
+    let who = if operation.is_open_to_keys { reference::FOR_KEYS } else { reference::FOR_SESSIONS };
+    view! {
+        <section class="operation">
+            <h2>{operation.title}</h2>
+            <p>
+                <code translate="no">{operation.method} " " {operation.path}</code>
+            </p>
+            <p>{operation.description}</p>
+            <p class="quiet">{who}</p>
+            {terms(reference::PARAMETERS, operation.parameters)}
+            {terms(reference::MEMBERS, operation.members)}
+            {terms(reference::ANSWERS, operation.answers)}
+        </section>
+    }
+}
+
+fn terms(title: &'static str, terms: Vec<(String, String)>) -> impl IntoView {
+    (!terms.is_empty()).then(|| {
+        view! {
+            <h3>{title}</h3>
+            <dl>
+                {terms
+                    .into_iter()
+                    .map(|(term, meaning)| {
+                        view! {
+                            <div>
+                                <dt>
+                                    <code translate="no">{term}</code>
+                                </dt>
+                                <dd>{meaning}</dd>
+                            </div>
+                        }
+                    })
+                    .collect_view()}
+            </dl>
+        }
+    })
+}

@@ -1,0 +1,8 @@
+//! What browsers use: pages, forms, and the streams and fragments that pages load.
+
+mod backend;
+pub(crate) mod form_actions;
+pub(crate) mod key_events;
+pub(crate) mod pages;
+mod site_files;
+pub(crate) mod usage_fragment;

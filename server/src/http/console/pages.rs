@@ -1,0 +1,110 @@
+//! The pages, their server functions, and the files they are made of.
+
+use crate::http::api;
+use crate::http::console::site_files::SiteFiles;
+use crate::http::middleware::security_headers::page_policy;
+use crate::services::sessions;
+use crate::state::AppState;
+use app::backend::{AccountBackend, ApiReference, KeyBackend};
+use app::error::ConsoleError;
+use app::routes::{HOME, SIGN_IN, SIGN_UP, with_next};
+use app::submission::Submission;
+use app::{App, shell};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
+use axum::http::{HeaderValue, Method};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use leptos::config::LeptosOptions;
+use leptos::nonce::use_nonce;
+use leptos::prelude::{provide_context, use_context};
+use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list, render_app_async_with_context};
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) fn router(console: Arc<AppState>, options: LeptosOptions) -> Router {
+    let keys: Arc<dyn KeyBackend> = Arc::new(console.keys.clone());
+    let accounts: Arc<dyn AccountBackend> = console;
+    let reference = ApiReference(api::operations().into());
+    let context = move || {
+        provide_context(Arc::clone(&accounts));
+        provide_context(Arc::clone(&keys));
+        provide_context(reference.clone());
+        let (Some(nonce), Some(response)) = (use_nonce(), use_context::<ResponseOptions>()) else { return };
+        if let Ok(policy) = HeaderValue::from_str(&page_policy(&nonce)) {
+            response.insert_header(CONTENT_SECURITY_POLICY, policy);
+        }
+    };
+    let document = {
+        let options = options.clone();
+        move || shell(options.clone())
+    };
+    let not_found = get(render_app_async_with_context(context.clone(), document.clone()));
+    let files = Arc::new(SiteFiles::read(Path::new(options.site_root.as_ref())));
+    Router::new()
+        .route("/", get(async || Redirect::to(HOME)))
+        .leptos_routes_with_context(&options, generate_route_list(App), context, document)
+        .layer(from_fn(lead_to_the_right_page))
+        .fallback_service(not_found.with_state(()))
+        .layer(from_fn_with_state(files, serve_file))
+        .layer(from_fn(cache_files))
+        .layer(from_fn(drop_trailing_slash))
+        .with_state(options)
+}
+
+/// Settings are for those who are signed in; the pages to sign in are for those who are not. This only
+/// leads people about: whatever shows or changes something asks for the account itself.
+async fn lead_to_the_right_page(request: Request, next: Next) -> Response {
+    let is_page = request.method() == Method::GET && request.extensions().get::<Submission>().is_none();
+    if !is_page {
+        return next.run(request).await;
+    }
+    let path = request.uri().path();
+    let is_signed_in = match sessions::signed_in(request.extensions()).await {
+        Ok(who) => who.is_some(),
+        // The page itself says that the database does not answer.
+        Err(ConsoleError::Unavailable) => return next.run(request).await,
+        Err(_) => false,
+    };
+    if path.starts_with("/settings") && !is_signed_in {
+        let next = request.uri().path_and_query().map_or(path, |address| address.as_str());
+        return Redirect::to(&with_next(SIGN_IN, next)).into_response();
+    }
+    if matches!(path, SIGN_IN | SIGN_UP) && is_signed_in {
+        return Redirect::to(HOME).into_response();
+    }
+    next.run(request).await
+}
+
+/// A page has one address.
+async fn drop_trailing_slash(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let trimmed = path.trim_end_matches('/');
+    // `//host/` must not become an address elsewhere.
+    if trimmed.is_empty() || trimmed.len() == path.len() || path.starts_with("//") {
+        return next.run(request).await;
+    }
+    Redirect::permanent(trimmed).into_response()
+}
+
+/// Responds with a file of the site, if there is one at this path.
+async fn serve_file(State(files): State<Arc<SiteFiles>>, request: Request, next: Next) -> Response {
+    match files.respond(&request) {
+        Some(response) => response,
+        None => next.run(request).await,
+    }
+}
+
+/// Files whose names carry a hash of their content never change; the others are revalidated.
+async fn cache_files(request: Request, next: Next) -> Response {
+    let is_hashed = request.uri().path().starts_with("/pkg/");
+    let is_file = request.uri().path().contains('.');
+    let mut response = next.run(request).await;
+    if is_file && response.status().is_success() {
+        let policy = if is_hashed { "public, max-age=31536000, immutable" } else { "public, no-cache" };
+        response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static(policy));
+    }
+    response
+}

@@ -1,0 +1,190 @@
+//! The files of the pages: scripts, styles, icons.
+//!
+//! They are read into memory at start-up. A file that is read from the disk for each request costs a client that reads
+//! slowly a quarter of a megabyte of the server's memory; this way all clients share one copy.
+
+use axum::body::{Body, Bytes};
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Encodings of a file that lie beside it, by preference: `Content-Encoding` and the end of the file's name.
+const ENCODINGS: [(&str, &str); 2] = [("br", "br"), ("gzip", "gz")];
+
+/// All files, by the path of their URL.
+#[derive(Debug, Default)]
+pub(crate) struct SiteFiles {
+    files: HashMap<String, SiteFile>,
+    /// Where to read them again for each request: `cargo leptos watch` changes them.
+    watched: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+struct SiteFile {
+    kind: HeaderValue,
+    etag: HeaderValue,
+    plain: Bytes,
+    encoded: Vec<(&'static str, Bytes)>,
+}
+
+impl SiteFiles {
+    /// Reads all files of a folder. A folder that is missing has none: in tests, and before the first build.
+    pub(crate) fn read(folder: &Path) -> Self {
+        let mut files = HashMap::new();
+        if let Err(error) = read_folder(folder, "", &mut files) {
+            tracing::warn!(%error, folder = %folder.display(), "the files of the pages cannot be read");
+        }
+        let watched = std::env::var_os("LEPTOS_WATCH").map(|_| folder.to_owned());
+        Self { files, watched }
+    }
+
+    /// The response to a request for a file; `None` if there is no such file.
+    pub(crate) fn respond(&self, request: &Request<Body>) -> Option<Response> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return None;
+        }
+        let path = request.uri().path();
+        match &self.watched {
+            Some(folder) => Self::read(folder).files.get(path).cloned(),
+            None => self.files.get(path).cloned(),
+        }
+        .map(|file| file.respond(request.headers()))
+    }
+}
+
+impl SiteFile {
+    fn respond(self, headers: &HeaderMap) -> Response {
+        if headers.get_all(IF_NONE_MATCH).iter().any(|known| *known == self.etag) {
+            return (StatusCode::NOT_MODIFIED, [(ETAG, self.etag)]).into_response();
+        }
+        let encoded = self.encoded.into_iter().find(|(encoding, _)| accepts(headers, encoding));
+        let mut response = Response::new(Body::empty());
+        let mut insert = |name: HeaderName, value| response.headers_mut().insert(name, value);
+        insert(CONTENT_TYPE, self.kind);
+        insert(ETAG, self.etag);
+        insert(VARY, HeaderValue::from_static("accept-encoding"));
+        let body = match encoded {
+            Some((encoding, bytes)) => {
+                insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+                bytes
+            }
+            None => self.plain,
+        };
+        *response.body_mut() = Body::from(body);
+        response
+    }
+}
+
+/// Whether the client accepts an encoding (RFC 9110, 12.5.3).
+fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
+    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let is_refused = |weight: &str| weight.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
+        parts.next().is_some_and(|name| name.eq_ignore_ascii_case(encoding)) && !parts.any(is_refused)
+    })
+}
+
+fn read_folder(folder: &Path, url: &str, files: &mut HashMap<String, SiteFile>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, url) = (entry.path(), format!("{url}/{}", entry.file_name().to_string_lossy()));
+        if entry.file_type()?.is_dir() {
+            read_folder(&path, &url, files)?;
+        } else if !ENCODINGS.iter().any(|(_, end)| path.extension().is_some_and(|it| it == *end)) {
+            files.insert(url, read_file(&path)?);
+        }
+    }
+    Ok(())
+}
+
+fn read_file(path: &Path) -> io::Result<SiteFile> {
+    let plain = Bytes::from(fs::read(path)?);
+    let hash: String = Sha256::digest(&plain).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let encoded = ENCODINGS.iter().filter_map(|(encoding, end)| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".");
+        name.push(end);
+        Some((*encoding, Bytes::from(fs::read(name).ok()?)))
+    });
+    let kind = mime_guess::from_path(path).first_or_octet_stream();
+    let text = |value: String| HeaderValue::from_str(&value).map_err(io::Error::other);
+    Ok(SiteFile {
+        kind: text(kind.to_string())?,
+        etag: text(format!("\"{hash}\""))?,
+        encoded: encoded.collect(),
+        plain,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site() -> (tempfile::TempDir, SiteFiles) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("pkg")).unwrap();
+        for (name, text) in
+            [("pkg/a.js", "plain"), ("pkg/a.js.br", "brotli"), ("pkg/a.js.gz", "gzip"), ("b.svg", "<svg/>")]
+        {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let files = SiteFiles::read(folder.path());
+        (folder, files)
+    }
+
+    fn get(path: &str, headers: &[(HeaderName, &str)]) -> Request<Body> {
+        let request = headers.iter().fold(Request::get(path), |it, (name, value)| it.header(name, *value));
+        request.body(Body::empty()).unwrap()
+    }
+
+    async fn body(response: Response) -> String {
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_file_has_the_encoding_that_its_client_accepts() {
+        let (_folder, files) = site();
+        for (accepted, expected) in [
+            ("", "plain"),
+            ("gzip, deflate, br", "brotli"),
+            ("GZIP;q=0.5", "gzip"),
+            ("br;q=0, gzip", "gzip"),
+            ("brotli", "plain"),
+            ("*", "plain"),
+        ] {
+            let response = files.respond(&get("/pkg/a.js", &[(ACCEPT_ENCODING, accepted)])).unwrap();
+            assert_eq!(response.headers()[CONTENT_TYPE], "text/javascript");
+            assert_eq!(response.headers()[VARY], "accept-encoding");
+            assert_eq!(body(response).await, expected, "{accepted}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_the_client_has_is_not_sent_again() {
+        let (_folder, files) = site();
+        let first = files.respond(&get("/b.svg", &[])).unwrap();
+        assert_eq!(first.headers()[CONTENT_TYPE], "image/svg+xml");
+        let etag = first.headers()[ETAG].to_str().unwrap();
+        let second = files.respond(&get("/b.svg", &[(IF_NONE_MATCH, etag)])).unwrap();
+        assert_eq!(second.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(body(second).await, "");
+    }
+
+    #[test]
+    fn what_is_not_in_the_folder_is_no_file() {
+        let (_folder, files) = site();
+        for path in ["/", "/pkg", "/pkg/", "/pkg/a.js.br", "/pkg/../b.svg", "/%2e%2e/b.svg", "/nope"] {
+            assert!(files.respond(&get(path, &[])).is_none(), "{path}");
+        }
+        let post = Request::post("/b.svg").body(Body::empty()).unwrap();
+        assert!(files.respond(&post).is_none());
+        assert!(SiteFiles::read(Path::new("/nonexistent")).files.is_empty());
+    }
+}

@@ -1,0 +1,10 @@
+//! Layers around the routes, one concern per file. [`super::router`] shows their order.
+
+pub mod client_ip;
+pub(crate) mod compression;
+pub(crate) mod local_host;
+pub(crate) mod origin_check;
+pub(crate) mod request_metrics;
+pub(crate) mod security_headers;
+pub(crate) mod session_cookie;
+pub(crate) mod timeouts;

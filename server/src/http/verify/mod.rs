@@ -1,0 +1,4 @@
+//! Verification of keys, for gateways and for `/api/v1`.
+
+pub(crate) mod credential;
+pub(crate) mod endpoint;

@@ -1,0 +1,202 @@
+//! Decides whether a credential is allowed: one lookup in memory, coherent with what was committed.
+
+use crate::client::Client;
+use crate::clock::Clock;
+use crate::ids::{Id, hex, parse_id};
+use crate::key_cache::cache::{KeyCache, NoLease};
+use crate::key_cache::denial::Denial;
+use crate::key_cache::outcome_counters::OutcomeCounters;
+use crate::key_entry::KeyEntry;
+use crate::secret::{Prefixes, SecretDigest};
+use crate::store::{StoreError, with_timeout};
+use crate::usage::recorder::UsageRecorder;
+use app::domain::timestamp::Timestamp;
+use app::domain::usage::DenialReason;
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the database may take to decide a verification.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// What a client presents. Its `Debug` omits the secret.
+pub struct Credential<'h> {
+    /// The Key ID, if this form of credential has one.
+    pub id: Option<Cow<'h, str>>,
+    /// The secret, unchecked.
+    pub secret: Cow<'h, str>,
+}
+
+impl std::fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credential").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A key whose credential was allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedKey {
+    /// The Key ID.
+    pub key: Id,
+    /// The account that owns it.
+    pub account: Id,
+    /// Its name.
+    pub name: String,
+    /// When the presented secret ends: with the key, or with its grace period. `None` means never.
+    pub until: Option<Timestamp>,
+}
+
+/// The outcome of a verification.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The request may proceed.
+    Allowed(AllowedKey),
+    /// It may not.
+    Denied(Denial),
+    /// Memory cannot decide: this node holds no lease.
+    NeedsDatabase(Box<DatabaseLookup>),
+    /// The request may proceed once the previous secret of the key is retired: this is the first use of the new one.
+    RetiresPreviousSecret(FirstUse),
+}
+
+/// The first use of a new secret, which is_retired_at_until the previous one.
+#[derive(Debug)]
+pub struct FirstUse {
+    key: AllowedKey,
+    key_cache: KeyCache,
+    digest: SecretDigest,
+    now: Timestamp,
+    client: IpAddr,
+}
+
+impl FirstUse {
+    /// Retires the previous secret: every node rejects it before this returns. A concurrent use does not wait for the other
+    /// nodes.
+    ///
+    /// # Errors
+    /// The database does not respond.
+    pub async fn retire_previous(self) -> Result<AllowedKey, StoreError> {
+        let Self { key, key_cache, digest, now, client } = self;
+        key_cache.retire_previous(key.key, key.account, digest, now, client).await?;
+        Ok(key)
+    }
+}
+
+/// What a credential is checked against besides the entry of its secret.
+#[derive(Clone, Copy, Debug)]
+struct Check {
+    /// The Key ID that was presented with the secret. The inner value is `None` if it is not an id.
+    claimed: Option<Option<Id>>,
+    /// Whether the module is closed to keys.
+    is_closed: bool,
+}
+
+/// A verification that the database decides.
+#[derive(Debug)]
+pub struct DatabaseLookup {
+    verifier: Verifier,
+    digest: SecretDigest,
+    check: Check,
+    address: IpAddr,
+    user_agent: String,
+}
+
+impl DatabaseLookup {
+    /// Looks the secret up in the database. The outcome is never [`Outcome::NeedsDatabase`].
+    ///
+    /// # Errors
+    /// The database does not respond.
+    pub async fn run(self) -> Result<Outcome, StoreError> {
+        let Self { verifier, digest, check, address, user_agent } = self;
+        let lookup = verifier.key_cache.store.find_secret(digest.as_bytes());
+        let found = with_timeout(DATABASE_TIMEOUT, lookup).await?;
+        Ok(verifier.decide(digest, found, check, Client { address, user_agent: &user_agent }))
+    }
+}
+
+/// Verifies credentials, and records their use. Copies share everything.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    /// Decides what has expired.
+    pub clock: Clock,
+    /// What secrets begin with.
+    pub prefixes: Prefixes,
+    /// Every secret in memory.
+    pub key_cache: KeyCache,
+    /// Records who used which key.
+    pub usage: Arc<UsageRecorder>,
+    /// Counts outcomes.
+    pub outcomes: Arc<OutcomeCounters>,
+}
+
+impl Verifier {
+    /// Verifies a credential; a module that is closed denies every key. It does not wait.
+    #[must_use]
+    pub fn verify(&self, credential: &Credential<'_>, client: Client<'_>, is_closed: bool) -> Outcome {
+        let check = Check { claimed: credential.id.as_deref().map(parse_id), is_closed };
+        let Some(digest) = SecretDigest::of_presented(&self.prefixes, &credential.secret) else {
+            return self.deny_unknown(check, client, Denial::Malformed);
+        };
+        match self.key_cache.find(digest.as_bytes()) {
+            Ok(found) => self.decide(digest, found, check, client),
+            Err(NoLease) => Outcome::NeedsDatabase(Box::new(DatabaseLookup {
+                verifier: self.clone(),
+                digest,
+                check,
+                address: client.address,
+                user_agent: client.user_agent.to_owned(),
+            })),
+        }
+    }
+
+    fn decide(
+        &self,
+        digest: SecretDigest,
+        found: Option<KeyEntry>,
+        check: Check,
+        client: Client<'_>,
+    ) -> Outcome {
+        let Some(entry) = found else { return self.deny_unknown(check, client, Denial::Unknown) };
+        let now = self.clock.now();
+        if let Some(reason) = denial_reason(&entry, check, now) {
+            if let (DenialReason::WrongId, Some(Some(other))) = (reason, check.claimed) {
+                self.usage.denied_by_id(other, client, now);
+            }
+            if self.usage.denied(entry.key, reason, client, now) {
+                let (key, client) = (hex(&entry.key), client.address);
+                tracing::info!(key, reason = reason.name(), %client, "key denied");
+            }
+            return Outcome::Denied(Denial::Key(reason));
+        }
+        self.usage.allowed(entry.key, entry.is_previous, client, now);
+        let KeyEntry { key, account, name, until, retires_previous, .. } = entry;
+        let key = AllowedKey { key, account, name, until };
+        if !retires_previous {
+            return Outcome::Allowed(key);
+        }
+        let key_cache = self.key_cache.clone();
+        Outcome::RetiresPreviousSecret(FirstUse { key, key_cache, digest, now, client: client.address })
+    }
+
+    /// No key has the secret. The key whose id was presented with it, if there is one, has a denied request.
+    fn deny_unknown(&self, check: Check, client: Client<'_>, denial: Denial) -> Outcome {
+        if let Some(Some(key)) = check.claimed {
+            self.usage.denied_by_id(key, client, self.clock.now());
+        }
+        Outcome::Denied(denial)
+    }
+}
+
+/// Why a secret with this entry is denied; `None` if it is allowed.
+fn denial_reason(entry: &KeyEntry, check: Check, now: Timestamp) -> Option<DenialReason> {
+    if check.claimed.is_some_and(|claimed| claimed != Some(entry.key)) {
+        Some(DenialReason::WrongId)
+    } else if entry.until.is_some_and(|until| until <= now) {
+        Some(if entry.is_retired_at_until { DenialReason::Retired } else { DenialReason::Expired })
+    } else if !entry.active {
+        Some(DenialReason::Inactive)
+    } else {
+        check.is_closed.then_some(DenialReason::ClosedModule)
+    }
+}

@@ -1,0 +1,54 @@
+//! Makes sure that the configured prefixes reject no existing key.
+
+use crate::secret::Prefixes;
+use crate::store::{Store, StoreError, key_prefixes, spawn_transaction};
+use app::domain::timestamp::Timestamp;
+
+/// Why the server does not start with these prefixes.
+#[derive(Debug, thiserror::Error)]
+pub enum PrefixError {
+    /// A prefix is missing.
+    #[error(
+        "existing keys ({keys}) begin with {prefix:?}, which is neither --key-prefix nor among --previous-key-prefixes: they \
+         would be rejected. Start with --previous-key-prefixes {prefix}"
+    )]
+    Unlisted {
+        /// The prefix.
+        prefix: String,
+        /// How many keys have it.
+        keys: i64,
+    },
+    /// The database does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Records the prefix of new secrets, if no key that can still be used has a prefix that is not listed.
+///
+/// # Errors
+/// There is such a key.
+pub async fn check(store: &Store, prefixes: &Prefixes, now: Timestamp) -> Result<(), PrefixError> {
+    let known = store.key_prefixes().await?;
+    let mut unused = Vec::new();
+    for prefix in known.iter().filter(|prefix| !prefixes.has(prefix)) {
+        match store.keys_with_prefix(prefix, now).await? {
+            0 => unused.push(prefix.clone()),
+            keys => return Err(PrefixError::Unlisted { prefix: prefix.clone(), keys }),
+        }
+    }
+    let current = prefixes.current.to_string();
+    if unused.is_empty() && known.contains(&current) {
+        return Ok(());
+    }
+    let (store, is_first) = (store.clone(), known.is_empty());
+    spawn_transaction(async move {
+        let mut tx = store.begin().await?;
+        for prefix in unused {
+            key_prefixes::forget(&mut tx, &prefix).await?;
+        }
+        key_prefixes::record(&mut tx, &current, is_first).await?;
+        Ok::<_, StoreError>(tx.commit().await?)
+    })
+    .await?;
+    Ok(())
+}

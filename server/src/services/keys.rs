@@ -1,0 +1,276 @@
+//! Use cases of API keys: their owner's.
+
+use crate::clock::Clock;
+use crate::ids::new_id;
+use crate::ids::parse_id;
+use crate::key_cache::cache::KeyCache;
+use crate::random::system_rng;
+use crate::secret::PlainSecret;
+use crate::secret::Prefixes;
+use crate::services::accounts::require_session;
+use crate::services::rate_limit::ChangeLimiter;
+use crate::store::activity::{self, NewActivity};
+use crate::store::api_keys::{self, Change, NewApiKey, NewSecretRow};
+use crate::store::{Store, StoreError, Tx, disable_statement_timeout, spawn_transaction, usage};
+use crate::usage::recorder::UsageRecorder;
+use app::backend::{KeyBackend, SignedIn};
+use app::domain::account::AccountId;
+use app::domain::activity::{ACTIVITY_KEPT_FOR, What};
+use app::domain::api_key::{ApiKey, EXPIRED_KEPT_FOR, KeyId, KeyList, NewSecret};
+use app::domain::description::Description;
+use app::domain::expiry::Period;
+use app::domain::key_name::KeyName;
+use app::domain::rotation::Grace;
+use app::domain::timestamp::{SECOND, Timestamp};
+use app::domain::usage::{KeyUsage, USAGE_KEPT_FOR};
+use app::error::{ConsoleError, Field, Problem};
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// Makes and governs keys.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// The database.
+    pub store: Store,
+    /// The one clock.
+    pub clock: Clock,
+    /// The prefix of new secrets, and earlier ones.
+    pub prefixes: Prefixes,
+    /// Every change of a key goes through it.
+    pub key_cache: KeyCache,
+    /// Who used which key.
+    pub usage: Arc<UsageRecorder>,
+    /// Limits changes by account.
+    pub change_limiter: ChangeLimiter,
+}
+
+#[async_trait]
+impl KeyBackend for Keys {
+    async fn list(&self, account: &AccountId) -> Result<KeyList, ConsoleError> {
+        let now = self.clock.now();
+        Ok(self.listed(now, self.store.keys(account, now).await?))
+    }
+
+    async fn create(
+        &self,
+        who: &SignedIn,
+        name: KeyName,
+        period: Period,
+        description: Description,
+    ) -> Result<KeyList, ConsoleError> {
+        let now = self.clock.now();
+        let prefix = &self.prefixes.current;
+        let secret = PlainSecret::generate(prefix, &mut system_rng());
+        let id = KeyId::parse(&new_id(now.0, &mut system_rng())).ok_or(ConsoleError::Internal)?;
+        let new = NewApiKey {
+            id: id.clone(),
+            name,
+            description,
+            digest: secret.digest(),
+            last_four: secret.last_four().to_owned(),
+            prefix: prefix.to_string(),
+            expires_at: period.expires_at(now),
+        };
+        let mut list = self.change(who, now, Edit::Create(new)).await?;
+        list.new = Some(NewSecret { id, secret: secret.reveal().to_owned() });
+        Ok(list)
+    }
+
+    async fn rename(&self, who: &SignedIn, key: &KeyId, name: KeyName) -> Result<KeyList, ConsoleError> {
+        self.change(who, self.clock.now(), Edit::Rename(key.clone(), name)).await
+    }
+
+    async fn refresh(&self, who: &SignedIn, key: &KeyId, period: Period) -> Result<KeyList, ConsoleError> {
+        let now = self.clock.now();
+        self.change(who, now, Edit::Refresh(key.clone(), period.expires_at(now))).await
+    }
+
+    async fn set_active(&self, who: &SignedIn, key: &KeyId, active: bool) -> Result<KeyList, ConsoleError> {
+        self.change(who, self.clock.now(), Edit::SetActive(key.clone(), active)).await
+    }
+
+    async fn delete(&self, who: &SignedIn, key: &KeyId, confirm_name: &str) -> Result<KeyList, ConsoleError> {
+        self.change(who, self.clock.now(), Edit::Delete(key.clone(), confirm_name.to_owned())).await
+    }
+
+    async fn rotate(&self, who: &SignedIn, key: &KeyId, grace: Grace) -> Result<KeyList, ConsoleError> {
+        let now = self.clock.now();
+        let prefix = &self.prefixes.current;
+        let secret = PlainSecret::generate(prefix, &mut system_rng());
+        let new = NewSecretRow {
+            digest: secret.digest(),
+            last_four: secret.last_four().to_owned(),
+            prefix: prefix.to_string(),
+            grace,
+        };
+        let mut list = self.change(who, now, Edit::Rotate(key.clone(), new)).await?;
+        // Before now nobody had the new secret: earlier uses were of the old one.
+        list.now = self.clock.now();
+        list.new = Some(NewSecret { id: key.clone(), secret: secret.reveal().to_owned() });
+        Ok(list)
+    }
+
+    async fn retire(&self, who: &SignedIn, key: &KeyId) -> Result<KeyList, ConsoleError> {
+        self.change(who, self.clock.now(), Edit::Retire(key.clone())).await
+    }
+
+    async fn usage(&self, account: &AccountId, key: &KeyId) -> Result<KeyUsage, ConsoleError> {
+        let now = self.clock.now();
+        let keys = self.store.keys(account, now).await?;
+        if !keys.iter().any(|listed| listed.id == *key) {
+            return Err(ConsoleError::NotFound);
+        }
+        let mut usage = self.store.usage(account, key, now.plus(-USAGE_KEPT_FOR)).await?;
+        if let Some(id) = parse_id(key.as_str()) {
+            self.usage.add_to(&mut usage, &id);
+        }
+        Ok(usage)
+    }
+}
+
+impl Keys {
+    /// Makes one change and reads the list, in one transaction: what is answered is what was committed, and
+    /// no error after a commit can lose a secret.
+    async fn change(&self, who: &SignedIn, now: Timestamp, edit: Edit) -> Result<KeyList, ConsoleError> {
+        self.change_limiter.count(&who.account).await?;
+        let (keys, who) = (self.clone(), who.clone());
+        spawn_transaction(async move {
+            let account = &who.account;
+            let mut change = keys.key_cache.begin(account).await?;
+            require_session(&mut change.tx, &who, now).await?;
+            let (what, became) = edit.activity();
+            let key = edit.key().clone();
+            let name = match &edit {
+                Edit::Create(new) => Some(new.name.as_str().to_owned()),
+                _ => api_keys::name(&mut change.tx, account, &key).await?,
+            };
+            if let Err(refused) = edit.apply(&mut change.tx, account, now).await {
+                if refused == ConsoleError::NotFound {
+                    drop(change);
+                    keys.key_cache.wait_for_nodes().await;
+                }
+                return Err(refused);
+            }
+            let done = NewActivity {
+                account,
+                at: now,
+                what,
+                key: (key.as_str(), &name.unwrap_or_default()),
+                became: &became,
+                address: &who.address,
+            };
+            activity::insert(&mut change.tx, &done).await?;
+            let rows = api_keys::list(&mut *change.tx, account, now).await?;
+            change.commit().await?;
+            tracing::info!(key = key.as_str(), account = account.0, "{}", what.name());
+            Ok(keys.listed(now, rows))
+        })
+        .await
+    }
+
+    /// Clears away keys that expired long ago, and what was long ago.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.key_cache.clear_ended(now.plus(-EXPIRED_KEPT_FOR)).await?;
+        let store = self.store.clone();
+        spawn_transaction(async move {
+            let mut tx = store.begin().await?;
+            disable_statement_timeout(&mut tx).await?;
+            usage::forget(&mut tx, now.plus(-USAGE_KEPT_FOR)).await?;
+            // The database counts in whole seconds.
+            activity::forget(&mut tx, now.plus(-ACTIVITY_KEPT_FOR - SECOND)).await?;
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+
+    /// Writes down who used keys since the last time.
+    ///
+    /// # Errors
+    /// The database does not answer; the next time will write it.
+    pub async fn flush_usage(&self) -> Result<(), StoreError> {
+        self.usage.flush(&self.store).await
+    }
+
+    /// What was used since the list was last written down is known in memory.
+    fn listed(&self, now: Timestamp, mut keys: Vec<ApiKey>) -> KeyList {
+        for key in &mut keys {
+            let last_use = parse_id(key.id.as_str()).and_then(|id| self.usage.last_use(&id));
+            if let Some((at, program)) =
+                last_use.filter(|(at, _)| key.last_used_at.is_none_or(|known| known <= *at))
+            {
+                key.last_used_at = Some(at);
+                key.last_used_from = Some(program.to_string());
+            }
+        }
+        KeyList { now, keys, new: None }
+    }
+}
+
+/// One change of an account's keys.
+#[derive(Debug)]
+enum Edit {
+    Create(NewApiKey),
+    Rename(KeyId, KeyName),
+    Refresh(KeyId, Option<Timestamp>),
+    SetActive(KeyId, bool),
+    Rotate(KeyId, NewSecretRow),
+    Retire(KeyId),
+    Delete(KeyId, String),
+}
+
+impl Edit {
+    fn key(&self) -> &KeyId {
+        match self {
+            Self::Create(new) => &new.id,
+            Self::Rename(key, _)
+            | Self::Refresh(key, _)
+            | Self::SetActive(key, _)
+            | Self::Rotate(key, _)
+            | Self::Retire(key)
+            | Self::Delete(key, _) => key,
+        }
+    }
+
+    /// What it is to its owner, and what the key becomes.
+    fn activity(&self) -> (What, String) {
+        let moment = |at: Option<Timestamp>| at.map(|at| at.0.to_string()).unwrap_or_default();
+        match self {
+            Self::Create(new) => (What::KeyMade, moment(new.expires_at)),
+            Self::Rename(_, name) => (What::KeyRenamed, name.as_str().to_owned()),
+            Self::Refresh(_, until) => (What::KeyRefreshed, moment(*until)),
+            Self::SetActive(_, true) => (What::KeySwitchedOn, String::new()),
+            Self::SetActive(_, false) => (What::KeySwitchedOff, String::new()),
+            Self::Rotate(_, new) => (What::KeyRotated, new.grace.value().to_owned()),
+            Self::Retire(_) => (What::OldSecretRetired, String::new()),
+            Self::Delete(..) => (What::KeyDeleted, String::new()),
+        }
+    }
+
+    async fn apply(self, tx: &mut Tx, account: &AccountId, now: Timestamp) -> Result<(), ConsoleError> {
+        let change = match self {
+            Self::Create(new) => api_keys::insert(tx, account, &new, now).await?,
+            Self::Rename(key, name) => api_keys::rename(tx, account, &key, &name).await?,
+            Self::Refresh(key, until) => api_keys::refresh(tx, account, &key, until, now).await?,
+            Self::SetActive(key, active) => api_keys::set_active(tx, account, &key, active, now).await?,
+            Self::Rotate(key, new) => api_keys::rotate(tx, account, &key, &new, now).await?,
+            Self::Retire(key) => api_keys::retire(tx, account, &key, now).await?,
+            Self::Delete(key, typed) => {
+                api_keys::delete(tx, account, &key, |name| KeyName::is_reentered(name, &typed)).await?
+            }
+        };
+        match change {
+            Change::Done => Ok(()),
+            Change::NotFound => Err(ConsoleError::NotFound),
+            Change::Taken => Err(ConsoleError::field(Field::Name, Problem::Taken)),
+            Change::LimitReached => Err(ConsoleError::LimitReached),
+            Change::Expired => Err(ConsoleError::KeyExpired),
+            Change::NotLater => Err(ConsoleError::field(Field::ExpireIn, Problem::NotLater)),
+            Change::Rotating => Err(ConsoleError::Rotating),
+            Change::DoesNotMatch => Err(ConsoleError::field(Field::ConfirmName, Problem::DoesNotMatch)),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What a request may need: one flat structure, each part reachable in one step.
+
+use crate::client::ClientIp;
+use crate::clock::Clock;
+use crate::config::{Origin, ServeOptions, SignUps, all_cores_but_one};
+use crate::ids::new_id;
+use crate::key_cache::cache::KeyCache;
+use crate::key_cache::verifier::Verifier;
+use crate::metrics::Metrics;
+use crate::random::system_rng;
+use crate::secret::Prefixes;
+use crate::services::accounts::Accounts;
+use crate::services::key_prefixes::{self, PrefixError};
+use crate::services::keys::Keys;
+use crate::services::passwords::Passwords;
+use crate::services::rate_limit::{ChangeLimiter, DenialLimiter, SharedCounters, SignInLimiter};
+use crate::services::retention::Retention;
+use crate::services::sessions::DatabaseSessions;
+use crate::store::{Store, StoreError};
+use crate::usage::recorder::UsageRecorder;
+use app::error::{ConsoleError, Refusal};
+use axum::http::header::HOST;
+use axum::http::{Extensions, HeaderMap};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Everything that a request may need. Copies share it.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    /// The database.
+    pub store: Store,
+    /// The one clock.
+    pub clock: Clock,
+    /// Every secret in memory.
+    pub key_cache: KeyCache,
+    /// Verifies credentials.
+    pub verifier: Verifier,
+    /// Records who used which key.
+    pub usage: Arc<UsageRecorder>,
+    /// Use cases of accounts.
+    pub accounts: Accounts,
+    /// Use cases of API keys.
+    pub keys: Keys,
+    /// Sessions.
+    pub sessions: DatabaseSessions,
+    /// Limits denied requests by network.
+    pub denial_limiter: DenialLimiter,
+    /// Deletes what has been kept for long enough.
+    pub retention: Retention,
+    /// Metrics of requests.
+    pub metrics: Metrics,
+    /// Cancelled when the shutdown begins: `/readyz` is 503, and load balancers send their requests elsewhere.
+    pub draining: CancellationToken,
+    /// Cancelled when connections close: ends streams.
+    pub shutdown: CancellationToken,
+    /// The address by which browsers reach the console, if `--public-url` names it.
+    pub public_url: Option<Origin>,
+    /// Whether browsers reach the console by names of this machine alone: it listens there, and has no other address.
+    pub accepts_local_hosts_only: bool,
+}
+
+/// Why a console cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The prefixes of secrets would reject existing keys.
+    #[error(transparent)]
+    Prefixes(#[from] PrefixError),
+    /// The database does not respond.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Passwords cannot be hashed on this machine.
+    #[error("{}", Refusal::from(.0.clone()).detail)]
+    Passwords(ConsoleError),
+}
+
+impl AppState {
+    /// Opens the console on a database, and reads all of its keys into the key cache.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(store: Store, clock: Clock, options: &ServeOptions) -> Result<Self, OpenError> {
+        let prefixes =
+            Prefixes { current: options.key_prefix.clone(), previous: options.previous_key_prefixes.clone() };
+        key_prefixes::check(&store, &prefixes, clock.now()).await?;
+        let accounts = accounts(store.clone(), clock.clone(), options).map_err(OpenError::Passwords)?;
+        let usage = Arc::<UsageRecorder>::default();
+        let node = new_id(clock.now().0, &mut system_rng());
+        let key_cache = KeyCache::open(store.clone(), node, Arc::clone(&usage.live)).await?;
+        let verifier = Verifier {
+            clock: clock.clone(),
+            prefixes: prefixes.clone(),
+            key_cache: key_cache.clone(),
+            usage: Arc::clone(&usage),
+            outcomes: Arc::default(),
+        };
+        let keys = Keys {
+            store: store.clone(),
+            clock: clock.clone(),
+            prefixes,
+            key_cache: key_cache.clone(),
+            usage: Arc::clone(&usage),
+            change_limiter: ChangeLimiter::new(options.changes_per_minute, SharedCounters::of(&store)),
+        };
+        let sessions = DatabaseSessions { store: store.clone(), clock: clock.clone() };
+        Ok(Self {
+            retention: Retention::new(store.clone(), clock.clone(), keys.clone(), sessions.clone()),
+            store,
+            clock,
+            key_cache,
+            verifier,
+            usage,
+            accounts,
+            keys,
+            sessions,
+            denial_limiter: DenialLimiter::per_minute(options.denials_per_minute),
+            metrics: Metrics::default(),
+            draining: CancellationToken::new(),
+            shutdown: CancellationToken::new(),
+            public_url: options.public_url.clone(),
+            accepts_local_hosts_only: options.public_url.is_none() && options.listen.ip().is_loopback(),
+        })
+    }
+
+    /// The address by which a request reaches the console: that of `--public-url`, or the one that the request itself
+    /// names.
+    #[must_use]
+    pub fn origin_of(&self, extensions: &Extensions, headers: &HeaderMap) -> Origin {
+        if let Some(origin) = &self.public_url {
+            return origin.clone();
+        }
+        let is_https = extensions.get::<ClientIp>().is_some_and(|client| client.is_https);
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+        Origin { is_https, authority: host.to_owned() }
+    }
+}
+
+/// The use cases of accounts on a database.
+///
+/// # Errors
+/// Passwords cannot be hashed on this machine.
+pub fn accounts(store: Store, clock: Clock, options: &ServeOptions) -> Result<Accounts, ConsoleError> {
+    // One core is left for requests.
+    let permits = options.password_hashes.map_or_else(all_cores_but_one, usize::from);
+    Ok(Accounts {
+        sign_in_limiter: SignInLimiter::new(SharedCounters::of(&store)),
+        store,
+        clock,
+        passwords: Passwords::new(permits, &mut system_rng())?,
+        is_open: options.sign_ups == SignUps::Open,
+        background: TaskTracker::new(),
+    })
+}

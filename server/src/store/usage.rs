@@ -1,0 +1,261 @@
+//! Who used a key and who was refused with it.
+
+use crate::store::{Store, StoreError, Tx, is_postgres};
+use app::domain::account::AccountId;
+use app::domain::api_key::KeyId;
+use app::domain::timestamp::{DAY, Timestamp};
+use app::domain::usage::{ClientName, ClientUse, DenialReason, DeniedClient, KeyUsage};
+use serde::Serialize;
+use sqlx::FromRow;
+
+/// Programs that are counted one by one for each key and day; those beyond are counted together.
+pub(crate) const PROGRAMS_A_DAY: i64 = 20;
+/// Programs that are remembered as refused, for each key.
+pub(crate) const REFUSED_A_KEY: i64 = 20;
+
+#[derive(FromRow)]
+struct UseRow {
+    address: String,
+    agent: String,
+    times: i64,
+    last_at: i64,
+}
+
+#[derive(FromRow)]
+struct RefusedRow {
+    address: String,
+    agent: String,
+    reason: String,
+    times: i64,
+    last_at: i64,
+}
+
+impl Store {
+    /// Who used a key of the account, and who was refused with it, since this moment.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn usage(
+        &self,
+        account: &AccountId,
+        key: &KeyId,
+        since: Timestamp,
+    ) -> Result<KeyUsage, StoreError> {
+        let uses: Vec<UseRow> = sqlx::query_as(
+            "SELECT u.address, u.agent, CAST(SUM(u.uses) AS BIGINT) AS times, MAX(u.last_at) AS last_at
+             FROM api_key_uses u JOIN api_keys k ON k.id = u.key_id
+             WHERE k.id = $1 AND k.account_id = $2 AND u.last_at > $3
+             GROUP BY u.address, u.agent ORDER BY MAX(u.last_at) DESC",
+        )
+        .bind(key.as_str())
+        .bind(&account.0)
+        .bind(since.0)
+        .fetch_all(&self.read)
+        .await?;
+        let refused: Vec<RefusedRow> = sqlx::query_as(
+            "SELECT r.address, r.agent, r.reason, r.times, r.last_at
+             FROM api_key_refusals r JOIN api_keys k ON k.id = r.key_id
+             WHERE k.id = $1 AND k.account_id = $2 AND r.last_at > $3
+             ORDER BY r.last_at DESC",
+        )
+        .bind(key.as_str())
+        .bind(&account.0)
+        .bind(since.0)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(KeyUsage {
+            uses: uses.into_iter().map(UseRow::into_use).collect(),
+            refused: refused.into_iter().filter_map(RefusedRow::into_refused).collect(),
+        })
+    }
+}
+
+impl UseRow {
+    fn into_use(self) -> ClientUse {
+        ClientUse {
+            program: ClientName { address: self.address, agent: self.agent },
+            times: self.times.unsigned_abs(),
+            last_at: Timestamp(self.last_at),
+        }
+    }
+}
+
+impl RefusedRow {
+    /// `None` for a reason that this version does not know.
+    fn into_refused(self) -> Option<DeniedClient> {
+        Some(DeniedClient {
+            program: ClientName { address: self.address, agent: self.agent },
+            reason: DenialReason::parse(&self.reason)?,
+            times: self.times.unsigned_abs(),
+            last_at: Timestamp(self.last_at),
+        })
+    }
+}
+
+/// What programs did with a key since that was last written down.
+pub(crate) struct Seen {
+    /// Which key.
+    pub key: String,
+    /// Who used it, each once.
+    pub uses: Vec<ClientUse>,
+    /// Who was refused, each once for a reason.
+    pub refused: Vec<DeniedClient>,
+}
+
+/// A use or a refusal, as [`about_lines`] reads it.
+#[derive(Serialize)]
+struct UsageRow<'s>(&'s str, i64, &'s str, &'s str, &'s str, i64, i64, i64);
+
+/// A statement about `lines`, an array of arrays in the first parameter. One for many keys: with some for each key, it took
+/// 14 s of a core to write down who used 100,000 of them.
+macro_rules! about_lines {
+    ($tx:expr, $statement:literal) => {
+        if is_postgres($tx) {
+            about_lines!(from "json_array_elements(CAST($1 AS json)) AS line (value)", $statement)
+        } else {
+            about_lines!(from "json_each($1)", $statement)
+        }
+    };
+    (from $lines:literal, $statement:literal) => {
+        concat!(
+            "WITH lines AS MATERIALIZED (SELECT
+                value->>0 AS key_id, CAST(value->>1 AS BIGINT) AS day, value->>2 AS address, value->>3 AS agent,
+                value->>4 AS reason, CAST(value->>5 AS BIGINT) AS times, CAST(value->>6 AS BIGINT) AS last_at,
+                CAST(value->>7 AS BIGINT) AS is_last
+             FROM ", $lines, ") ", $statement
+        )
+    };
+}
+
+/// Adds to what is known of some keys. It changes nothing of the keys themselves, so it can undo nothing; of a key that
+/// there is not, it leaves nothing.
+pub(crate) async fn add(tx: &mut Tx, seen: &[Seen]) -> Result<(), StoreError> {
+    lock_account(tx, seen).await?;
+    let uses: Vec<UsageRow<'_>> = seen.iter().flat_map(use_lines).collect();
+    if !uses.is_empty() {
+        add_uses(tx, &json(&uses)?).await?;
+    }
+    let refused: Vec<UsageRow<'_>> = seen.iter().flat_map(refused_lines).collect();
+    if !refused.is_empty() {
+        add_refused(tx, &json(&refused)?).await?;
+    }
+    Ok(())
+}
+
+/// Keeps keys as they are until the transaction ends: whoever deletes one holds it first, too.
+async fn lock_account(tx: &mut Tx, seen: &[Seen]) -> Result<(), StoreError> {
+    if is_postgres(tx) {
+        let keys: Vec<&str> = seen.iter().map(|seen| seen.key.as_str()).collect();
+        sqlx::query(
+            "SELECT 1 FROM api_keys WHERE id IN (SELECT * FROM json_array_elements_text(CAST($1 AS json)))
+             ORDER BY id FOR KEY SHARE",
+        )
+        .bind(json(&keys)?)
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn add_uses(tx: &mut Tx, lines: &str) -> Result<(), StoreError> {
+    let add_last = about_lines!(
+        tx,
+        "INSERT INTO api_key_last_uses (key_id, last_at, address, agent)
+         SELECT l.key_id, l.last_at, l.address, l.agent FROM lines l JOIN api_keys k ON k.id = l.key_id
+         WHERE l.is_last = 1 ORDER BY l.key_id
+         ON CONFLICT (key_id) DO UPDATE
+         SET last_at = excluded.last_at, address = excluded.address, agent = excluded.agent
+         WHERE excluded.last_at >= api_key_last_uses.last_at"
+    );
+    sqlx::query(add_last).bind(lines).execute(&mut **tx).await?;
+    // In one order on all nodes, so that none waits for another that waits for it.
+    let count = about_lines!(
+        tx,
+        ", known AS (
+            SELECT l.*,
+               EXISTS (SELECT 1 FROM api_key_uses u WHERE u.key_id = l.key_id AND u.day = l.day
+                  AND u.address = l.address AND u.agent = l.agent) AS is_counted,
+               (SELECT COUNT(*) FROM api_key_uses u WHERE u.key_id = l.key_id AND u.day = l.day
+                  AND u.address <> '') AS programs
+            FROM lines l WHERE EXISTS (SELECT 1 FROM api_keys k WHERE k.id = l.key_id)),
+         placed AS (
+            SELECT known.*, is_counted OR programs + ROW_NUMBER() OVER
+               (PARTITION BY key_id, day, is_counted, address = '' ORDER BY last_at DESC) <= $2 AS is_apart
+            FROM known)
+         INSERT INTO api_key_uses (key_id, day, address, agent, uses, last_at)
+         SELECT key_id, day, CASE WHEN is_apart THEN address ELSE '' END,
+            CASE WHEN is_apart THEN agent ELSE '' END, CAST(SUM(times) AS BIGINT), MAX(last_at)
+         FROM placed WHERE 1 = 1 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+         ON CONFLICT (key_id, day, address, agent)
+         DO UPDATE SET uses = api_key_uses.uses + excluded.uses,
+            last_at = CASE WHEN api_key_uses.last_at > excluded.last_at THEN api_key_uses.last_at
+                           ELSE excluded.last_at END"
+    );
+    sqlx::query(count).bind(lines).bind(PROGRAMS_A_DAY).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// The latest are kept. Anybody who knows a Key ID can send wrong secrets: these crowd out only each other.
+async fn add_refused(tx: &mut Tx, lines: &str) -> Result<(), StoreError> {
+    let count = about_lines!(
+        tx,
+        "INSERT INTO api_key_refusals (key_id, address, agent, reason, times, last_at)
+         SELECT l.key_id, l.address, l.agent, l.reason, l.times, l.last_at
+         FROM lines l JOIN api_keys k ON k.id = l.key_id
+         WHERE 1 = 1 ORDER BY l.key_id, l.address, l.agent, l.reason
+         ON CONFLICT (key_id, address, agent, reason)
+         DO UPDATE SET times = api_key_refusals.times + excluded.times,
+            last_at = CASE WHEN api_key_refusals.last_at > excluded.last_at THEN api_key_refusals.last_at
+                           ELSE excluded.last_at END"
+    );
+    sqlx::query(count).bind(lines).execute(&mut **tx).await?;
+    let forget = about_lines!(
+        tx,
+        "DELETE FROM api_key_refusals WHERE (key_id, address, agent, reason) IN
+           (SELECT key_id, address, agent, reason FROM
+             (SELECT r.*, RANK() OVER (PARTITION BY key_id, reason = $3 ORDER BY last_at DESC) AS place
+              FROM api_key_refusals r WHERE r.key_id IN (SELECT l.key_id FROM lines l)) ranked
+            WHERE place > $2)"
+    );
+    sqlx::query(forget)
+        .bind(lines)
+        .bind(REFUSED_A_KEY)
+        .bind(DenialReason::WrongSecret.name())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+fn use_lines(seen: &Seen) -> impl Iterator<Item = UsageRow<'_>> {
+    let last = seen.uses.iter().enumerate().max_by_key(|(_, used)| used.last_at).map(|(at, _)| at);
+    seen.uses.iter().enumerate().map(move |(at, used)| {
+        let (ClientName { address, agent }, last_at) = (&used.program, used.last_at.0);
+        let is_last = i64::from(Some(at) == last);
+        UsageRow(&seen.key, last_at.div_euclid(DAY), address, agent, "", times(used.times), last_at, is_last)
+    })
+}
+
+fn refused_lines(seen: &Seen) -> impl Iterator<Item = UsageRow<'_>> {
+    seen.refused.iter().map(|refused| {
+        let (ClientName { address, agent }, last_at) = (&refused.program, refused.last_at.0);
+        UsageRow(&seen.key, 0, address, agent, refused.reason.name(), times(refused.times), last_at, 0)
+    })
+}
+
+fn times(times: u64) -> i64 {
+    i64::try_from(times).unwrap_or(i64::MAX)
+}
+
+fn json(lines: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(lines).map_err(|error| sqlx::Error::Encode(error.into()).into())
+}
+
+/// Forgets what was last seen at `until` or before.
+pub(crate) async fn forget(tx: &mut Tx, until: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM api_key_uses WHERE day < $1")
+        .bind(until.0.div_euclid(DAY))
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query("DELETE FROM api_key_refusals WHERE last_at <= $1").bind(until.0).execute(&mut **tx).await?;
+    Ok(())
+}

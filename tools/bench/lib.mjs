@@ -1,0 +1,130 @@
+// What the benchmarks have in common. Loopback only.
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+const ROUNDS = Number(process.env.ROUNDS ?? 5);
+const SECONDS = Number(process.env.SECONDS ?? 2);
+const CONNECTIONS = 32;
+export const folder = new URL("../../target/bench/", import.meta.url).pathname;
+export const root = new URL("../../", import.meta.url).pathname;
+export const BARE = 3301;
+export const SERVER = 3302;
+export const PROXY = 3303;
+
+mkdirSync(folder, { recursive: true });
+const children = new Set();
+process.on("exit", () => children.forEach((child) => child.kill("SIGKILL")));
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
+
+export function start(command, args, env = {}) {
+  const child = spawn(command, args, { stdio: "ignore", env: { ...process.env, RUST_LOG: "warn", ...env } });
+  children.add(child);
+  child.on("exit", () => children.delete(child));
+  return child;
+}
+
+export async function answers(port, path = "/") {
+  for (;;) {
+    try {
+      await fetch(`http://127.0.0.1:${port}${path}`);
+      return;
+    } catch {
+      // Not more often: asking takes time from a server that reads a million keys.
+      await sleep(25);
+    }
+  }
+}
+
+export async function stop(child) {
+  const ended = new Promise((resolve) => child.on("exit", resolve));
+  child.kill("SIGTERM");
+  await ended;
+}
+
+/** Seconds of processor time that a process has used, all its threads together. */
+function cpu(pids) {
+  const of = (pid) => {
+    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  };
+  return pids.map(of).reduce((sum, seconds) => sum + seconds, 0);
+}
+
+/** Resident bytes of a process. */
+export const memory = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]) * 1024;
+
+/** Requests a second, the 99th percentile in milliseconds, and microseconds of processor time a request. */
+export function load(port, path, secrets, pids, status, seconds = SECONDS, headers = {}) {
+  const before = cpu(pids);
+  const url = `http://127.0.0.1:${port}`;
+  const args = ["-t1", `-c${CONNECTIONS}`, `-d${seconds}s`, "--latency", "-s", `${root}tools/bench/requests.lua`, url, path, secrets, ...Object.entries(headers).flat()];
+  const text = execFileSync("wrk", args, { encoding: "utf8" });
+  const used = cpu(pids) - before;
+  const [, amount, unit] = /99%\s+([\d.]+)(us|ms|s)/.exec(text);
+  const requests = Number(/(\d+) requests in/.exec(text)[1]);
+  const wrong = Number(/Non-2xx or 3xx responses: (\d+)/.exec(text)?.[1] ?? 0);
+  if (/Socket errors/.test(text) || wrong !== (status < 300 ? 0 : requests)) throw new Error(`${url}${path}:\n${text}`);
+  return {
+    rate: Number(/Requests\/sec:\s+([\d.]+)/.exec(text)[1]),
+    p99: Number(amount) * { us: 0.001, ms: 1, s: 1000 }[unit],
+    cpu: (used / requests) * 1e6,
+  };
+}
+
+/** The value below which so great a part of them lies. */
+const quantile = (numbers, part) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length * part)];
+export const median = (numbers) => quantile(numbers, 0.5);
+
+/**
+ * Base and target take turns, so that each run of the target stands between two of the base, and whatever else the
+ * machine does meets both.
+ */
+export function turns(base, target) {
+  base();
+  target();
+  const rounds = [];
+  let before = base();
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const between = target();
+    const after = base();
+    const mean = (of) => (before[of] + after[of]) / 2;
+    rounds.push({ target: between, base: { rate: mean("rate"), cpu: mean("cpu"), p99: mean("p99") } });
+    before = after;
+  }
+  return rounds;
+}
+
+/** Medians of the target, of the base, and of what the target has of the base in each round. */
+export function compare(rounds) {
+  const of = (what) => {
+    const ratios = rounds.map((round) => round.target[what] / round.base[what]);
+    return {
+      target: median(rounds.map((round) => round.target[what])),
+      base: median(rounds.map((round) => round.base[what])),
+      ratio: median(ratios),
+      /** The ratio, and between which ones the middle half of the rounds lies. */
+      text: `${median(ratios).toFixed(3)} (${quantile(ratios, 0.25).toFixed(2)}–${quantile(ratios, 0.75).toFixed(2)})`,
+    };
+  };
+  return { rate: of("rate"), cpu: of("cpu"), p99: of("p99") };
+}
+
+const rows = [];
+export function report(what, figure, goal, isMet) {
+  rows.push([what, figure, goal, isMet ? "met" : "NOT MET"]);
+  console.log(`${what.padEnd(72)}${figure.padStart(20)}   ${goal.padEnd(12)}${isMet ? "met" : "NOT MET"}`);
+}
+
+export function fill(keys) {
+  const database = `${folder}${keys}.db`;
+  const [secrets, unknown] = [`${folder}${keys}.secrets`, `${folder}${keys}.unknown`];
+  if (!existsSync(unknown)) {
+    ["", "-wal", "-shm"].forEach((end) => rmSync(`${database}${end}`, { force: true }));
+    console.log(`filling a database with ${keys} keys`);
+    execFileSync(`${root}target/release/examples/fill`, [`sqlite:${database}`, `${keys}`, secrets, unknown]);
+  }
+  return { database, secrets, unknown };
+}
+
+export const finish = () => process.exit(rows.every((row) => row[3] === "met") ? 0 : 1);
