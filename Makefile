@@ -1,4 +1,4 @@
-# `make` alone lists what there is to make.
+# `make` without a target lists the targets.
 SHELL := /bin/bash
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
@@ -8,83 +8,87 @@ export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
-setup: ## Set up whatever is missing for building
+setup: ## Install missing tools for building
 	@tools/setup.sh build
 
 serve: setup ## Build for release and serve on http://127.0.0.1:3000, with SQLite in ./data
 	cargo leptos serve --release --precompress
 
-watch: setup ## Serve while developing: rebuild and reload on every change
+watch: setup ## Serve for development: rebuild and reload on every change
 	cargo leptos watch
 
-build: setup ## The release build: target/release/server and target/site
+build: setup ## Build for release: target/release/server and target/site
 	cargo leptos build --release --precompress
 
-test: ## Set up whatever is missing and run everything
+test: ## Install missing tools and run all checks and tests
 	@tools/setup.sh test
 	@$(MAKE) --no-print-directory check rust-test build size api-test browser-test licences
 
-check: ## Format, and clippy for server and for WebAssembly
+check: ## Check format, lints (server and WebAssembly), docs, unused dependencies, spelling and links
 	cargo fmt --all --check
-	cargo clippy --locked -p app -p server --all-targets --features app/ssr -- -D warnings
+	cargo clippy --locked -p app -p server --all-targets -- -D warnings
 	cargo clippy --locked -p frontend --target wasm32-unknown-unknown -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps --document-private-items -p app -p server
+	cargo machete
+	target/checks/bin/typos
+	cd end2end && npx remark --quiet --frail --use remark-validate-links=repository:false ../README.md ../SECURITY.md ../docs
 
-rust-test: ## Rust tests: the rules, and the real router over fresh databases of both kinds
-	cargo test --locked -p app -p server --features app/ssr -- --skip several_nodes::
-	tools/postgres.sh cargo test --locked -p server --features app/ssr --test it -- --skip backup:: --skip locked_database::
+rust-test: ## Rust tests: unit tests, and the real router on fresh SQLite and PostgreSQL databases
+	cargo test --locked -p app -p server -- --skip several_nodes::
+	tools/postgres.sh cargo test --locked -p server --test it -- --skip backup:: --skip locked_database::
 
-browser-test: ## Browser tests against the release build, the main ones also on PostgreSQL
+browser-test: ## Browser tests against the release build; the main ones also on PostgreSQL
 	cargo build --locked -p server --example seed
 	cd end2end && npx tsc --noEmit && npx playwright test
 	cd end2end && ../tools/postgres.sh npx playwright test account api-keys live rotation
 
-api-test: ## Requests made from the API's description, against the release build
+api-test: ## API tests generated from the OpenAPI document, against the release build
 	tools/schemathesis.sh
 
-licences: ## Licences, bans and sources of all dependencies
+licences: ## Check licences, bans and sources of all dependencies
 	cargo deny --locked check licenses bans sources
 
-size: ## What the page weighs; fails beyond its budget
+size: ## Show the size of the page; fails if it exceeds the budget
 	@node tools/size.mjs
 
-bench: ## What a verification costs, beside a bare axum server (twenty minutes)
+bench: ## Benchmark verifications against a bare axum server (twenty minutes)
 	@tools/setup.sh bench
 	cargo leptos build --release --precompress
 	cargo build --locked --release -p server --example bare --example fill
 	node tools/bench/bench.mjs; sqlite=$$?; POSTGRES_FSYNC=on tools/postgres.sh node tools/bench/postgres.mjs && exit $$sqlite
 
-bench-peers: ## The same verification by others, in one run (three minutes)
+bench-peers: ## Benchmark the same verification in other projects (three minutes)
 	@tools/setup.sh bench-peers
 	cargo leptos build --release --precompress
 	cargo build --locked --release -p server --example bare --example fill
 	tools/postgres.sh node tools/bench/peers.mjs
 
-torture: ## Races, crashes, full disks, floods, slow clients, strangers' bytes, many nodes (two hours; loopback only)
+torture: ## Races, crashes, full disks, floods, slow clients, several nodes, fuzzing (two hours; loopback only)
 	@tools/setup.sh torture
 	cargo leptos build --release --precompress
-	TORTURE=1 cargo test --locked -p server --features app/ssr --test it --test leases -- races upgrades no_order
-	TORTURE=1 tools/postgres.sh cargo test --locked -p server --features app/ssr --test it -- several_nodes
+	TORTURE=1 cargo test --locked -p server --test it --test leases -- races upgrades no_order
+	TORTURE=1 tools/postgres.sh cargo test --locked -p server --test it -- several_nodes
 	node tools/torture/durability.mjs
 	node tools/torture/abuse.mjs
 	POSTGRES_FSYNC=on tools/postgres.sh node tools/torture/cluster.mjs
 	@$(MAKE) --no-print-directory fuzz
 
-fuzz: ## Strangers' bytes for every parser, a minute each (needs a nightly toolchain)
+fuzz: ## Fuzz every parser of untrusted input, one minute each (needs a nightly toolchain)
 	@tools/fuzz.sh
 
-audit: ## Known vulnerabilities of everything used; fails where they cannot be looked up
+audit: ## Check dependencies for known vulnerabilities; fails if a database cannot be reached
 	@tools/setup.sh audit
 	tools/audit.sh
 
-sbom: ## What the server is made of, as CycloneDX, in target/sbom
+sbom: ## Write a software bill of materials (CycloneDX) to target/sbom
 	@tools/setup.sh sbom
 	tools/sbom.sh
 
-screenshots: build ## The pictures in docs/, and all others in target/screenshots
+screenshots: build ## Update the screenshots in docs/, and all others in target/screenshots
 	cargo build --locked -p server --example seed
 	cd end2end && npx playwright test --project=screenshots
 	cp target/screenshots/*-wide-light.png docs/screenshots/
 	cp target/screenshots/{list-states-wide-dark,list-three-narrow-light,reveal-wide-dark}.png docs/screenshots/
 
-format: ## Format everything
+format: ## Format the Rust code
 	cargo fmt --all

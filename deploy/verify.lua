@@ -1,4 +1,4 @@
--- Asks the console whether it allows a request, with the headers of that request.
+-- Verifies a request: sends its credential headers to /verify of the console, and stores the response in variables.
 
 local forwarded = { "authorization", "x-api-key", "x-api-key-id", "x-api-key-secret", "user-agent" }
 
@@ -6,7 +6,7 @@ core.register_action("verify", { "http-req" }, function(txn)
     local sent, headers = txn.http:req_get_headers(), {}
     for _, name in ipairs(forwarded) do
         if sent[name] then
-            -- The console rejects a header that is given twice, so both are forwarded.
+            -- Forwards every value of a repeated header: the console rejects duplicates.
             local values, at = {}, 0
             while sent[name][at] do
                 values[at + 1] = sent[name][at]

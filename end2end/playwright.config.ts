@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { defineConfig, devices } from "@playwright/test";
 import { BASE_URL, DATA, LOG, SOCKET } from "./tests/support";
 
-// Debian's browser where there is one; otherwise the one that `npx playwright install chromium` brings.
+// Uses Debian's Chromium if it is installed; otherwise the one that `npx playwright install chromium` installs.
 const debian = "/usr/bin/chromium";
 const executablePath = existsSync(debian) ? debian : undefined;
 const args = [
@@ -15,7 +15,7 @@ const args = [
 ];
 const chromium = { ...devices["Desktop Chrome"], launchOptions: { executablePath, args } };
 const server = new URL(BASE_URL).host;
-// `tools/postgres.sh` says where there is another database to run the tests on.
+// `tools/postgres.sh` sets these variables to run the tests on PostgreSQL.
 const { POSTGRES, PGBIN } = process.env;
 const database = POSTGRES ? `${POSTGRES}/end2end` : `sqlite:${DATA}/console.db`;
 
@@ -36,7 +36,7 @@ export default defineConfig({
     {
       name: "back and forward",
       testMatch: /bfcache/,
-      // Playwright turns the cache off by default; with it off, these tests would prove nothing.
+      // Playwright disables the back/forward cache by default; these tests require it.
       use: {
         ...chromium,
         launchOptions: { executablePath, args, ignoreDefaultArgs: ["--disable-back-forward-cache"] },
@@ -49,7 +49,7 @@ export default defineConfig({
       `rm -rf ${DATA} && mkdir -p ${DATA}`,
       ...(POSTGRES ? [`${PGBIN}/psql --quiet ${POSTGRES}/postgres --command "CREATE DATABASE end2end"`] : []),
       `../target/debug/examples/seed ${database}`,
-      // Everything that is ever logged, for `canary.ts` to look through.
+      // Logs at the most detailed level, for `canary.ts` to scan.
       `RUST_LOG=trace exec ../target/release/server --listen ${server} --socket ${SOCKET} --sign-ups open --database-url ${database} --site-root ../target/site 2>${LOG}`,
     ].join(" && "),
     url: `${BASE_URL}/readyz`,

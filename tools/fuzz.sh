@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Throws bytes at every parser that meets a stranger's, a minute at each. SECONDS_EACH sets another time.
+# Fuzzes every parser of untrusted input, one minute each. SECONDS_EACH sets another duration.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if ! rustup toolchain list 2>/dev/null | grep -q '^nightly' || ! cargo fuzz --version >/dev/null 2>&1; then
-  echo "fuzz: not run, there is no nightly toolchain; the same inputs are tried as properties by make rust-test" >&2
+  echo "fuzz: skipped, a nightly toolchain or cargo-fuzz is missing; make rust-test covers the same parsers with property tests" >&2
   exit 1
 fi
 for target in headers forms texts; do

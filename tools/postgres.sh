@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a command beside a PostgreSQL of its own, which is gone afterwards. The command finds it in POSTGRES, as a URL to
-# which the name of a database is to be added, and its files, process and programs in PGDATA and PGBIN.
+# Runs a command with a temporary PostgreSQL, and deletes it afterwards. The command receives in POSTGRES a URL without the
+# name of a database, in PGDATA the data directory, and in PGBIN the directory of the PostgreSQL commands.
 set -euo pipefail
 
 bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1 || true)
@@ -9,13 +9,13 @@ folder=$(mktemp -d)
 chmod 755 "$folder"
 as=()
 if [ "$(id -u)" = 0 ]; then
-  # PostgreSQL refuses to run as root.
+  # PostgreSQL does not run as root.
   as=(runuser -u postgres --)
   chown postgres "$folder"
 fi
 port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })')
 export PGDATA="$folder/data" PGBIN="$bin"
-# Somewhere that its user may be.
+# Runs in a directory that the user postgres can read.
 pg() { (cd "$folder" && "${as[@]}" "$bin/$1" --pgdata "$PGDATA" "${@:2}"); }
 stop() {
   pg pg_ctl --mode immediate --silent stop || true
@@ -24,7 +24,7 @@ stop() {
 trap stop EXIT
 trap 'exit 143' HUP INT TERM
 pg initdb --username mecha --auth trust --encoding UTF8 --locale C --no-sync >/dev/null
-# What a crash of the machine would lose matters to no test, but to those that ask for it.
+# Most tests do not need durability after a crash of the machine. Those that do set POSTGRES_FSYNC=on.
 cat >> "$PGDATA/postgresql.conf" <<EOF
 listen_addresses = '127.0.0.1'
 port = $port

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Writes down what the server and its pages are made of (CycloneDX 1.5, JSON): crates with versions and licences.
+# Writes a software bill of materials (CycloneDX 1.5, JSON): all crates of the server and the pages, with versions and
+# licences.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,4 +1,4 @@
-// What the page moves on a first visit, raw and brotli, beside its budget.
+// Bytes that a first visit to the page transfers, raw and with brotli, and the budget.
 import { readFileSync, readdirSync } from "node:fs";
 import { brotliCompressSync, constants } from "node:zlib";
 
@@ -22,13 +22,13 @@ for (const kind of ["wasm", "js", "css"]) {
   const bytes = readFileSync(new URL(name, folder));
   const served = readFileSync(new URL(`${name}.br`, folder)).length;
   const smallest = brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }).length;
-  if (served > smallest * 1.02) throw new Error(`${name}.br is larger than it needs to be: ${served}, ${smallest}`);
+  if (served > smallest * 1.02) throw new Error(`${name}.br is not compressed at the highest quality: ${served} bytes instead of ${smallest}`);
   row(kind, bytes.length, served);
   total = { raw: total.raw + bytes.length, brotli: total.brotli + served };
 }
-row("together", total.raw, total.brotli);
+row("total", total.raw, total.brotli);
 row("budget", "", BUDGET);
 if (total.brotli > BUDGET) {
-  console.error("The page is over its budget.");
+  console.error("The page exceeds its budget.");
   process.exit(1);
 }

@@ -1,7 +1,7 @@
 //! The use cases that pages need, one method each.
 //!
-//! Server functions cannot be generic, so the server provides its implementations in Leptos' context as `Arc<dyn …>`. That
-//! also keeps the database crates out of WebAssembly.
+//! Server functions cannot be generic, so the server provides its implementations in Leptos' context as `Arc<dyn …>`.
+//! That also keeps the database crates out of the WebAssembly.
 
 use crate::domain::account::{AccountId, Email, Password};
 use crate::domain::activity::ActivityPage;
@@ -20,87 +20,87 @@ use std::sync::Arc;
 /// The result of a use case.
 pub type Result<T> = std::result::Result<T, ConsoleError>;
 
-/// Who is signed in.
+/// The signed-in account and session of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedIn {
     /// The account.
     pub account: AccountId,
-    /// The address it signs in with.
+    /// E-mail address of the account.
     pub email: String,
-    /// The network address of the request.
+    /// Client IP address of the request.
     pub address: String,
-    /// What the server knows the session by.
+    /// Hash of the session id, under which the server stores the session.
     pub session: Vec<u8>,
 }
 
 /// A session of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionView {
-    /// When it began.
+    /// When the session was created.
     pub created_at: Timestamp,
-    /// When it was last seen, to the minute.
+    /// Time of its last request, to the minute.
     pub last_seen_at: Timestamp,
-    /// The address that it began from.
+    /// IP address of the sign-in.
     pub address: String,
-    /// What it began with: the browser's `User-Agent`.
+    /// `User-Agent` of the sign-in.
     pub agent: String,
-    /// Whether it is the session of this request.
+    /// Whether this request belongs to it.
     pub is_current: bool,
 }
 
 /// What Settings → Account shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountPage {
-    /// The sessions that have not ended, newest first.
+    /// The active sessions, newest first.
     pub sessions: Vec<SessionView>,
-    /// How many keys it has.
+    /// Number of keys of the account.
     pub keys: usize,
-    /// The present moment.
+    /// The server's clock.
     pub now: Timestamp,
 }
 
-/// What programs may call, for people to read.
+/// One operation of `/api/v1`, for the API reference page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// `GET`; more than one, if it is the same with each.
+    /// HTTP method, such as `GET`. Contains several methods if the operation is the same for each.
     pub method: String,
-    /// `/api/v1/key`.
+    /// Path, such as `/api/v1/key`.
     pub path: String,
-    /// What it is, in a few words.
+    /// Title.
     pub title: String,
-    /// What it is, in some sentences.
+    /// Description in full sentences.
     pub description: String,
-    /// Whether a key may call it.
+    /// Whether API keys are accepted.
     pub is_open_to_keys: bool,
-    /// Parameters of the address: name and meaning.
+    /// Parameters of the URL: name and meaning.
     pub parameters: Vec<(String, String)>,
-    /// Members of the JSON that it answers with: name and meaning.
+    /// Members of the JSON response: name and meaning.
     pub members: Vec<(String, String)>,
-    /// Statuses and what they mean.
+    /// Possible responses: status and meaning.
     pub answers: Vec<(String, String)>,
 }
 
 /// Use cases of accounts and their sessions.
 #[async_trait::async_trait]
 pub trait AccountBackend: Send + Sync + 'static {
-    /// The account whose session this request belongs to; `None` if there is none.
+    /// Returns the account and session of this request; `None` without a valid session.
     async fn signed_in(&self, request: &Parts) -> Result<Option<SignedIn>>;
-    /// Whether a visitor may create an account now.
+    /// Whether visitors may create accounts.
     async fn is_sign_up_open(&self) -> Result<bool>;
-    /// The address by which the reader of this request reaches the console: `https://keys.example.com`.
+    /// The origin at which this client reaches the console: `https://keys.example.com`.
     fn origin(&self, request: &Parts) -> String;
-    /// Whether the responses of this console travel unencrypted over a network.
+    /// Whether this request and its response are sent unencrypted over a network.
     fn is_unencrypted(&self, request: &Parts) -> bool;
-    /// Creates an account and begins a session.
+    /// Creates an account and a session.
     async fn sign_up(&self, request: &Parts, email: Email, password: Password) -> Result<()>;
-    /// Begins a session.
+    /// Creates a session.
     async fn sign_in(&self, request: &Parts, email: Email, password: Password) -> Result<()>;
-    /// Ends the session of this request. Changes of requests in flight are not made afterwards.
+    /// Ends the session of this request. Requests in flight make no changes afterwards.
     async fn sign_out(&self, request: &Parts) -> Result<()>;
-    /// What Settings → Account shows.
+    /// Returns what Settings → Account shows.
     async fn account(&self, request: &Parts, who: &SignedIn) -> Result<AccountPage>;
-    /// Sets another password, if `current` is the account's. All of its sessions end but this one, which continues under
-    /// another id.
+    /// Sets a new password, if `current` is the account's password. Ends all sessions of the account except this one,
+    /// which continues under a new id.
     async fn change_password(
         &self,
         request: &Parts,
@@ -108,19 +108,19 @@ pub trait AccountBackend: Send + Sync + 'static {
         current: Password,
         new: Password,
     ) -> Result<()>;
-    /// Ends all sessions of the account, this one too.
+    /// Ends all sessions of the account, including this one.
     async fn sign_out_everywhere(&self, request: &Parts, who: &SignedIn) -> Result<()>;
-    /// Deletes the account with everything that it owns, if this is its password.
+    /// Deletes the account and all of its data, if `password` is its password.
     async fn delete_account(&self, request: &Parts, who: &SignedIn, password: Password) -> Result<()>;
-    /// The activity of the account before the entry with this number, newest first.
+    /// Returns a page of the account's activity, newest first: the entries before the id `before`, or the newest ones.
     async fn activity(&self, account: &AccountId, before: Option<i64>) -> Result<ActivityPage>;
 }
 
-/// Use cases of API keys. Each change returns the list as it is after it, read in the same transaction: a secret is never
-/// lost to a later error.
+/// Use cases of API keys. Each change returns the list after the change, read in the same transaction, so that a later
+/// error cannot lose a new secret.
 #[async_trait::async_trait]
 pub trait KeyBackend: Send + Sync + 'static {
-    /// All keys of the account.
+    /// Returns all keys of the account.
     async fn list(&self, account: &AccountId) -> Result<KeyList>;
     /// Creates a key.
     async fn create(
@@ -132,25 +132,25 @@ pub trait KeyBackend: Send + Sync + 'static {
     ) -> Result<KeyList>;
     /// Renames a key.
     async fn rename(&self, who: &SignedIn, key: &KeyId, name: KeyName) -> Result<KeyList>;
-    /// Moves the expiry of a key later, counted from now.
+    /// Extends the expiry of a key to `period` from now.
     async fn refresh(&self, who: &SignedIn, key: &KeyId, period: Period) -> Result<KeyList>;
     /// Switches a key on or off.
     async fn set_active(&self, who: &SignedIn, key: &KeyId, active: bool) -> Result<KeyList>;
-    /// Generates a new secret for a key; the previous one stays valid for the grace period.
+    /// Generates a new secret for a key. The previous secret stays valid for the grace period.
     async fn rotate(&self, who: &SignedIn, key: &KeyId, grace: Grace) -> Result<KeyList>;
     /// Retires the previous secret of a key.
     async fn retire(&self, who: &SignedIn, key: &KeyId) -> Result<KeyList>;
-    /// Who used a key in the last 30 days, and whose requests with it were denied.
+    /// Returns the usage of a key in the last 30 days: allowed and denied requests, by client.
     async fn usage(&self, account: &AccountId, key: &KeyId) -> Result<KeyUsage>;
     /// Deletes a key, if `confirm_name` is its name.
     async fn delete(&self, who: &SignedIn, key: &KeyId, confirm_name: &str) -> Result<KeyList>;
 }
 
-/// The operations of `/api/v1` for the page that lists them, in Leptos' context.
+/// The operations of `/api/v1`, provided in Leptos' context for the API reference page.
 #[derive(Clone, Debug)]
 pub struct ApiReference(pub Arc<[Operation]>);
 
-/// The use cases of accounts.
+/// Returns the use cases of accounts.
 ///
 /// # Errors
 /// [`ConsoleError::Internal`] outside a request.
@@ -158,7 +158,7 @@ pub fn accounts() -> Result<Arc<dyn AccountBackend>> {
     use_context().ok_or(ConsoleError::Internal)
 }
 
-/// The use cases of API keys.
+/// Returns the use cases of API keys.
 ///
 /// # Errors
 /// [`ConsoleError::Internal`] outside a request.
@@ -166,7 +166,7 @@ pub fn keys() -> Result<Arc<dyn KeyBackend>> {
     use_context().ok_or(ConsoleError::Internal)
 }
 
-/// The request being answered.
+/// Returns the current request.
 ///
 /// # Errors
 /// [`ConsoleError::Internal`] outside a request.
@@ -174,10 +174,10 @@ pub fn request() -> Result<Parts> {
     use_context().ok_or(ConsoleError::Internal)
 }
 
-/// The account whose session this request belongs to: the first line of whatever needs one.
+/// Returns the account and session of the current request. Every function that needs an account calls this first.
 ///
 /// # Errors
-/// [`ConsoleError::SignedOut`] if there is no session.
+/// [`ConsoleError::SignedOut`] without a valid session; otherwise the errors of the backend.
 pub async fn require_account() -> Result<SignedIn> {
     let request = request()?;
     accounts()?.signed_in(&request).await?.ok_or(ConsoleError::SignedOut)

@@ -1,8 +1,8 @@
-//! What the console shows and the rules it keeps, compiled for the server (`ssr`) and for the browser
+//! The user interface and the domain rules of the console, compiled for the server (`ssr`) and for the browser
 //! (`hydrate`).
 //!
-//! Pages are rendered on the server; the live part of a page is an island. The forms underneath are
-//! plain forms, so that all of it works before the WebAssembly has loaded and without it.
+//! The server renders the pages. The interactive part of a page is an island. Islands are built from plain HTML forms,
+//! so every page also works without WebAssembly and before it has loaded.
 
 #![recursion_limit = "256"]
 
@@ -15,8 +15,8 @@ pub mod error;
 pub mod pages;
 pub mod routes;
 pub mod server_fns;
-pub mod submission;
 pub mod text;
+pub mod view;
 
 #[cfg(feature = "ssr")]
 pub use pages::{App, shell};

@@ -1,50 +1,49 @@
-//! Addresses inside the console: pages, and the dialogs of a page, which have addresses too, so that
-//! each can be reached with a plain link.
+//! URL paths of the console: pages, and the dialogs of a page. Dialogs have URLs so that plain links can open them.
 
 use crate::domain::api_key::KeyId;
 
-/// Where a signed-in owner arrives.
+/// Settings → API Keys, the start page after sign-in.
 pub const HOME: &str = "/settings/api-keys";
-/// What happens to the keys, while it happens.
+/// Stream of key events (server-sent events).
 pub const EVENTS: &str = "/settings/api-keys/events";
-/// Who used a key lately: a piece of the page.
+/// HTML fragment with the usage of a key.
 pub const USAGE: &str = "/settings/api-keys/traffic";
-/// How to put keys to use.
-pub const USE_IT: &str = "/settings/use-it";
-/// Password, sessions, and the end of the account.
+/// Settings → Use it: how to send keys and how to configure a gateway.
+pub const INTEGRATE: &str = "/settings/use-it";
+/// Settings → Account: password, sessions, deletion of the account.
 pub const ACCOUNT: &str = "/settings/account";
-/// Who did what, when and from where.
+/// Settings → Activity: the activity log of the account.
 pub const ACTIVITY: &str = "/settings/activity";
-/// What programs may call.
+/// API reference.
 pub const REFERENCE: &str = "/docs/api";
-/// Where somebody signed out is led.
+/// Sign-in page. Requests for pages without a session are redirected to it.
 pub const SIGN_IN: &str = "/sign-in";
-/// Where an account is made.
+/// Sign-up page.
 pub const SIGN_UP: &str = "/sign-up";
 
 /// A dialog of Settings → API Keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dialog {
-    /// New API key, and then its secret, which has no address: it is shown once.
+    /// Creates a key, then shows its secret. The second step has no URL, because the secret is shown only once.
     Generate,
-    /// A new name for a key.
+    /// Renames a key.
     Rename(KeyId),
-    /// A later expiry for a key.
+    /// Extends the expiry of a key.
     Refresh(KeyId),
-    /// Confirms that a key is to be switched off.
+    /// Confirms that a key should be switched off.
     SwitchOff(KeyId),
-    /// Another secret for a key.
+    /// Generates a new secret for a key.
     Rotate(KeyId),
-    /// Confirms that the old secret of a key is to end at once.
+    /// Confirms that the previous secret of a key should be retired now.
     Retire(KeyId),
-    /// Who used a key lately, and who was refused with it.
+    /// Shows the recent usage of a key: allowed and denied requests.
     Usage(KeyId),
-    /// Confirms that a key is to be deleted.
+    /// Confirms that a key should be deleted.
     Delete(KeyId),
 }
 
 impl Dialog {
-    /// The dialog's name in an address, and the key it is about.
+    /// The name of the dialog in URLs, and the key that it is for.
     #[must_use]
     pub fn parts(&self) -> (&'static str, Option<&KeyId>) {
         match self {
@@ -59,7 +58,7 @@ impl Dialog {
         }
     }
 
-    /// The address of the page with this dialog open.
+    /// The URL of the page with this dialog open.
     #[must_use]
     pub fn href(&self) -> String {
         match self.parts() {
@@ -68,7 +67,7 @@ impl Dialog {
         }
     }
 
-    /// Reads the dialog from the address's parameters.
+    /// Parses the dialog from the query parameters; `None` if the name is unknown or the key is missing.
     #[must_use]
     pub fn parse(name: &str, key: Option<KeyId>) -> Option<Self> {
         match (name, key) {
@@ -85,32 +84,32 @@ impl Dialog {
     }
 }
 
-/// What an action did, as its toast says it.
+/// A successful action, which the next page or a toast confirms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// A key was made.
+    /// A key was created.
     Generated,
-    /// A key has a new name.
+    /// A key was renamed.
     Renamed,
-    /// A key has a later expiry.
+    /// The expiry of a key was extended.
     Refreshed,
-    /// A key is let in again.
+    /// A key was switched on.
     SwitchedOn,
-    /// A key is refused for now.
+    /// A key was switched off.
     SwitchedOff,
-    /// A key has another secret.
+    /// A new secret was generated for a key.
     Rotated,
-    /// The old secret of a key is refused.
+    /// The previous secret of a key was retired.
     Retired,
-    /// A key is gone.
+    /// A key was deleted.
     Deleted,
-    /// The session has ended.
+    /// The session was ended.
     SignedOut,
-    /// All sessions of the account have ended.
+    /// All sessions of the account were ended.
     SignedOutEverywhere,
-    /// The account has another password.
+    /// The password was changed.
     PasswordChanged,
-    /// The account is gone.
+    /// The account was deleted.
     AccountDeleted,
 }
 
@@ -130,25 +129,26 @@ impl Done {
         (Self::AccountDeleted, "account-deleted"),
     ];
 
-    /// The address of `page` with this said on it.
+    /// The URL of `page` with this confirmation on it.
     #[must_use]
     pub fn href(self, page: &str) -> String {
         let name = Self::NAMES.iter().find(|(done, _)| *done == self).map_or("", |(_, name)| name);
         format!("{page}?done={name}")
     }
 
-    /// Reads it from the address's parameter.
+    /// Parses the query parameter; `None` if the name is unknown.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::NAMES.iter().find(|(_, known)| *known == name).map(|(done, _)| *done)
     }
 }
 
-/// The address of `page`, which leads on to `next` afterwards.
+/// The URL of `page` with `next` as the path to redirect to afterwards.
 #[cfg(feature = "ssr")]
 #[must_use]
 pub fn with_next(page: &str, next: &str) -> String {
-    /// What may stand in a query as it is (RFC 3986, section 3.4), but for what a query itself uses.
+    /// Percent-encodes everything except these characters, which are allowed in a query (RFC 3986, section 3.4) and
+    /// have no special meaning in form data.
     const IN_QUERY: percent_encoding::AsciiSet =
         percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
     if next.is_empty() {
@@ -158,10 +158,10 @@ pub fn with_next(page: &str, next: &str) -> String {
     }
 }
 
-/// Where to go after signing in: `next`, if it is a path of this console and nothing else.
+/// The redirect target after sign-in: `next` if it is a local path, otherwise [`HOME`].
 ///
-/// Browsers read `//host` and `/\host` as other hosts, and drop tabs and line breaks before they do
-/// (WHATWG URL); whatever could be read so leads home (OWASP ASVS 5.0, 3.7.2).
+/// Prevents open redirects (OWASP ASVS 5.0, 3.7.2). Browsers interpret `//host` and `/\host` as another host, and
+/// remove tabs and line breaks before parsing (WHATWG URL). Any such path is replaced with [`HOME`].
 #[must_use]
 pub fn local_path(next: &str) -> &str {
     let is_local = next.starts_with('/')
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_dialog_with_an_address_is_found_at_it() {
+    fn the_query_parameters_of_every_dialog_parse_to_it() {
         let key = KeyId::parse(&"a".repeat(32)).unwrap();
         let dialogs = [
             Dialog::Generate,
@@ -188,15 +188,15 @@ mod tests {
             Dialog::Delete(key.clone()),
         ];
         for dialog in dialogs {
-            let (name, of) = dialog.parts();
-            assert_eq!(Dialog::parse(name, of.cloned()), Some(dialog.clone()));
+            let (name, key) = dialog.parts();
+            assert_eq!(Dialog::parse(name, key.cloned()), Some(dialog.clone()));
         }
         assert_eq!(Dialog::parse("delete", None), None);
         assert_eq!(Dialog::parse("generated", None), None);
     }
 
     #[test]
-    fn after_sign_in_nobody_is_led_to_another_host() {
+    fn sign_in_never_redirects_to_another_host() {
         for next in [
             "//evil.example",
             "/\\evil.example",

@@ -3,7 +3,7 @@ import { type Page, expect, test } from "@playwright/test";
 import { KEYS_PAGE, PASSWORD, SEEDED, dialog, generate, live, openGenerate, openMenu, signIn, signUp } from "./support";
 
 async function hasNoViolations(page: Page, state: string) {
-  // Colours are judged when nothing is on its way in.
+  // The contrast of colours can be checked only after all animations have finished.
   await page.evaluate(() => Promise.allSettled(document.getAnimations().map((animation) => animation.finished)));
   const { violations } = await new AxeBuilder({ page })
     .withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"])
@@ -15,22 +15,22 @@ for (const colorScheme of ["light", "dark"] as const) {
   test.describe(`in ${colorScheme}`, () => {
     test.use({ colorScheme });
 
-    test("axe finds nothing on the pages of a stranger", async ({ page }) => {
+    test("axe finds no violations on the pages without a session", async ({ page }) => {
       await page.goto("/sign-in");
       await hasNoViolations(page, "sign in");
       await page.getByRole("button", { name: "Sign in" }).click();
-      await hasNoViolations(page, "sign in, fields to mend");
+      await hasNoViolations(page, "sign in, field errors");
       await page.getByLabel("E-mail").fill("nobody@example.com");
       await page.getByLabel("Password").fill(PASSWORD);
       await page.getByRole("button", { name: "Sign in" }).click();
-      await hasNoViolations(page, "sign in, refused");
+      await hasNoViolations(page, "sign in, rejected");
       await page.goto("/sign-up");
       await hasNoViolations(page, "sign up");
       await page.goto("/nope");
       await hasNoViolations(page, "not found");
     });
 
-    test("axe finds nothing on the list, in any of its states", async ({ page }) => {
+    test("axe finds no violations on the key list in any of its states", async ({ page }) => {
       for (const account of [SEEDED.states, SEEDED.three, SEEDED.full]) {
         await signIn(page, account);
         await live(page);
@@ -40,7 +40,7 @@ for (const colorScheme of ["light", "dark"] as const) {
       }
     });
 
-    test("axe finds nothing in any dialog, with and without errors", async ({ page }) => {
+    test("axe finds no violations in any dialog or on any settings page, with and without errors", async ({ page }) => {
       await signUp(page);
       await live(page);
       await hasNoViolations(page, "empty");
@@ -51,7 +51,7 @@ for (const colorScheme of ["light", "dark"] as const) {
       await open.getByLabel("Expire in").selectOption("never");
       await open.getByRole("button", { name: "Generate key" }).click();
       await expect(open.getByLabel("Key name")).toHaveAttribute("aria-invalid", "true");
-      await hasNoViolations(page, "generate, fields to mend");
+      await hasNoViolations(page, "generate, field errors");
       await page.keyboard.press("Escape");
       await generate(page, "Key");
       await hasNoViolations(page, "reveal");
@@ -60,7 +60,7 @@ for (const colorScheme of ["light", "dark"] as const) {
       await page.keyboard.press("Escape");
       await generate(page, "Key 2");
       await page.keyboard.press("Escape");
-      await hasNoViolations(page, "reveal, asking");
+      await hasNoViolations(page, "reveal, confirmation to close");
       await page.keyboard.press("Escape");
       await expect(dialog(page)).toHaveCount(0);
       await page.goto("/settings/use-it");
@@ -70,7 +70,7 @@ for (const colorScheme of ["light", "dark"] as const) {
       await page.goto("/settings/account");
       await hasNoViolations(page, "account");
       await page.getByRole("button", { name: "Change password" }).click();
-      await hasNoViolations(page, "account, fields to mend");
+      await hasNoViolations(page, "account, field errors");
       await page.goto("/docs/api");
       await hasNoViolations(page, "API reference");
       await page.goto(KEYS_PAGE);

@@ -1,7 +1,7 @@
 import { expect, test } from "@playwright/test";
 import { KEYS_PAGE, PASSWORD, dialog, live, signIn, signUp } from "./support";
 
-test("a stranger is led to sign in and back to where they wanted to go", async ({ page }) => {
+test("a page that requires a session redirects to sign-in and, after sign-in, back to it", async ({ page }) => {
   const email = await signUp(page);
   await page.getByRole("button", { name: "Sign out" }).click();
   await expect(page.getByText("You are signed out")).toBeVisible();
@@ -13,7 +13,7 @@ test("a stranger is led to sign in and back to where they wanted to go", async (
   await expect(dialog(page).getByRole("heading", { name: "New API key" })).toBeVisible();
 });
 
-test("nobody is led to another site after signing in", async ({ page }) => {
+test("signing in never redirects to another site", async ({ page }) => {
   const email = await signUp(page);
   await page.getByRole("button", { name: "Sign out" }).click();
   for (const next of ["//example.org", "https://example.org", "/\\example.org"]) {
@@ -27,7 +27,7 @@ test("nobody is led to another site after signing in", async ({ page }) => {
   }
 });
 
-test("a wrong password and an unknown address get the same answer, and the address stays", async ({ page }) => {
+test("a wrong password and an unknown address get the same error, and the form keeps the address", async ({ page }) => {
   const email = await signUp(page);
   await page.getByRole("button", { name: "Sign out" }).click();
   for (const typed of [email, `nobody-${email}`]) {
@@ -42,7 +42,7 @@ test("a wrong password and an unknown address get the same answer, and the addre
   }
 });
 
-test("a new account is told at the field what to mend", async ({ page }) => {
+test("sign-up shows each error at its field", async ({ page }) => {
   await page.goto("/sign-up");
   const attempts: [string, string, string][] = [
     ["", "", "Enter your e-mail address."],
@@ -61,7 +61,7 @@ test("a new account is told at the field what to mend", async ({ page }) => {
   }
 });
 
-test("signing out ends the session for good", async ({ page, context }) => {
+test("signing out ends the session, also for a copied cookie", async ({ page, context }) => {
   await signUp(page);
   const cookies = await context.cookies();
   const session = cookies.find((cookie) => cookie.name === "__Host-session");
@@ -74,7 +74,7 @@ test("signing out ends the session for good", async ({ page, context }) => {
   await expect(page).toHaveURL(/\/sign-in/);
 });
 
-test("an action after the session has ended says so and keeps what was typed", async ({ page, context }) => {
+test("an action without a session shows an error and keeps the values of the form", async ({ page, context }) => {
   await signUp(page);
   await live(page);
   await page.getByRole("button", { name: "Generate key" }).first().click();
@@ -89,7 +89,7 @@ test("an action after the session has ended says so and keeps what was typed", a
   await expect(dialog(page).getByRole("heading", { name: "API key generated" })).toBeVisible();
 });
 
-test("somebody who is signed in has no use for the pages to sign in", async ({ page }) => {
+test("with a session, the sign-in and sign-up pages redirect to the key list", async ({ page }) => {
   await signUp(page);
   for (const path of ["/", "/sign-in", "/sign-up"]) {
     await page.goto(path);
@@ -97,7 +97,7 @@ test("somebody who is signed in has no use for the pages to sign in", async ({ p
   }
 });
 
-test("an unknown address is a real 404", async ({ page }) => {
+test("an unknown path returns 404", async ({ page }) => {
   for (const path of ["/nope", "/pkg/nope.js", "/rpc/nope"]) {
     expect((await page.goto(path))?.status()).toBe(404);
   }

@@ -4,7 +4,7 @@ import {
   signUp, statusWith, toast,
 } from "./support";
 
-test("from an empty page to a key that works, and not after Delete", async ({ page }) => {
+test("a generated key is listed and works until it is deleted", async ({ page }) => {
   await signUp(page);
   await live(page);
   await expect(page.getByRole("heading", { name: "No API keys yet" })).toBeVisible();
@@ -42,7 +42,7 @@ test("from an empty page to a key that works, and not after Delete", async ({ pa
   expect(await statusWith(secret)).toBe(401);
 });
 
-test("the name on offer is free and selected, so that typing replaces it", async ({ page }) => {
+test("the suggested name is unused and selected, so that typing replaces it", async ({ page }) => {
   await signUp(page);
   await live(page);
   for (const name of ["API key 1", "API key 2"]) {
@@ -58,7 +58,7 @@ test("the name on offer is free and selected, so that typing replaces it", async
   await expect(open.getByLabel("Key name")).toHaveValue("Typed over");
 });
 
-test("the date follows the choice of a period, and no expiry is a warning", async ({ page }) => {
+test("the expiry date follows the selected period, and no expiry shows a warning", async ({ page }) => {
   await signUp(page);
   await live(page);
   const open = await openGenerate(page);
@@ -78,7 +78,7 @@ test("the date follows the choice of a period, and no expiry is a warning", asyn
   await expect(row(page, "API key 1")).toContainText("No expiry");
 });
 
-test("errors stand at their fields, keep what was typed, and go as the field is mended", async ({ page }) => {
+test("errors appear at their fields, keep the values, and disappear once the field is corrected", async ({ page }) => {
   await signUp(page);
   await live(page);
   const open = await openGenerate(page);
@@ -118,7 +118,7 @@ test("errors stand at their fields, keep what was typed, and go as the field is 
   await expect(again.getByLabel("Key name")).toHaveAttribute("aria-invalid", "false");
 });
 
-test("a key is renamed, also to another spelling of its own name", async ({ page }) => {
+test("a key can be renamed, also to its own name in another case", async ({ page }) => {
   await signUp(page);
   await live(page);
   for (const name of ["Alpha", "Beta"]) {
@@ -141,7 +141,7 @@ test("a key is renamed, also to another spelling of its own name", async ({ page
   await expect(page.getByRole("button", { name: "Actions for ALPHA" })).toBeFocused();
 });
 
-test("switching off asks, refuses the key at once, and switching on needs no question", async ({ page }) => {
+test("switching off needs confirmation and the key is denied immediately, and switching on needs none", async ({ page }) => {
   await signUp(page);
   await live(page);
   const { secret } = await generate(page, "Switched");
@@ -197,7 +197,7 @@ test("refreshing moves the expiry later and keeps the secret", async ({ page }) 
   await expect(dialog(page).getByRole("option", { name: "No expiry" })).toBeEnabled();
 });
 
-test("the list shows the state of each key, and an expired key comes last and stays off", async ({ page }) => {
+test("the list shows the state of each key, and an expired key is last and cannot be switched on or refreshed", async ({ page }) => {
   await signIn(page, SEEDED.states);
   await live(page);
   const names = await page.getByRole("listitem").getByRole("heading").allInnerTexts();
@@ -212,7 +212,7 @@ test("the list shows the state of each key, and an expired key comes last and st
   await expect(expired.getByRole("button", { name: "Refresh" })).toBeDisabled();
 });
 
-test("at ten keys the button is disabled and the reason stands beside it", async ({ page }) => {
+test("at the limit of ten keys the button is disabled and describes the reason", async ({ page }) => {
   await signIn(page, SEEDED.full);
   await live(page);
   await expect(page.getByText("10 of 10 keys")).toBeVisible();
@@ -221,7 +221,7 @@ test("at ten keys the button is disabled and the reason stands beside it", async
   await expect(button).toHaveAccessibleDescription(/You have 10 keys, the most an account may have/);
 });
 
-test("an action that fails leaves its dialog open with what was typed, and says so", async ({ page }) => {
+test("a failed action shows an error and keeps its dialog open with the values", async ({ page }) => {
   await signUp(page);
   await live(page);
   await generate(page, "Steady");
@@ -237,7 +237,7 @@ test("an action that fails leaves its dialog open with what was typed, and says 
   await expect(row(page, "Renamed later")).toBeVisible();
 });
 
-test("a key that is gone in the meantime is reported, and nothing breaks", async ({ page, context }) => {
+test("an action on a key that was deleted in another tab shows an error", async ({ page, context }) => {
   await signUp(page);
   await live(page);
   await generate(page, "Twice");
@@ -255,7 +255,7 @@ test("a key that is gone in the meantime is reported, and nothing breaks", async
   await expect(dialog(page).getByRole("alert").filter({ hasText: "no longer exists" })).toBeVisible();
 });
 
-test("everything can be done with the keyboard alone", async ({ page }) => {
+test("every action can be performed with the keyboard alone", async ({ page }) => {
   await signUp(page);
   await live(page);
   const tabTo = async (name: string) => {
@@ -267,7 +267,7 @@ test("everything can be done with the keyboard alone", async ({ page }) => {
       if (label.trim() === name) return;
       await page.keyboard.press("Tab");
     }
-    throw new Error(`no way to ${name} by Tab`);
+    throw new Error(`Tab does not reach ${name}`);
   };
   await tabTo("Generate key");
   await page.keyboard.press("Enter");
@@ -308,7 +308,7 @@ test("everything can be done with the keyboard alone", async ({ page }) => {
   await expect(page.locator("#content")).toBeFocused();
 });
 
-test("nothing scrolls sideways at 320 pixels", async ({ page }) => {
+test("at a width of 320 pixels nothing scrolls horizontally", async ({ page }) => {
   await page.setViewportSize({ width: 320, height: 640 });
   await signIn(page, SEEDED.states);
   await live(page);

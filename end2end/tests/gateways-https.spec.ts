@@ -10,8 +10,8 @@ import { expect, test } from "@playwright/test";
 import { type Files, GATEWAYS, freePort, startApi, withGateway, withPorts } from "./gateways";
 import { generate, live, signUp } from "./support";
 
-// A console at an https:// address: the page renders the gateways' files for it, and each gateway verifies its
-// certificate.
+// The console is served at an https:// URL. The page renders the configuration of each gateway for this URL, and each
+// gateway must verify the certificate of the console.
 
 test.use({ ignoreHTTPSErrors: true });
 
@@ -21,7 +21,7 @@ test.afterAll(() => rmSync(folder, { recursive: true }));
 
 const openssl = (...args: string[]) => execFileSync("openssl", args, { cwd: folder, stdio: ["ignore", "ignore", "ignore"] });
 
-/** A certificate authority of its own; returns the certificate for a host that it signs. */
+/** Creates a certificate authority; returns a certificate for `host` that it has signed. */
 function authority(ca: string, host: string): { key: Buffer; cert: Buffer } {
   const name = `${ca}-${host}`;
   const ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
@@ -33,10 +33,10 @@ function authority(ca: string, host: string): { key: Buffer; cert: Buffer } {
   return { key: readFileSync(join(folder, `${name}.key`)), cert: readFileSync(join(folder, `${name}.pem`)) };
 }
 
-/** A name server that knows 127.0.0.1 and nothing else; HAProxy does not look into /etc/hosts. */
+/** Starts a DNS server that resolves every name to 127.0.0.1, since HAProxy does not read /etc/hosts. */
 async function nameServer(): Promise<Socket> {
   const server = createSocket("udp4", (query, from) => {
-    // The question, without what follows it (RFC 1035, 4.1).
+    // The end of the question section; later sections are ignored (RFC 1035, 4.1).
     const end = query.indexOf(0, 12) + 5;
     const isA = query.readUInt16BE(end - 4) === 1;
     const head = Buffer.concat([query.subarray(0, 2), Buffer.from([0x81, 0x80, 0, 1, 0, isA ? 1 : 0, 0, 0, 0, 0])]);
@@ -47,21 +47,22 @@ async function nameServer(): Promise<Socket> {
   return server;
 }
 
-test("each gateway's file for an https console accepts that console's certificate and no other", async ({ page }) => {
+test("each gateway configuration for an https console accepts only a trusted certificate with the name of the console", async ({ page }) => {
   test.setTimeout(180_000);
   const wrongAuthority = authority("other", "localhost");
   const wrongName = authority("wrong", "other.example");
   const right = authority("right", "localhost");
-  // Both are trusted: of the second, only the name is wrong.
+  // Both authorities are trusted, so the certificate of the second is invalid only because of its name.
   writeFileSync(join(folder, "trusted.pem"), Buffer.concat(["right", "wrong"].map((ca) => readFileSync(join(folder, `${ca}.pem`)))));
   const [plain, tls] = [await freePort(), await freePort()];
   const origin = `https://localhost:${tls}`;
   const server = spawn("../target/release/server", ["--listen", `127.0.0.1:${plain}`, "--public-url", origin, "--database-url", `sqlite:${folder}/console.db`, "--site-root", "../target/site"], { stdio: "ignore" });
-  // Whether the proxy in front of the console looks at the host, as many do: it says 200 to those that it does not know.
-  let hasOtherHosts = true;
+  // Whether the proxy in front of the console has a default host, as many do: it responds 200 to every other host than
+  // that of the console.
+  let hasDefaultHost = true;
   const proxies = ["127.0.0.1", "::1"].map((host) => {
     const proxy = createServer(right, (incoming, outgoing) => {
-      if (hasOtherHosts && incoming.headers.host !== `localhost:${tls}`) return outgoing.writeHead(200).end();
+      if (hasDefaultHost && incoming.headers.host !== `localhost:${tls}`) return outgoing.writeHead(200).end();
       const { method, url, headers } = incoming;
       const forwarded = request({ port: plain, host: "127.0.0.1", method, path: url, headers }, (response) => {
         outgoing.writeHead(response.statusCode ?? 500, response.headers);
@@ -96,7 +97,7 @@ test("each gateway's file for an https console accepts that console's certificat
       }
       if (gateway.id === "haproxy") files["haproxy.cfg"] += `\nresolvers default\n    nameserver test 127.0.0.1:${dns.address().port}\n`;
       const port = await freePort();
-      // Go takes its authorities from here.
+      // Gateways written in Go read the trusted authorities from this file.
       const env = { SSL_CERT_FILE: join(folder, "trusted.pem") };
       present(wrongAuthority);
       await withGateway(gateway, withPorts(files, port, api.port), port, async (log) => {
@@ -111,10 +112,10 @@ test("each gateway's file for an https console accepts that console's certificat
         expect(api.seen).toEqual([]);
         present(right);
         if (gateway.id === "envoy") {
-          // Envoy cannot send the console's own host: a 200 that does not come from the console lets nothing through.
+          // Envoy cannot send the host of the console. A 200 that is not from the console must not allow a request.
           expect(await status(), log()).toBe(503);
           expect(api.seen).toEqual([]);
-          hasOtherHosts = false;
+          hasDefaultHost = false;
         }
         await expect.poll(status, { message: `${gateway.name}: ${log()}` }).toBe(200);
         expect(api.seen.at(-1)?.headers["x-key-id"]).toBe(id);

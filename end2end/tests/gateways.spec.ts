@@ -7,12 +7,12 @@ import { type Page, expect, test } from "@playwright/test";
 import { type Files, GATEWAYS, type Gateway, freePort, startApi, withGateway, withPorts } from "./gateways";
 import { BASE_URL, SOCKET, closeReveal, dialog, generate, live, openMenu, signUp, toast } from "./support";
 
-// The files of deploy/, in front of a small API, with a key generated on the page.
+// Gateways with the configurations of deploy/ in front of a small API, with a key generated on the page.
 
 const curl = promisify(execFile);
 const console_ = new URL(BASE_URL).host;
 
-/** The files of deploy/, for the console of these tests. */
+/** The configuration of a gateway from deploy/, with the address of the console under test. */
 function deployed(gateway: Gateway): Files {
   const { hostname, port } = new URL(BASE_URL);
   const text = (name: string) =>
@@ -22,7 +22,7 @@ function deployed(gateway: Gateway): Files {
   return Object.fromEntries(gateway.files.map((name) => [name, text(name)]));
 }
 
-/** The same at the Unix socket, as a comment of the file says. */
+/** The same configuration with the Unix socket of the console, changed as a comment in the file describes. */
 function atSocket(files: Files): Files {
   const changed = Object.entries(files).map(([name, text]) => {
     const changed = text.replace(`server ${console_};`, `server unix:${absolute(SOCKET)};`).replace(`http://${console_} {`, `unix/${absolute(SOCKET)} {`);
@@ -39,7 +39,7 @@ const SETUPS: [string, Gateway, (files: Files) => Files][] = [
   ["Caddy at the Unix socket", caddy as Gateway, atSocket],
 ];
 
-/** Every spelling of a header that the console sets, or will set: many frameworks treat "-" and "_" alike. */
+/** Headers that the console sets or reserves. Tested in every spelling, since many frameworks treat "-" and "_" alike. */
 const IDENTITY = ["X-Key-Id", "X-Key-Name", "X-Key-Expires-At", "X-Key-Scopes", "X-Account-Id", "X-Mecha-Id", "X-Mecha-Name", "X-Required-Scope"];
 const spellings = (name: string): string[] =>
   name.split("-").reduce<string[]>((all, part) => (all.length === 0 ? [part] : all.flatMap((start) => [`${start}-${part}`, `${start}_${part}`])), []);
@@ -56,28 +56,28 @@ async function remove(page: Page, name: string): Promise<void> {
   await expect(toast(page)).toHaveText("API key deleted");
 }
 
-/** A key without expiry, generated as the page does it. */
+/** Creates a key without expiry with the request that the page sends; returns its secret. */
 async function endlessKey(page: Page): Promise<string> {
   const form = { name: "Endless", expire_in: "never" };
   const response = await page.request.post("/rpc/keys/create", { form, headers: { accept: "application/json", origin: BASE_URL } });
   return (await response.json()).new.secret;
 }
 
-/** Sends bytes and returns what comes back until the other end closes, or `null` if it does not within some seconds. */
+/** Sends bytes; returns what is received until the server closes the connection, or `null` after idle `seconds`. */
 function exchange(port: number, bytes: string, seconds: number): Promise<string | null> {
   return new Promise((resolve) => {
     let received = "";
     const socket = connect(port, "127.0.0.1", () => socket.write(bytes));
     socket.setTimeout(seconds * 1000, () => socket.destroy());
     socket.on("timeout", () => resolve(null));
-    socket.on("data", (piece) => (received += piece));
+    socket.on("data", (chunk) => (received += chunk));
     socket.on("error", () => resolve(received));
     socket.on("close", () => resolve(received));
   });
 }
 
 for (const [name, gateway, change] of SETUPS) {
-  test(`through ${name} a key generated on the page opens the API, and not after Delete`, async ({ page }) => {
+  test(`through ${name}, a key generated on the page is allowed until it is deleted`, async ({ page }) => {
     const api = await startApi();
     const port = await freePort();
     try {
@@ -102,13 +102,13 @@ for (const [name, gateway, change] of SETUPS) {
         expect(api.seen.at(-1)?.headers["x-key-expires-at"]).toMatch(/^\d{4}-/);
         expect(JSON.stringify(api.seen.at(-1)?.rawHeaders)).not.toContain(secret);
 
-        // What a client says of itself goes no further, in no spelling.
+        // Identity headers sent by a client are removed, in every spelling.
         await call(bearer, ...FORGERIES.map((header) => `${header}: forged`));
         expect(JSON.stringify(api.seen.at(-1)?.rawHeaders)).not.toContain("forged");
         expect(api.seen.at(-1)?.headers["x-key-id"]).toBe(id);
         expect(identityNames(api.seen.at(-1)?.rawHeaders).sort()).toEqual(["x-account-id", "x-key-expires-at", "x-key-id", "x-key-name"]);
 
-        // Nor can it have the identity removed on the way.
+        // A client cannot remove the identity headers by listing them in Connection.
         for (const connection of [["Connection: close, X-Key-Id, X-Account-Id"], ["Connection: close", "Connection: x-key-id,x-account-id"], ["Connection: X-Key-Id"]]) {
           const before = api.seen.length;
           const { status } = await call(bearer, ...connection);
@@ -116,7 +116,7 @@ for (const [name, gateway, change] of SETUPS) {
           else expect(api.seen.at(-1)?.headers["x-key-id"], connection.join()).toBe(id);
         }
 
-        // A key without expiry has no header for it, rather than an empty one.
+        // For a key without expiry, the expiry header is absent rather than empty.
         const endless = await call(`Authorization: Bearer ${await endlessKey(page)}`);
         expect(endless.status).toBe(200);
         expect(identityNames(api.seen.at(-1)?.rawHeaders).sort()).toEqual(["x-account-id", "x-key-id", "x-key-name"]);
@@ -137,16 +137,16 @@ for (const [name, gateway, change] of SETUPS) {
         expect(twice.status).toBe(400);
         expect(api.seen.length).toBe(before);
 
-        // A stream arrives piece by piece: the first before the second is sent.
+        // A stream is not buffered: the first event arrives before the second is sent.
         const stream = spawn("curl", ["-s", "-N", "-X", "POST", url, "-H", bearer, "-H", "Accept: text/event-stream", ...json]);
         let arrived = "";
-        stream.stdout.on("data", (piece) => (arrived += piece));
+        stream.stdout.on("data", (chunk) => (arrived += chunk));
         await expect.poll(() => arrived).toBe("data: one\n\n");
-        api.goOn();
+        api.finishStream();
         await new Promise((resolve) => stream.on("exit", resolve));
         expect(arrived).toBe("data: one\n\ndata: two\n\n");
 
-        // A WebSocket passes, with the identity.
+        // A WebSocket upgrade is forwarded with the identity headers.
         const upgrade = ["GET /v1/socket HTTP/1.1", `Host: 127.0.0.1:${port}`, bearer, "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "", ""];
         expect(await exchange(port, upgrade.join("\r\n"), 5), log()).toMatch(/^HTTP\/1\.1 101 [^]*hello$/);
         expect(api.seen.at(-1)?.headers["x-key-id"]).toBe(id);
@@ -161,7 +161,7 @@ for (const [name, gateway, change] of SETUPS) {
 }
 
 for (const gateway of GATEWAYS.filter(({ headTimeout }) => headTimeout !== undefined)) {
-  test(`${gateway.name} closes a connection whose request head does not arrive`, async () => {
+  test(`${gateway.name} closes a connection whose request head is not completed within the timeout`, async () => {
     const port = await freePort();
     await withGateway(gateway, withPorts(deployed(gateway), port, 9), port, async () => {
       const limit = (gateway.headTimeout ?? 0) + 5;
@@ -170,7 +170,7 @@ for (const gateway of GATEWAYS.filter(({ headTimeout }) => headTimeout !== undef
   });
 }
 
-test("Envoy asks for a closed module in spite of the path that it appends", async ({ page }) => {
+test("Envoy denies keys for a closed module regardless of the path that it appends", async ({ page }) => {
   const envoy = GATEWAYS.find(({ id }) => id === "envoy") as Gateway;
   const api = await startApi();
   const port = await freePort();
@@ -191,7 +191,7 @@ test("Envoy asks for a closed module in spite of the path that it appends", asyn
   }
 });
 
-test("what is forwarded is believed at the Unix socket and not at the address, and the socket has no pages", async ({ page }) => {
+test("X-Forwarded-For is trusted on the Unix socket and not on the TCP listener, and the socket serves only /verify", async ({ page }) => {
   await signUp(page);
   await live(page);
   const { id } = await generate(page, "Guarded");

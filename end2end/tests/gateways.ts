@@ -6,17 +6,17 @@ import { tmpdir, userInfo } from "node:os";
 import { join, resolve } from "node:path";
 import { expect } from "@playwright/test";
 
-/** Starts the five gateways with the files of deploy/, in front of a small API. */
+// Starts each of the five gateways in front of a small API.
 
-/** The files of a gateway, by name. */
+/** The configuration files of a gateway, by file name. */
 export type Files = Record<string, string>;
 
 export type Gateway = {
   name: string;
   files: string[];
-  /** The id of its section on the page that shows the files. */
+  /** The id of its section on the page that shows the configuration files. */
   id: string;
-  /** Seconds after which it closes a connection whose request head does not arrive, where its file says so. */
+  /** Timeout for the request head in seconds, if its configuration sets one. */
   headTimeout?: number;
   start(folder: string, files: Files, env: NodeJS.ProcessEnv): ChildProcess;
 };
@@ -40,7 +40,7 @@ export const GATEWAYS: Gateway[] = [
     start(folder, files, env) {
       write(folder, { "api.conf": files["nginx.conf"] ?? "" });
       const paths = nginxTemporary.map((name) => `${name}_temp_path ${folder}/${name};`).join(" ");
-      // As root it would start its workers as nobody, who may not open the console's Unix socket.
+      // As root, nginx runs its workers as the user nobody by default, which cannot open the Unix socket of the console.
       write(folder, {
         "nginx.conf": `user ${userInfo().username}; daemon off; pid ${folder}/pid; error_log ${folder}/error.log; events {} http { access_log off; ${paths} include ${folder}/api.conf; }`,
       });
@@ -72,7 +72,7 @@ export const GATEWAYS: Gateway[] = [
     files: ["traefik.yaml"],
     start(folder, files, env) {
       const [, port] = /^# port (\d+)$/m.exec(files["traefik.yaml"] ?? "") ?? [];
-      // As traefik.yaml in its working directory it would be its static configuration.
+      // Traefik would read a file named traefik.yaml in its working directory as its static configuration.
       write(folder, { "dynamic.yaml": files["traefik.yaml"] ?? "" });
       const flags = [`--entryPoints.web.address=127.0.0.1:${port}`, `--providers.file.filename=${folder}/dynamic.yaml`, "--global.checkNewVersion=false", "--global.sendAnonymousUsage=false"];
       return run("traefik", flags, folder, env);
@@ -90,7 +90,7 @@ export const GATEWAYS: Gateway[] = [
   },
 ];
 
-/** The files with the ports of a test in place of those of the example. */
+/** Replaces the ports of the example configuration with those of the test. */
 export function withPorts(files: Files, port: number, api: number): Files {
   const replaced = Object.entries(files).map(([name, text]) => [
     name,
@@ -101,23 +101,26 @@ export function withPorts(files: Files, port: number, api: number): Files {
       .replace("listen 8080;", `listen 127.0.0.1:${port};`)
       .replace("bind :8080", `bind 127.0.0.1:${port}`)
       .replace(/^:8080 \{/m, `:${port} {\n\tbind 127.0.0.1`)
-      // Traefik's port is not in this file.
+      // The port of Traefik is not part of this file, so a comment carries it to `start`.
       .replace(/^http:$/m, `# port ${port}\nhttp:`),
   ]);
   return Object.fromEntries(replaced);
 }
 
-/** The API behind a gateway: JSON, a stream whose second half waits, or an upgrade. It keeps what it received. */
+/**
+ * Starts the API behind a gateway. It responds with JSON, with an event stream whose second event waits for
+ * `finishStream`, or with an upgrade, and records the requests.
+ */
 export async function startApi() {
   const seen: IncomingMessage[] = [];
-  let goOn = () => {};
+  let finishStream = () => {};
   const api: Server = createServer((request, response) => {
     seen.push(request);
     request.resume().on("end", async () => {
       if (request.headers.accept === "text/event-stream") {
         response.writeHead(200, { "content-type": "text/event-stream" });
         response.write("data: one\n\n");
-        await new Promise<void>((resolve) => (goOn = resolve));
+        await new Promise<void>((resolve) => (finishStream = resolve));
         response.end("data: two\n\n");
       } else {
         response.writeHead(200, { "content-type": "application/json" });
@@ -127,7 +130,7 @@ export async function startApi() {
   });
   api.on("upgrade", (request, socket) => {
     seen.push(request);
-    // The accept of the sample nonce (RFC 6455, 1.3), which HAProxy checks.
+    // The value for the sample nonce (RFC 6455, 1.3); HAProxy checks it.
     const accept = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
     socket.end(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${accept}\r\n\r\nhello`);
   });
@@ -137,7 +140,7 @@ export async function startApi() {
     api.closeAllConnections();
     return new Promise((resolve) => api.close(resolve));
   };
-  return { port, seen, goOn: () => goOn(), stop };
+  return { port, seen, finishStream: () => finishStream(), stop };
 }
 
 export async function freePort(): Promise<number> {
@@ -148,13 +151,13 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** Runs a gateway until `use` is done. */
+/** Runs a gateway until `use` completes. */
 export async function withGateway(gateway: Gateway, files: Files, port: number, use: (log: () => string) => Promise<void>, env: NodeJS.ProcessEnv = {}): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "gateway-"));
   mkdirSync(join(folder, "tmp"));
   const child = gateway.start(folder, files, env);
   const log: string[] = [];
-  for (const output of [child.stdout, child.stderr]) output?.on("data", (piece) => log.push(String(piece)));
+  for (const output of [child.stdout, child.stderr]) output?.on("data", (chunk) => log.push(String(chunk)));
   try {
     await expect
       .poll(() => {
@@ -170,7 +173,7 @@ export async function withGateway(gateway: Gateway, files: Files, port: number, 
   }
 }
 
-/** Traefik accepts connections before it has read its routes, and responds 404 to all of them. */
+/** Whether the gateway serves its routes. Traefik accepts connections before it has loaded them, and responds 404. */
 function isReady(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = request({ host: "127.0.0.1", port, agent: false }, (response) => {

@@ -1,7 +1,7 @@
 import { type Page, type Route, expect, test } from "@playwright/test";
 import { KEYS_PAGE, closeReveal, dialog, live, readReveal, row, signUp, statusWith } from "./support";
 
-/** Holds the WebAssembly back until the test lets it through. */
+/** Delays the download of the WebAssembly until the returned function is called. */
 async function holdWasm(page: Page): Promise<() => Promise<void>> {
   const held: Route[] = [];
   let isHeld = true;
@@ -15,7 +15,7 @@ async function holdWasm(page: Page): Promise<() => Promise<void>> {
   };
 }
 
-test("what was typed before the page is live stays, and the focus with it", async ({ page }) => {
+test("hydration keeps the form values and the focus that were set before it", async ({ page }) => {
   await signUp(page);
   const release = await holdWasm(page);
   await page.goto(`${KEYS_PAGE}?dialog=generate`);
@@ -39,7 +39,7 @@ test("what was typed before the page is live stays, and the focus with it", asyn
   await expect(row(page, "Typed early")).toContainText("Before WebAssembly");
 });
 
-test("a click before the page is live never loses a secret", async ({ page }) => {
+test("a key generated before hydration shows its secret until the dialog is closed", async ({ page }) => {
   await signUp(page);
   const release = await holdWasm(page);
   await page.goto(KEYS_PAGE);
@@ -59,7 +59,7 @@ test("a click before the page is live never loses a secret", async ({ page }) =>
   await expect(row(page, "Early click")).toBeVisible();
 });
 
-test("a form refused before the page is live comes alive with its error and what was typed", async ({ page }) => {
+test("hydration keeps the error and the values of a form that was rejected before it", async ({ page }) => {
   await signUp(page);
   const release = await holdWasm(page);
   await page.goto(`${KEYS_PAGE}?dialog=generate`);
@@ -79,14 +79,14 @@ test("a form refused before the page is live comes alive with its error and what
   await expect(dialog(page)).toHaveCount(0);
 });
 
-test("the page comes alive without a word in the console", async ({ page }) => {
-  const said: string[] = [];
-  page.on("console", (message) => said.push(message.text()));
-  page.on("pageerror", (error) => said.push(error.message));
+test("hydration writes no message to the browser console", async ({ page }) => {
+  const messages: string[] = [];
+  page.on("console", (message) => messages.push(message.text()));
+  page.on("pageerror", (error) => messages.push(error.message));
   await signUp(page);
-  for (const address of ["", "?dialog=generate"]) {
-    await page.goto(`${KEYS_PAGE}${address}`);
+  for (const query of ["", "?dialog=generate"]) {
+    await page.goto(`${KEYS_PAGE}${query}`);
     await live(page);
   }
-  expect(said).toEqual([]);
+  expect(messages).toEqual([]);
 });

@@ -1,41 +1,41 @@
 import { expect, test } from "@playwright/test";
 import { closeReveal, dialog, generate, live, openMenu, row, signUp, statusWith } from "./support";
 
-test("the reveal waits for the first request and then says who it was", async ({ page, request }) => {
+test("the reveal reports a denied request and then the client of the first allowed request", async ({ page, request }) => {
   await signUp(page);
   await live(page);
   const { id, secret } = await generate(page, "Awaited");
-  const said = dialog(page).getByRole("status").filter({ hasText: /request/ });
-  await expect(said).toHaveText("Waiting for the first request with this key …");
+  const status = dialog(page).getByRole("status").filter({ hasText: /request/ });
+  await expect(status).toHaveText("Waiting for the first request with this key …");
 
   const send = (headers: Record<string, string>) => request.get("/verify", { headers: { "user-agent": "curl/8.5", ...headers } });
   expect((await send({ "x-api-key-id": "f".repeat(32), "x-api-key-secret": secret })).status()).toBe(401);
-  await expect(said).toHaveText("A request was refused: the Key ID does not match (127.0.0.1, curl/8.5)");
+  await expect(status).toHaveText("A request was refused: the Key ID does not match (127.0.0.1, curl/8.5)");
   expect((await send({ "x-api-key-id": id, "x-api-key-secret": `${secret.slice(0, -1)}~` })).status()).toBe(401);
   expect((await send({ authorization: `Bearer ${secret}` })).status()).toBe(204);
-  await expect(said).toHaveText("First request received: 127.0.0.1, curl/8.5");
+  await expect(status).toHaveText("First request received: 127.0.0.1, curl/8.5");
   await closeReveal(page);
   await expect(row(page, "Awaited")).toContainText("less than a minute ago");
 });
 
-test("the reveal says what came of a request that was quicker than the page", async ({ page }) => {
+test("the reveal reports a first request from before its event stream opened", async ({ page }) => {
   await signUp(page);
   await live(page);
-  let listen = () => {};
-  const used = new Promise<void>((resolve) => (listen = resolve));
+  let release = () => {};
+  const released = new Promise<void>((resolve) => (release = resolve));
   await page.route(/\/events\?key=/, async (route) => {
-    await used;
+    await released;
     await route.continue();
   });
   const { secret } = await generate(page, "Quick");
-  const said = dialog(page).getByRole("status").filter({ hasText: /request/ });
-  await expect(said).toHaveText("Waiting for the first request with this key …");
+  const status = dialog(page).getByRole("status").filter({ hasText: /request/ });
+  await expect(status).toHaveText("Waiting for the first request with this key …");
   expect(await statusWith(secret)).toBe(200);
-  listen();
-  await expect(said).toContainText("First request received: 127.0.0.1");
+  release();
+  await expect(status).toContainText("First request received: 127.0.0.1");
 });
 
-test("in the list, last used moves by itself", async ({ page }) => {
+test("the list updates the last use of a key without a reload", async ({ page }) => {
   await signUp(page);
   await live(page);
   const { secret } = await generate(page, "Moving");
@@ -50,7 +50,7 @@ test("in the list, last used moves by itself", async ({ page }) => {
   await expect(row(page, "Moving")).toContainText("less than a minute ago");
 });
 
-test("what is being chosen from a menu stays while the list moves", async ({ page }) => {
+test("an open menu stays open while the list updates", async ({ page }) => {
   await signUp(page);
   await live(page);
   const { secret } = await generate(page, "Chosen");
@@ -60,7 +60,7 @@ test("what is being chosen from a menu stays while the list moves", async ({ pag
   await streaming;
   await live(page);
   await page.getByRole("button", { name: "Actions for Chosen" }).click();
-  const told = page.evaluate(
+  const notified = page.evaluate(
     () =>
       new Promise<void>((resolve) => {
         new EventSource("/settings/api-keys/events").onmessage = ({ data }) => JSON.parse(data).key_id && resolve();
@@ -68,7 +68,7 @@ test("what is being chosen from a menu stays while the list moves", async ({ pag
   );
   await page.waitForResponse((response) => response.url().endsWith("/events"));
   expect(await statusWith(secret)).toBe(200);
-  await told;
+  await notified;
   await expect(row(page, "Chosen").getByRole("button", { name: "Rename" })).toBeVisible();
   await page.keyboard.press("Escape");
   await openMenu(page, "Chosen", "Rename");

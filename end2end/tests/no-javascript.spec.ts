@@ -1,22 +1,22 @@
 import { type Page, expect, test } from "@playwright/test";
 import { KEYS_PAGE, SECRET, SEEDED, dialog, openMenu, readReveal, row, signIn, signUp, statusWith } from "./support";
 
-async function make(page: Page, name: string) {
+async function createKey(page: Page, name: string) {
   await page.getByRole("button", { name: "Generate key" }).first().click();
   await dialog(page).getByLabel("Key name").fill(name);
   await dialog(page).getByRole("button", { name: "Generate key" }).click();
   await expect(dialog(page).getByRole("heading", { name: "API key generated" })).toBeVisible();
-  const made = await readReveal(dialog(page));
+  const created = await readReveal(dialog(page));
   await dialog(page).getByRole("button", { name: "Close" }).click();
   await expect(page).toHaveURL(/\/settings\/api-keys/);
-  return made;
+  return created;
 }
 
-test("a key is made, shown once, and works", async ({ page }) => {
+test("a generated key is shown once and works", async ({ page }) => {
   await signUp(page);
-  const answer = page.waitForResponse((response) => response.url().endsWith("/rpc/keys/create"));
-  const { id, secret } = await make(page, "Plain");
-  const headers = await (await answer).allHeaders();
+  const submission = page.waitForResponse((response) => response.url().endsWith("/rpc/keys/create"));
+  const { id, secret } = await createKey(page, "Plain");
+  const headers = await (await submission).allHeaders();
   expect(headers["cache-control"]).toBe("no-store");
   expect(headers["content-encoding"]).toBeUndefined();
   expect(await statusWith(secret)).toBe(200);
@@ -24,7 +24,7 @@ test("a key is made, shown once, and works", async ({ page }) => {
   expect(await page.content()).not.toMatch(SECRET);
 });
 
-test("sending the form again makes no second key", async ({ page }) => {
+test("submitting the form again creates no second key", async ({ page }) => {
   await signUp(page);
   await page.goto(`${KEYS_PAGE}?dialog=generate`);
   await dialog(page).getByRole("button", { name: "Generate key" }).click();
@@ -35,15 +35,15 @@ test("sending the form again makes no second key", async ({ page }) => {
   await expect(page.getByText("1 of 10 keys")).toBeVisible();
 });
 
-test("a refused form comes back with what was typed and what to mend", async ({ page }) => {
+test("a rejected form is returned with its values and errors", async ({ page }) => {
   await signUp(page);
   await page.goto(`${KEYS_PAGE}?dialog=generate`);
   await dialog(page).getByLabel("Key name").fill("7up");
   await dialog(page).getByLabel("Expire in").selectOption("30");
   await dialog(page).getByLabel("Description").fill("Two\nlines </textarea><b>&lt;");
-  const answer = page.waitForResponse((response) => response.url().endsWith("/rpc/keys/create"));
+  const submission = page.waitForResponse((response) => response.url().endsWith("/rpc/keys/create"));
   await dialog(page).getByRole("button", { name: "Generate key" }).click();
-  expect((await answer).status()).toBe(422);
+  expect((await submission).status()).toBe(422);
   await expect(dialog(page).getByLabel("Key name")).toHaveAccessibleDescription(/Begin the name with a letter/);
   await expect(dialog(page).getByLabel("Key name")).toHaveValue("7up");
   await expect(dialog(page).getByLabel("Expire in")).toHaveValue("30");
@@ -52,9 +52,9 @@ test("a refused form comes back with what was typed and what to mend", async ({ 
   await expect(page.getByText("0 of 10 keys")).toBeVisible();
 });
 
-test("a key is renamed, refreshed, switched off and on, and deleted", async ({ page }) => {
+test("a key can be renamed, refreshed, switched off and on, and deleted", async ({ page }) => {
   await signUp(page);
-  const { secret } = await make(page, "Plain");
+  const { secret } = await createKey(page, "Plain");
 
   await openMenu(page, "Plain", "Rename");
   await dialog(page).getByLabel("Key name").fill("Simple");
@@ -85,7 +85,7 @@ test("a key is renamed, refreshed, switched off and on, and deleted", async ({ p
   expect(await statusWith(secret)).toBe(401);
 });
 
-test("what lies behind an open dialog cannot be reached", async ({ page }) => {
+test("elements behind an open dialog cannot be focused", async ({ page }) => {
   await signIn(page, SEEDED.three);
   await page.goto(`${KEYS_PAGE}?dialog=generate`);
   for (let presses = 0; presses < 12; presses += 1) {
@@ -95,7 +95,7 @@ test("what lies behind an open dialog cannot be reached", async ({ page }) => {
   }
 });
 
-test("an address of a dialog that there is not leads to the page as it is", async ({ page }) => {
+test("a URL with an invalid dialog shows the page without a dialog", async ({ page }) => {
   await signIn(page, SEEDED.three);
   for (const query of [`dialog=delete&key_id=${"0".repeat(32)}`, "dialog=rename", "dialog=nonsense", "key_id=1"]) {
     await page.goto(`${KEYS_PAGE}?${query}`);
@@ -104,7 +104,7 @@ test("an address of a dialog that there is not leads to the page as it is", asyn
   }
 });
 
-test("at ten keys the limit holds for forms too", async ({ page }) => {
+test("the limit of ten keys applies to submitted forms", async ({ page }) => {
   await signIn(page, SEEDED.full);
   await page.goto(`${KEYS_PAGE}?dialog=generate`);
   await dialog(page).getByRole("button", { name: "Generate key" }).click();

@@ -3,7 +3,7 @@ import {
   SECRET, closeReveal, dialog, generate, live, openGenerate, readReveal, signUp, statusWith,
 } from "./support";
 
-test("the secret is copied with the Clipboard API, and closing then asks nothing", async ({ page, context }) => {
+test("the secret is copied with the Clipboard API, and closing then needs no confirmation", async ({ page, context }) => {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await signUp(page);
   await live(page);
@@ -15,7 +15,7 @@ test("the secret is copied with the Clipboard API, and closing then asks nothing
   await expect(dialog(page)).toHaveCount(0);
 });
 
-test("the secret is copied where the Clipboard API is missing", async ({ page, context }) => {
+test("the Key ID and the secret can be copied without the Clipboard API", async ({ page, context }) => {
   await context.grantPermissions(["clipboard-read"]);
   await page.addInitScript(() => {
     const real = navigator.clipboard;
@@ -37,7 +37,7 @@ test("the secret is copied where the Clipboard API is missing", async ({ page, c
   await expect(dialog(page)).toHaveCount(0);
 });
 
-test("where nothing lets the page copy, the text is selected and the page says how", async ({ page }) => {
+test("if the page cannot copy, the secret is selected and the page describes how to copy it", async ({ page }) => {
   await page.addInitScript(() => {
     Object.defineProperty(navigator, "clipboard", { value: undefined });
     document.execCommand = () => false;
@@ -50,7 +50,7 @@ test("where nothing lets the page copy, the text is selected and the page says h
   expect(await page.evaluate(() => `${getSelection()}`)).toBe(secret);
 });
 
-test("a second key made while the first is still on its way does not take its secret's place", async ({ page }) => {
+test("while a create request is pending, a second one creates no key and the first secret is shown", async ({ page }) => {
   await signUp(page);
   await live(page);
   let release = () => {};
@@ -75,7 +75,7 @@ test("a second key made while the first is still on its way does not take its se
   await expect(page.getByText("1 of 10 keys")).toBeVisible();
 });
 
-test("Escape asks once before an uncopied secret is gone", async ({ page }) => {
+test("Escape asks for confirmation once before it closes a secret that was not copied", async ({ page }) => {
   await signUp(page);
   await live(page);
   await generate(page, "Escaped");
@@ -85,7 +85,7 @@ test("Escape asks once before an uncopied secret is gone", async ({ page }) => {
   await expect(dialog(page)).toHaveCount(0);
 });
 
-test("after closing, the secret is nowhere on the page, in its storage or in its address", async ({ page }) => {
+test("after closing, the secret is not in the page, its storage, its history or its URL", async ({ page }) => {
   await signUp(page);
   await live(page);
   const { secret } = await generate(page, "Gone");

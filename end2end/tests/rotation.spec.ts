@@ -3,10 +3,10 @@ import {
   KEYS_PAGE, closeReveal, dialog, generate, live, openMenu, readReveal, row, signUp, statusWith, toast,
 } from "./support";
 
-test("a rotated key has two secrets until the new one is first used", async ({ page }) => {
+test("both secrets of a rotated key work until the new secret is first used", async ({ page }) => {
   await signUp(page);
   await live(page);
-  const { id, secret: old } = await generate(page, "Turned");
+  const { id, secret: previous } = await generate(page, "Turned");
   await closeReveal(page);
   await openMenu(page, "Turned", "Rotate");
   await expect(dialog(page)).toContainText("Nobody used this key in the last 30 days.");
@@ -15,45 +15,45 @@ test("a rotated key has two secrets until the new one is first used", async ({ p
   await expect(dialog(page).getByRole("heading", { name: "API key rotated" })).toBeVisible();
   const [shown, secret = ""] = await dialog(page).locator("code").allInnerTexts();
   expect(shown).toBe(id);
-  expect(secret).not.toBe(old);
+  expect(secret).not.toBe(previous);
   await closeReveal(page);
 
   const key = row(page, "Turned");
   await expect(key).toContainText(`…${secret.slice(-4)}`);
-  await expect(key).toContainText(`Old secret …${old.slice(-4)} works until`);
+  await expect(key).toContainText(`Old secret …${previous.slice(-4)} works until`);
   await expect(key).toContainText("or until the new one is used");
   await expect(page.getByRole("button", { name: "Actions for Turned" })).toBeFocused();
-  expect(await statusWith(old)).toBe(200);
+  expect(await statusWith(previous)).toBe(200);
   await page.getByRole("button", { name: "Actions for Turned" }).click();
   await expect(key.getByRole("button", { name: "Rotate" })).toBeDisabled();
   await page.keyboard.press("Escape");
   expect(await statusWith(secret)).toBe(200);
-  expect(await statusWith(old)).toBe(401);
+  expect(await statusWith(previous)).toBe(401);
   await page.reload();
   await expect(key).not.toContainText("Old secret");
 });
 
-test("an old secret is retired now, once its owner has seen who uses the key", async ({ page }) => {
+test("the previous secret can be retired immediately, in a dialog that shows the usage of the key", async ({ page }) => {
   await signUp(page);
   await live(page);
-  const { secret: old } = await generate(page, "Retired");
+  const { secret: previous } = await generate(page, "Retired");
   await closeReveal(page);
-  expect(await statusWith(old)).toBe(200);
+  expect(await statusWith(previous)).toBe(200);
   await openMenu(page, "Retired", "Rotate");
   await dialog(page).getByLabel("The old secret works").selectOption("for 7 days");
   await dialog(page).getByRole("button", { name: "Rotate" }).click();
   await expect(dialog(page).getByRole("heading", { name: "API key rotated" })).toBeVisible();
   await closeReveal(page);
-  expect(await statusWith(old)).toBe(200);
+  expect(await statusWith(previous)).toBe(200);
   await row(page, "Retired").getByRole("button", { name: "Retire now" }).click();
   await expect(dialog(page).locator(".usage li")).toContainText(/127\.0\.0\.1.*2 times/);
   await dialog(page).getByRole("button", { name: "Retire now" }).click();
   await expect(toast(page)).toHaveText("Old secret retired");
   await expect(row(page, "Retired")).not.toContainText("Old secret");
-  expect(await statusWith(old)).toBe(401);
+  expect(await statusWith(previous)).toBe(401);
 });
 
-test("recent refusals say when, from where and why", async ({ page, request }) => {
+test("Recent refusals shows the time, the client and the reason of a denied request", async ({ page, request }) => {
   await signUp(page);
   await live(page);
   const { secret } = await generate(page, "Refused");
@@ -61,11 +61,11 @@ test("recent refusals say when, from where and why", async ({ page, request }) =
   const headers = { "x-api-key-id": "0".repeat(32), "x-api-key-secret": secret, "user-agent": "curl/8.5 <b>" };
   expect((await request.get("/verify", { headers })).status()).toBe(401);
   await openMenu(page, "Refused", "Recent refusals");
-  const refusal = dialog(page).locator(".usage li").first();
-  await expect(refusal).toContainText("Refused: the Key ID does not match");
-  await expect(refusal).toContainText("127.0.0.1");
-  await expect(refusal).toContainText("curl/8.5 <b>");
-  await expect(refusal.locator("time")).toHaveAttribute("datetime", /Z$/);
+  const denial = dialog(page).locator(".usage li").first();
+  await expect(denial).toContainText("Refused: the Key ID does not match");
+  await expect(denial).toContainText("127.0.0.1");
+  await expect(denial).toContainText("curl/8.5 <b>");
+  await expect(denial.locator("time")).toHaveAttribute("datetime", /Z$/);
   await dialog(page).getByRole("button", { name: "Close" }).click();
   await expect(dialog(page)).toHaveCount(0);
 });
@@ -73,11 +73,11 @@ test("recent refusals say when, from where and why", async ({ page, request }) =
 test.describe("without JavaScript", () => {
   test.use({ javaScriptEnabled: false });
 
-  test("a key is rotated, its old secret retired, and its traffic read", async ({ page }) => {
+  test("a key can be rotated, its previous secret retired, and its denied requests listed", async ({ page }) => {
     await signUp(page);
     await page.goto(`${KEYS_PAGE}?dialog=generate`);
     await dialog(page).getByRole("button", { name: "Generate key" }).click();
-    const { secret: old } = await readReveal(dialog(page));
+    const { secret: previous } = await readReveal(dialog(page));
     await expect(dialog(page).getByText("Waiting for the first request")).toBeHidden();
     await dialog(page).getByRole("button", { name: "Close" }).click();
     await openMenu(page, "API key 1", "Rotate");
@@ -86,12 +86,12 @@ test.describe("without JavaScript", () => {
     await dialog(page).getByRole("button", { name: "Rotate" }).click();
     await expect(dialog(page).getByRole("heading", { name: "API key rotated" })).toBeVisible();
     const secret = (await dialog(page).locator("code").nth(1).innerText()).trim();
-    expect([await statusWith(secret), await statusWith(old)]).toEqual([200, 200]);
+    expect([await statusWith(secret), await statusWith(previous)]).toEqual([200, 200]);
     await dialog(page).getByRole("button", { name: "Close" }).click();
     await row(page, "API key 1").getByRole("button", { name: "Retire now" }).click();
     await dialog(page).getByRole("button", { name: "Retire now" }).click();
     await expect(page.getByText("Old secret retired")).toBeVisible();
-    expect([await statusWith(secret), await statusWith(old)]).toEqual([200, 401]);
+    expect([await statusWith(secret), await statusWith(previous)]).toEqual([200, 401]);
     await openMenu(page, "API key 1", "Recent refusals");
     await expect(dialog(page)).toContainText("Refused: it was the old secret, which is retired");
   });

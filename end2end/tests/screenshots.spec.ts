@@ -1,7 +1,7 @@
 import { type Page, test } from "@playwright/test";
 import { KEYS_PAGE, SEEDED, dialog, generate, live, openGenerate, openMenu, signIn, signUp } from "./support";
 
-/** The pictures of every state, for people to look at. */
+/** The folder for screenshots of every state; `make screenshots` copies some of them to docs/. */
 const FOLDER = "../target/screenshots";
 
 const sizes = { narrow: { width: 320, height: 640 }, wide: { width: 1440, height: 900 } };
@@ -16,7 +16,7 @@ for (const colorScheme of ["light", "dark"] as const) {
         await page.screenshot({ path: `${FOLDER}/${name}-${size}-${colorScheme}.png`, fullPage: !(await dialog(page).count()) });
       };
 
-      test("strangers", async ({ page }) => {
+      test("pages without a session", async ({ page }) => {
         await page.goto("/sign-in");
         await shoot(page, "sign-in");
         await page.getByLabel("E-mail").fill("nobody@example.com");
@@ -32,7 +32,7 @@ for (const colorScheme of ["light", "dark"] as const) {
         await shoot(page, "not-found");
       });
 
-      test("lists", async ({ page }) => {
+      test("key lists, menu and dialogs", async ({ page }) => {
         for (const [name, account] of Object.entries(SEEDED)) {
           await signIn(page, account);
           await live(page);
@@ -54,7 +54,7 @@ for (const colorScheme of ["light", "dark"] as const) {
         await shoot(page, "switch-off");
       });
 
-      test("a new key", async ({ page }) => {
+      test("generating and rotating a key", async ({ page }) => {
         await signUp(page);
         await live(page);
         await shoot(page, "list-empty");
@@ -80,7 +80,7 @@ for (const colorScheme of ["light", "dark"] as const) {
         await shoot(page, "list-rotating");
       });
 
-      test("pages to read", async ({ page }) => {
+      test("other pages", async ({ page }) => {
         await signIn(page, SEEDED.three);
         await page.goto("/settings/use-it");
         await shoot(page, "use-it");
@@ -96,9 +96,9 @@ for (const colorScheme of ["light", "dark"] as const) {
   }
 }
 
-test.describe("without a script", () => {
+test.describe("without JavaScript", () => {
   test.use({ javaScriptEnabled: false });
-  test("the dialog", async ({ page }) => {
+  test("the dialog to generate a key", async ({ page }) => {
     await signIn(page, SEEDED.three);
     await page.goto(`${KEYS_PAGE}?dialog=generate`);
     await page.screenshot({ path: `${FOLDER}/generate-no-javascript.png` });

@@ -7,10 +7,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { look } from "./canary";
+import { scan } from "./canary";
 import { BASE_URL, PASSWORD, closeReveal, dialog, generate, live, openMenu, signUp } from "./support";
 
-test("the policy of each page has no finding of high severity", async ({ page }) => {
+test("the content security policy of each page has no finding of high severity", async ({ page }) => {
   await signUp(page);
   for (const path of ["/settings/api-keys", "/settings/account", "/settings/activity", "/settings/use-it", "/docs/api", "/nope"]) {
     const policy = (await page.goto(path))?.headers()["content-security-policy"] ?? "";
@@ -20,22 +20,22 @@ test("the policy of each page has no finding of high severity", async ({ page })
   }
 });
 
-test("a secret is in one answer and in no other, whatever is done with the key", async ({ page }) => {
+test("a secret is contained in exactly one response, the one that created it", async ({ page }) => {
   const seen = new Map<string, string[]>();
   const bodies: Promise<void>[] = [];
-  const note = (secret: string, where: string) => seen.set(secret, [...(seen.get(secret) ?? []), where]);
+  const record = (secret: string, where: string) => seen.set(secret, [...(seen.get(secret) ?? []), where]);
   page.on("response", (response) => {
     const body = async () => {
       const text = response.request().resourceType() === "eventsource" ? "" : await response.text().catch(() => "");
-      // What is still on its way when the page is left never arrives.
+      // A response that is pending when the page navigates away has no body or headers.
       const all = `${text}\n${JSON.stringify(await response.allHeaders().catch(() => ({})))}`;
-      for (const [secret] of all.matchAll(/mm_tok_[0-9A-Za-z]{38}/g)) note(secret, response.url());
+      for (const [secret] of all.matchAll(/mm_tok_[0-9A-Za-z]{38}/g)) record(secret, response.url());
     };
     bodies.push(body());
   });
   await signUp(page);
   await live(page);
-  const made = await generate(page, "Canary");
+  const created = await generate(page, "Canary");
   await closeReveal(page);
   await openMenu(page, "Canary", "Rotate");
   await dialog(page).getByRole("button", { name: "Rotate" }).click();
@@ -43,16 +43,16 @@ test("a secret is in one answer and in no other, whatever is done with the key",
   const rotated = { secret: await dialog(page).locator("code").nth(1).innerText() };
   await closeReveal(page);
   for (const path of ["", "?dialog=rename", "?dialog=delete", "?dialog=traffic"]) {
-    await page.goto(`/settings/api-keys${path}${path && `&key_id=${made.id}`}`);
+    await page.goto(`/settings/api-keys${path}${path && `&key_id=${created.id}`}`);
   }
   for (const path of ["/settings/activity", "/settings/account", "/settings/use-it"]) await page.goto(path);
   while (bodies.length > 0) await Promise.all(bodies.splice(0));
-  expect([...seen.keys()].sort()).toEqual([made.secret, rotated.secret].sort());
-  expect(seen.get(made.secret)).toEqual([`${BASE_URL}/rpc/keys/create`]);
+  expect([...seen.keys()].sort()).toEqual([created.secret, rotated.secret].sort());
+  expect(seen.get(created.secret)).toEqual([`${BASE_URL}/rpc/keys/create`]);
   expect(seen.get(rotated.secret)).toEqual([`${BASE_URL}/rpc/keys/rotate`]);
 });
 
-test("what must never be logged would be found", async () => {
+test("the scan of the log finds every kind of confidential value, also across two chunks", async () => {
   const folder = mkdtempSync(join(tmpdir(), "canary-"));
   const secret = `mm_tok_${"a".repeat(38)}`;
   const pair = Buffer.from(`${"0".repeat(32)}:${secret}`).toString("base64");
@@ -63,25 +63,25 @@ test("what must never be logged would be found", async () => {
       ["the password", `password=${PASSWORD.replaceAll(" ", "+")}`],
       ["a session", "Cookie: __Host-session=abcdefghijklmnop"],
     ] as const) {
-      // Cut in two by the end of a piece of what is read.
+      // The value spans two chunks of the stream.
       writeFileSync(join(folder, "log"), "x".repeat(65_536 - 20) + text);
-      await expect(look(folder)).rejects.toThrow(what);
+      await expect(scan(folder)).rejects.toThrow(what);
     }
     writeFileSync(join(folder, "log"), "mm_tok_short __Host-session=; Max-Age=0");
-    expect((await look(folder))[0]).toBe(1);
+    expect((await scan(folder))[0]).toBe(1);
   } finally {
     rmSync(folder, { recursive: true });
   }
 });
 
-/** The first line of the answer to these bytes. */
-function answer(bytes: string): Promise<string> {
+/** Sends these bytes and returns the status line of the response. */
+function statusLine(bytes: string): Promise<string> {
   const { hostname, port } = new URL(BASE_URL);
   return new Promise((resolve, reject) => {
     const socket = connect(Number(port), hostname, () => socket.write(bytes));
     let text = "";
-    socket.on("data", (part) => {
-      text += part;
+    socket.on("data", (chunk) => {
+      text += chunk;
       if (text.includes("\r\n")) socket.destroy();
     });
     socket.on("close", () => resolve(text.split("\r\n")[0] ?? ""));
@@ -89,14 +89,14 @@ function answer(bytes: string): Promise<string> {
   });
 }
 
-test("a head or a body that is too large is refused with 431 and 413", async () => {
+test("an oversized request head is rejected with 431, and an oversized body with 413", async () => {
   const { host } = new URL(BASE_URL);
   const large = "x".repeat(70_000);
   for (const path of ["/verify", "/sign-in"]) {
-    expect(await answer(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\nX-Large: ${large}\r\n\r\n`)).toContain(" 431 ");
+    expect(await statusLine(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\nX-Large: ${large}\r\n\r\n`)).toContain(" 431 ");
     const many = Array.from({ length: 200 }, (_, n) => `X-Many-${n}: 1\r\n`).join("");
-    expect(await answer(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${many}\r\n`)).toContain(" 431 ");
+    expect(await statusLine(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${many}\r\n`)).toContain(" 431 ");
   }
   const head = `POST /rpc/account/sign-in HTTP/1.1\r\nHost: ${host}\r\nOrigin: ${BASE_URL}\r\nContent-Type: application/x-www-form-urlencoded`;
-  expect(await answer(`${head}\r\nContent-Length: 70000\r\n\r\n${large}`)).toContain(" 413 ");
+  expect(await statusLine(`${head}\r\nContent-Length: 70000\r\n\r\n${large}`)).toContain(" 413 ");
 });

@@ -3,14 +3,14 @@ import { PASSWORD, generate, live, signUp } from "./support";
 
 const OTHER = "velvet anchor nineteen moss";
 
-test("an owner changes the password, and the other browser is signed out", async ({ page, browser }) => {
+test("changing the password signs out other browsers", async ({ page, browser }) => {
   const email = await signUp(page);
-  const elsewhere = await (await browser.newContext()).newPage();
-  await elsewhere.goto("/sign-in?next=/settings/account");
-  await elsewhere.getByLabel("E-mail").fill(email);
-  await elsewhere.getByLabel("Password").fill(PASSWORD);
-  await elsewhere.getByRole("button", { name: "Sign in" }).click();
-  await expect(elsewhere.getByRole("heading", { name: "Account", level: 1 })).toBeVisible();
+  const otherPage = await (await browser.newContext()).newPage();
+  await otherPage.goto("/sign-in?next=/settings/account");
+  await otherPage.getByLabel("E-mail").fill(email);
+  await otherPage.getByLabel("Password").fill(PASSWORD);
+  await otherPage.getByRole("button", { name: "Sign in" }).click();
+  await expect(otherPage.getByRole("heading", { name: "Account", level: 1 })).toBeVisible();
 
   await page.getByRole("link", { name: "Account" }).click();
   const sessions = page.getByRole("region", { name: "Sessions" }).getByRole("listitem");
@@ -27,12 +27,12 @@ test("an owner changes the password, and the other browser is signed out", async
   await expect(page.getByRole("status")).toHaveText(/Password changed/);
   await expect(sessions).toHaveCount(1);
 
-  await elsewhere.reload();
-  await expect(elsewhere).toHaveURL(/\/sign-in/);
-  await elsewhere.context().close();
+  await otherPage.reload();
+  await expect(otherPage).toHaveURL(/\/sign-in/);
+  await otherPage.context().close();
 });
 
-test("an owner signs out everywhere", async ({ page }) => {
+test("Sign out everywhere ends the session", async ({ page }) => {
   await signUp(page);
   await page.goto("/settings/account");
   await page.getByRole("button", { name: "Sign out everywhere" }).click();
@@ -41,7 +41,7 @@ test("an owner signs out everywhere", async ({ page }) => {
   await expect(page).toHaveURL(/\/sign-in/);
 });
 
-test("an owner deletes the account, and its key is refused by the next request", async ({ page, request }) => {
+test("after deleting the account, its key is denied and sign-in is rejected", async ({ page, request }) => {
   const email = await signUp(page);
   await live(page);
   const { secret } = await generate(page, "Deploy");
@@ -62,7 +62,7 @@ test("an owner deletes the account, and its key is refused by the next request",
   await expect(page.getByRole("alert")).toHaveText("E-mail or password is wrong.");
 });
 
-test("an owner sees what was done, newest first", async ({ page }) => {
+test("the activity page lists the activity of the account, newest first", async ({ page }) => {
   await signUp(page);
   await live(page);
   await generate(page, "Deploy");

@@ -6,17 +6,17 @@ export const BASE_URL = "http://127.0.0.1:3210";
 export const DATA = "../target/end2end";
 /** The server's Unix socket, also relative. */
 export const SOCKET = `${DATA}/socket`;
-/** What the server logs, also relative. */
+/** The log file of the server, also relative. */
 export const LOG = `${DATA}/server.log`;
 export const PASSWORD = "plum orchard tuesday lantern";
 export const KEYS_PAGE = "/settings/api-keys";
 
-/** Accounts that the seed has filled: one key in every state, and ten keys. */
+/** Accounts that the seed creates: one with a key in every state, one with three keys, one with ten. */
 export const SEEDED = { states: "states@example.com", three: "three@example.com", full: "full@example.com" };
 
 export const SECRET = /mm_tok_[0-9A-Za-z]{38}/;
 
-/** A new account of its own for each test, signed in. */
+/** Signs up with a new account; returns its e-mail address. */
 export async function signUp(page: Page, origin = ""): Promise<string> {
   const email = `${randomBytes(8).toString("hex")}@example.com`;
   await page.goto(`${origin}/sign-up`);
@@ -29,7 +29,7 @@ export async function signUp(page: Page, origin = ""): Promise<string> {
 
 const signedIn = new Map<string, Awaited<ReturnType<BrowserContext["cookies"]>>>();
 
-/** Signed in as an account that the seed has made; once for each worker, as attempts are counted. */
+/** Signs in to an account of the seed. Each worker reuses its first session, since sign-in attempts are rate-limited. */
 export async function signIn(page: Page, email: string): Promise<void> {
   const cookies = signedIn.get(email);
   await page.context().clearCookies();
@@ -46,7 +46,7 @@ export async function signIn(page: Page, email: string): Promise<void> {
   signedIn.set(email, await page.context().cookies());
 }
 
-/** The island takes the state out of the document when it comes alive. */
+/** Waits for hydration: the island then removes its serialized state from the document. */
 export async function live(page: Page): Promise<void> {
   await expect(page.locator("[data-page]")).toHaveCount(0);
 }
@@ -63,17 +63,17 @@ export async function openGenerate(page: Page): Promise<Locator> {
   return open;
 }
 
-export type Made = { id: string; secret: string };
+export type GeneratedKey = { id: string; secret: string };
 
-/** Makes a key in the dialog and leaves it at the reveal. */
-export async function generate(page: Page, name: string): Promise<Made> {
+/** Generates a key; the dialog then shows its secret. */
+export async function generate(page: Page, name: string): Promise<GeneratedKey> {
   const open = await openGenerate(page);
   await open.getByLabel("Key name").fill(name);
   await open.getByRole("button", { name: "Generate key" }).click();
   return readReveal(open);
 }
 
-export async function readReveal(open: Locator): Promise<Made> {
+export async function readReveal(open: Locator): Promise<GeneratedKey> {
   await expect(open.getByRole("heading", { name: "API key generated" })).toBeVisible();
   const [id, secret] = await open.locator("code").allInnerTexts();
   expect(id).toMatch(/^[0-9a-f]{32}$/);
@@ -81,7 +81,7 @@ export async function readReveal(open: Locator): Promise<Made> {
   return { id: id ?? "", secret: secret ?? "" };
 }
 
-/** Closes the reveal without having copied: it asks once. */
+/** Closes the dialog without copying the secret, and confirms this. */
 export async function closeReveal(page: Page): Promise<void> {
   await dialog(page).getByRole("button", { name: "Close" }).click();
   await expect(dialog(page).getByRole("alert").filter({ hasText: "not copied" })).toBeVisible();
@@ -94,14 +94,14 @@ export async function openMenu(page: Page, name: string, item: string): Promise<
   await page.getByRole("button", { name: item, exact: true }).and(page.locator(":visible")).click();
 }
 
-/** A program: it has no cookies. */
-export async function program(): Promise<APIRequestContext> {
+/** An API client, which sends no cookies. */
+export async function apiClient(): Promise<APIRequestContext> {
   return request.newContext({ baseURL: BASE_URL });
 }
 
 export async function statusWith(secret: string): Promise<number> {
-  const api = await program();
-  const response = await api.get("/api/v1/key", { headers: { authorization: `Bearer ${secret}` } });
-  await api.dispose();
+  const client = await apiClient();
+  const response = await client.get("/api/v1/key", { headers: { authorization: `Bearer ${secret}` } });
+  await client.dispose();
   return response.status();
 }

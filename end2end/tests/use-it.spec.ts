@@ -1,7 +1,7 @@
 import { expect, test } from "@playwright/test";
 import { BASE_URL, KEYS_PAGE, signUp } from "./support";
 
-test("Use it shows a file for each gateway with this console's address, ready to copy", async ({ page, context }) => {
+test("Use it shows a configuration for each gateway with the URL of this console, ready to copy", async ({ page, context }) => {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await signUp(page);
   await page.getByRole("link", { name: "Use it" }).click();
@@ -21,7 +21,7 @@ test("Use it shows a file for each gateway with this console's address, ready to
   }
 });
 
-test("the API reference can be read by anybody and leads to its description for programs", async ({ page, request }) => {
+test("the API reference is public and links to its OpenAPI description", async ({ page, request }) => {
   await page.goto("/docs/api");
   await expect(page.getByRole("heading", { name: "API reference", level: 1 })).toBeVisible();
   await expect(page.getByText("GET /api/v1/key")).toBeVisible();
@@ -31,7 +31,7 @@ test("the API reference can be read by anybody and leads to its description for 
   expect(document.openapi).toMatch(/^3\.1/);
 });
 
-test("without a session Use it leads to sign-in and back", async ({ page }) => {
+test("without a session, Use it redirects to sign-in with its own path as next", async ({ page }) => {
   await page.goto("/settings/use-it");
   await expect(page).toHaveURL(/\/sign-in\?next=\/settings\/use-it/);
   await page.goto(KEYS_PAGE);

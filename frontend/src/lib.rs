@@ -1,10 +1,10 @@
-//! What the browser runs: the islands of the page come alive. Everything else is in `app`.
+//! The WebAssembly module of the browser. It hydrates the islands; all components are in `app`.
 
-// The islands export themselves; naming the crate keeps the linker from leaving them out.
+// Links `app`, so that the exported hydration functions of its islands are part of the module.
 use app as _;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Called by the page's own script once this module is there.
+/// Hydrates all islands of the page. The script that Leptos renders into the page calls it after loading the module.
 #[wasm_bindgen]
 pub fn hydrate() {
     leptos::mount::hydrate_islands();

@@ -1,8 +1,9 @@
-//! A bare axum server for `make bench`: answers of the same shape as those of `/verify`, without the question.
+//! A bare axum server for `make bench`. Its responses have the same shape as those of `/verify`, but it verifies
+//! nothing.
 //!
 //!     bare ADDRESS:PORT [FILE]
 //!
-//! With a file, `/page` answers with what it has when it is first asked for.
+//! If FILE is given, `/page` returns its content as of the first request.
 
 use axum::Router;
 use axum::body::Bytes;

@@ -1,8 +1,8 @@
-//! Fills a database with many keys for `make bench`, and writes down some of their secrets, a line each.
+//! Fills a database with many keys for `make bench`, and writes some of their secrets to a file, one per line.
 //!
 //!     fill DATABASE_URL KEYS SECRETS_FILE UNKNOWN_FILE
 //!
-//! The secrets that are written down are spread over all keys; the unknown ones look like secrets and are none's.
+//! The secrets in SECRETS_FILE are spread over all keys. Those in UNKNOWN_FILE are well-formed and belong to no key.
 
 use app::domain::timestamp::DAY;
 use rand::rand_core::UnwrapErr;
@@ -13,7 +13,7 @@ use server::store::Store;
 use sqlx::{Connection, SqliteConnection};
 use std::error::Error;
 
-const KEYS_AN_ACCOUNT: usize = 10;
+const KEYS_PER_ACCOUNT: usize = 10;
 const SECRETS: usize = 100_000;
 
 #[tokio::main]
@@ -30,19 +30,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut tx = database.begin().await?;
     let mut secrets = Vec::new();
     for n in 0..keys {
-        let account = format!("{:032x}", n / KEYS_AN_ACCOUNT);
-        if n % KEYS_AN_ACCOUNT == 0 {
-            sqlx::query("INSERT INTO accounts (id, email, email_folded, password_hash, created_at) VALUES ($1, $1, $1, '', $2)")
-                .bind(&account)
-                .bind(now.0)
-                .execute(&mut *tx)
-                .await?;
+        let account = format!("{:032x}", n / KEYS_PER_ACCOUNT);
+        if n % KEYS_PER_ACCOUNT == 0 {
+            sqlx::query(
+                "INSERT INTO accounts (id, email, email_folded, password_hash, created_at)
+                 VALUES ($1, $1, $1, '', $2)",
+            )
+            .bind(&account)
+            .bind(now.0)
+            .execute(&mut *tx)
+            .await?;
         }
         let secret = PlainSecret::generate(&Prefix::default(), rng);
         let name = format!("Service {n}");
         sqlx::query(
-            "INSERT INTO api_keys (id, account_id, name, name_folded, description, secret_digest, last_four, created_at, expires_at,
-                                   prefix)
+            "INSERT INTO api_keys (id, account_id, name, name_folded, description, secret_digest, last_four, created_at,
+                                   expires_at, prefix)
              VALUES ($1, $2, $3, $3, '', $4, $5, $6, $7, $8)",
         )
         .bind(format!("{:032x}", (1_u128 << 120) + n as u128))

@@ -1,6 +1,5 @@
-//! Fills a new database for the browser tests and the pictures in the README: an account with a key in
-//! every state, one with three keys, one with ten. Keys that have expired were made in the past, by a clock
-//! that is set.
+//! Fills a new database for the browser tests and the screenshots in the README: an account with a key in every state,
+//! one with three keys, and one with ten. Expired keys are created in the past, with a clock that the program sets.
 
 use app::backend::{KeyBackend, SignedIn};
 use app::domain::account::{Email, Password};
@@ -31,11 +30,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1).ok_or("usage: seed DATABASE_URL")?;
     let options = Cli::parse_from(["server", "--sign-ups", "open"]).serve;
     let now = Clock::System.now();
-    let hand = Arc::new(AtomicI64::new(now.0));
-    let console = AppState::open(Store::open(&url).await?, Clock::Set(Arc::clone(&hand)), &options)
+    let clock = Arc::new(AtomicI64::new(now.0));
+    let console = AppState::open(Store::open(&url).await?, Clock::Set(Arc::clone(&clock)), &options)
         .await
         .map_err(|error| format!("{error:?}"))?;
-    let seed = Seed { console, hand };
+    let seed = Seed { console, clock };
 
     let states = seed.account("states@example.com").await?;
     seed.key(&states, now.plus(-20 * DAY), "Old importer", Period::Days7, "Replaced in October").await?;
@@ -74,7 +73,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 struct Seed {
     console: AppState,
-    hand: Arc<AtomicI64>,
+    /// The time that the console's clock shows, in milliseconds since 1970.
+    clock: Arc<AtomicI64>,
 }
 
 impl Seed {
@@ -85,7 +85,7 @@ impl Seed {
         let rng = &mut UnwrapErr(SysRng);
         let added = self.console.accounts.add(email, password, true, String::new(), rng).await;
         let account = added.map_err(|error| format!("{error:?}"))?;
-        // Changes are made with a session.
+        // A change requires a live session.
         let id = Id::default();
         let data = [("account", account.0.clone().into()), ("password_version", 0.into())];
         let data = data.map(|(name, value)| (name.to_owned(), value)).into();
@@ -103,11 +103,11 @@ impl Seed {
         period: Period,
         description: &str,
     ) -> Result<KeyId, Box<dyn Error>> {
-        self.hand.store(at.0, Ordering::SeqCst);
+        self.clock.store(at.0, Ordering::SeqCst);
         let name = KeyName::parse(name).map_err(|problem| format!("{problem:?}"))?;
         let description = Description::parse(description).map_err(|problem| format!("{problem:?}"))?;
-        let made = self.console.keys.create(who, name, period, description).await;
-        let list = made.map_err(|error| format!("{error:?}"))?;
+        let created = self.console.keys.create(who, name, period, description).await;
+        let list = created.map_err(|error| format!("{error:?}"))?;
         Ok(list.new.ok_or("no key")?.id)
     }
 }

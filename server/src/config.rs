@@ -1,4 +1,4 @@
-//! What the operator can set: flags, each with its environment variable.
+//! Configuration: command-line flags, each with its environment variable.
 
 use crate::secret::Prefix;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -7,106 +7,106 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
-/// Make and govern API keys in a browser; validate them on every request.
+/// Manage API keys in a browser, and verify them on every request
 #[derive(Debug, Parser)]
 #[command(name = "server", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
-    /// What to do; serve, if nothing is said.
+    /// The command to run; `serve` by default.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// How to serve.
+    /// Options of `serve`.
     #[command(flatten)]
     pub serve: ServeOptions,
 }
 
-/// What the binary does.
+/// The commands of the binary.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve the console and the validation of keys (the default)
+    /// Serve the console and verify keys (the default)
     Serve(Box<ServeOptions>),
-    /// Bring the database's tables up to date, and do nothing else
+    /// Bring the database schema up to date, and exit
     Migrate(DatabaseOptions),
-    /// Copy the database to a file, also while it is served
+    /// Copy the database to a file, also while a server uses it
     Backup {
-        /// The copy; it must not be there yet
+        /// The backup file to create; it must not exist
         file: PathBuf,
-        /// Which database.
+        /// The database.
         #[command(flatten)]
         database: DatabaseOptions,
     },
-    /// Put a copy in the place of the database. All keys start switched off and all sessions have ended, because the
-    /// copy does not know what was revoked since it was made
+    /// Replace the database with a backup. All keys are switched off and all sessions end, because the backup does not
+    /// contain later revocations
     Restore {
-        /// The copy
+        /// The backup file
         file: PathBuf,
-        /// Replace the database that is there; it is kept beside, with .replaced at the end of its name
+        /// Replace an existing database, which is kept with the suffix .replaced
         #[arg(long)]
         overwrite: bool,
-        /// Leave keys switched on that were so when the copy was made: also those that were deleted, switched off or
-        /// rotated since
+        /// Keep keys switched on that were switched on in the backup, including those that were deleted, switched off
+        /// or rotated after it
         #[arg(long)]
         keep_active: bool,
-        /// Which database.
+        /// The database.
         #[command(flatten)]
         database: DatabaseOptions,
     },
-    /// Copy everything from one database to another that is empty, such as from sqlite:data/console.db to
-    /// postgres://…, while no server runs on either
+    /// Copy all data to an empty database, such as from sqlite:data/console.db to postgres://…, while no server runs on
+    /// either
     Copy {
-        /// Where everything is
+        /// The source database
         #[arg(long, value_name = "URL")]
         from: String,
-        /// Where it is to be; its tables are made
+        /// The target database; its tables are created
         #[arg(long, value_name = "URL")]
         to: String,
     },
-    /// Accounts, from the command line
+    /// Manage accounts from the command line
     Account {
-        /// What to do with them.
+        /// The command to run.
         #[command(subcommand)]
         command: AccountCommand,
     },
 }
 
-/// What can be done with accounts.
+/// The commands that manage accounts.
 #[derive(Debug, Subcommand)]
 pub enum AccountCommand {
-    /// Make an account; its password is read from standard input
+    /// Create an account; the password is read from standard input
     Add {
-        /// The address to sign in with
+        /// The e-mail address to sign in with
         email: String,
-        /// Which database.
+        /// The database.
         #[command(flatten)]
         database: DatabaseOptions,
     },
     /// List all accounts
     List {
-        /// Which database.
+        /// The database.
         #[command(flatten)]
         database: DatabaseOptions,
     },
-    /// Give an account another password, read from standard input, and end its sessions
+    /// Change the password of an account and end its sessions; the password is read from standard input
     SetPassword {
-        /// The address of the account
+        /// The e-mail address of the account
         email: String,
-        /// Which database.
+        /// The database.
         #[command(flatten)]
         database: DatabaseOptions,
     },
 }
 
-/// Which database.
+/// The database to use.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseOptions {
-    /// Where everything is kept
+    /// URL of the database: sqlite:FILE or postgres://…
     #[arg(long, env = "DATABASE_URL", default_value = "sqlite:data/console.db", value_name = "URL")]
     pub database_url: String,
 }
 
-/// How to serve.
+/// Options of `serve`.
 #[derive(Args, Clone, Debug)]
 pub struct ServeOptions {
-    /// Which database.
+    /// The database.
     #[command(flatten)]
     pub database: DatabaseOptions,
 
@@ -114,98 +114,104 @@ pub struct ServeOptions {
     #[arg(long, env = "MECHA_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
 
-    /// A Unix socket at which a gateway on this machine may ask /verify. The server's user and group may open it, and
-    /// whoever does is believed in X-Forwarded-For, which the gateway must set
+    /// Unix socket on which a gateway on this machine sends /verify requests. The server's user and group can open it,
+    /// and X-Forwarded-For is trusted there, so the gateway must set it
     #[arg(long, env = "MECHA_SOCKET", value_name = "FILE")]
     pub socket: Option<PathBuf>,
 
-    /// The address by which browsers reach the console, such as https://keys.example.com; needed behind a
-    /// reverse proxy, and wherever the console listens beyond this machine
+    /// URL at which browsers reach the console, such as https://keys.example.com; required behind a reverse proxy, and
+    /// when the console listens beyond this machine
     #[arg(long, env = "MECHA_PUBLIC_URL", value_name = "URL", value_parser = parse_origin)]
     pub public_url: Option<Origin>,
 
-    /// Who may make an account: the first visitor only, or anybody
+    /// Who may create an account: only the first visitor, or anyone
     #[arg(long, env = "MECHA_SIGN_UPS", default_value = "first", value_name = "WHO")]
     pub sign_ups: SignUps,
 
-    /// Reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, such as 10.0.0.0/8
+    /// Reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted, such as 10.0.0.0/8
     #[arg(long, env = "MECHA_TRUSTED_PROXIES", value_delimiter = ',', value_name = "NETWORKS")]
     pub trusted_proxies: Vec<IpNet>,
 
-    /// What the secrets of this instance begin with
-    #[arg(long, env = "MECHA_KEY_PREFIX", default_value = "mm_tok_", value_name = "PREFIX", value_parser = Prefix::parse)]
+    /// Prefix of new secrets
+    #[arg(long, env = "MECHA_KEY_PREFIX", default_value = "mm_tok_", value_name = "PREFIX",
+          value_parser = Prefix::parse)]
     pub key_prefix: Prefix,
 
-    /// What secrets of this instance began with earlier: they stay valid. The server does not start while there are keys
-    /// whose prefix is neither here nor that of --key-prefix
-    #[arg(long, env = "MECHA_PREVIOUS_KEY_PREFIXES", value_delimiter = ',', value_name = "PREFIXES", value_parser = Prefix::parse)]
+    /// Earlier prefixes, whose secrets stay valid. The server does not start while a key has a prefix that is neither
+    /// listed here nor --key-prefix
+    #[arg(long, env = "MECHA_PREVIOUS_KEY_PREFIXES", value_delimiter = ',', value_name = "PREFIXES",
+          value_parser = Prefix::parse)]
     pub previous_key_prefixes: Vec<Prefix>,
 
-    /// Password hashes at once; each takes 19 MiB and a core [default: one less than there are cores]
-    #[arg(long, env = "MECHA_PASSWORD_HASHES", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// Maximum number of password hashes at once; each needs 19 MiB and a core [default: number of cores minus one]
+    #[arg(long, env = "MECHA_PASSWORD_HASHES", value_name = "COUNT",
+          value_parser = clap::value_parser!(u16).range(1..=256))]
     pub password_hashes: Option<u16>,
 
-    /// Threads that serve connections and answer verifications; pages and changes have others [default: one less than
-    /// there are cores]
-    #[arg(long, env = "MECHA_VERIFICATION_THREADS", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// Threads that serve connections and verify keys; pages and changes use other threads [default: number of cores
+    /// minus one]
+    #[arg(long, env = "MECHA_VERIFICATION_THREADS", value_name = "COUNT",
+          value_parser = clap::value_parser!(u16).range(1..=256))]
     pub verification_threads: Option<u16>,
 
-    /// Requests with an invalid key from one network in a minute before it gets 429; 0 for any number. Valid keys never do
+    /// Denied requests per minute and network before further ones get status 429; 0 for no limit. Requests with a valid
+    /// key are never limited
     #[arg(long, alias = "refusals-per-minute", env = "MECHA_DENIALS_PER_MINUTE",
-          default_value_t = earlier_name("MECHA_REFUSALS_PER_MINUTE", 600), value_name = "COUNT")]
+          default_value_t = from_previous_variable("MECHA_REFUSALS_PER_MINUTE", 600), value_name = "COUNT")]
     pub denials_per_minute: u32,
 
-    /// Changes of keys that one account may make in a minute before it is told to wait; 0 for any number
+    /// Maximum number of key changes per minute and account; 0 for no limit
     #[arg(long, env = "MECHA_CHANGES_PER_MINUTE", default_value = "120", value_name = "COUNT")]
     pub changes_per_minute: u32,
 
-    /// Address and port for the operator's monitoring: /metrics, /healthz and /readyz. Whoever reaches it may read
-    /// it; without it, there are no metrics
+    /// Address and port for monitoring: /metrics, /healthz and /readyz, without authentication; if not set, no metrics
+    /// are served
     #[arg(long, env = "MECHA_METRICS", value_name = "ADDRESS:PORT")]
     pub metrics: Option<SocketAddr>,
 
-    /// Seconds between SIGTERM and the end of connections, in which requests are served as before and /readyz is 503: so
-    /// that a load balancer sends new requests to other nodes
-    #[arg(long, alias = "stop-after", env = "MECHA_SHUTDOWN_DELAY", default_value_t = earlier_name("MECHA_STOP_AFTER", 0),
-          value_name = "SECONDS", value_parser = clap::value_parser!(u8).range(..=60))]
+    /// Seconds between SIGTERM and the closing of connections. Until then requests are served and /readyz returns 503,
+    /// so that a load balancer sends new requests to other nodes
+    #[arg(long, alias = "stop-after", env = "MECHA_SHUTDOWN_DELAY",
+          default_value_t = from_previous_variable("MECHA_STOP_AFTER", 0), value_name = "SECONDS",
+          value_parser = clap::value_parser!(u8).range(..=60))]
     pub shutdown_delay: u8,
 
-    /// The folder with the pages' scripts and styles
+    /// Folder with the scripts and styles of the pages
     #[arg(long, env = "LEPTOS_SITE_ROOT", default_value = "target/site", value_name = "FOLDER")]
     pub site_root: PathBuf,
 }
 
-/// Who may make an account.
+/// Who may create an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SignUps {
-    /// The first visitor, and whoever is added from the command line
+    /// The first visitor, and accounts added from the command line
     First,
-    /// Anybody
+    /// Anyone
     Open,
 }
 
-/// The value of a variable by the name that it had in earlier versions, or else the default.
-fn earlier_name<T: std::str::FromStr>(variable: &str, default: T) -> T {
+/// The value of an environment variable that earlier versions used, or else `default`.
+fn from_previous_variable<T: std::str::FromStr>(variable: &str, default: T) -> T {
     std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
-/// Cores for work that leaves one to other work; at least one.
+/// The number of cores minus one, so that one core stays free for other work; at least 1.
 #[must_use]
-pub fn all_cores_but_one() -> usize {
+pub fn cores_minus_one() -> usize {
     available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }
 
 /// Scheme, host and port (RFC 6454).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Whether it is HTTPS.
+    /// Whether the scheme is HTTPS.
     pub is_https: bool,
-    /// Host and port, as the `Host` header has them.
+    /// Host and port, as in the `Host` header.
     pub authority: String,
 }
 
 impl Origin {
-    /// Whether browsers hold it to be as safe as HTTPS: it is, or it names this machine (W3C Secure Contexts).
+    /// Whether browsers treat it as a secure context: it uses HTTPS or names this machine (W3C Secure Contexts).
     #[must_use]
     pub fn is_secure_context(&self) -> bool {
         self.is_https || self.is_local()
@@ -231,12 +237,12 @@ impl std::fmt::Display for Origin {
 }
 
 fn parse_origin(text: &str) -> Result<Origin, String> {
-    let wrong = || "http:// or https://, a host, perhaps a port, and nothing more".to_owned();
-    let uri: axum::http::Uri = text.parse().map_err(|_| wrong())?;
+    let invalid = || "expected http:// or https://, a host, optionally a port, and nothing else".to_owned();
+    let uri: axum::http::Uri = text.parse().map_err(|_| invalid())?;
     let authority =
-        uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(wrong)?;
+        uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(invalid)?;
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-        return Err(wrong());
+        return Err(invalid());
     }
     let authority = authority.as_str().to_ascii_lowercase();
     match uri.scheme_str() {
@@ -246,7 +252,7 @@ fn parse_origin(text: &str) -> Result<Origin, String> {
         Some("http") => {
             Ok(Origin { is_https: false, authority: authority.trim_end_matches(":80").to_owned() })
         }
-        _ => Err(wrong()),
+        _ => Err(invalid()),
     }
 }
 
@@ -255,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_definition_is_valid() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
     }
@@ -275,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_is_safe_without_https() {
+    fn only_hosts_of_this_machine_are_local() {
         for local in ["http://localhost:3000", "http://127.0.0.1", "http://127.8.8.8:1", "http://[::1]:3000"]
         {
             assert!(parse_origin(local).unwrap().is_local(), "{local}");

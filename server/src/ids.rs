@@ -1,12 +1,12 @@
-//! Ids: UUIDs of version 7 (RFC 9562), which sort by time, written as 32 hex digits.
+//! Ids: UUIDs of version 7 (RFC 9562), which sort by creation time. Their text form is 32 lower-case hex digits.
 
 use rand::CryptoRng;
 use uuid::Uuid;
 
-/// The 128 bits of a Key ID or of an account's id.
+/// The 128 bits of a key id or an account id.
 pub type Id = [u8; 16];
 
-/// A new id. `now` is in milliseconds since 1970.
+/// Generates an id. `now` is in milliseconds since 1970.
 #[must_use]
 pub fn new_id(now: i64, rng: &mut impl CryptoRng) -> String {
     let mut random = [0; 10];
@@ -15,20 +15,20 @@ pub fn new_id(now: i64, rng: &mut impl CryptoRng) -> String {
     uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid().simple().to_string()
 }
 
-/// The bits of an id that is written as 32 hex digits.
+/// Parses an id of 32 hex digits. Returns `None` for any other text.
 #[must_use]
 pub fn parse_id(text: &str) -> Option<Id> {
-    // With its hyphens it is another text, and too long.
+    // `try_parse` also accepts the longer forms with hyphens or braces. The length check excludes them.
     (text.len() == 32).then(|| Uuid::try_parse(text).ok().map(Uuid::into_bytes))?
 }
 
-/// An id as 32 hex digits.
+/// Formats an id as 32 lower-case hex digits.
 #[must_use]
 pub fn hex(id: &Id) -> String {
     Uuid::from_bytes(*id).simple().to_string()
 }
 
-/// The digits of an id.
+/// Formats an id as 32 lower-case hex digits in ASCII, without allocating.
 #[must_use]
 pub fn hex_digits(id: &Id) -> [u8; 32] {
     let mut digits = [0; 32];

@@ -1,25 +1,27 @@
-//! What the key cache knows of a secret.
+//! The entries of the key cache.
 
 use crate::ids::Id;
 use app::domain::timestamp::Timestamp;
 
-/// One secret of a key: the current one, or the previous one.
+/// The entry of one secret in the key cache. A key has an entry for its current secret and, after a rotation, another
+/// for its previous secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyEntry {
-    /// The key.
+    /// The id of the key.
     pub key: Id,
-    /// The account that owns it.
+    /// The id of the account that owns the key.
     pub account: Id,
     /// The name of the key, 1 to 256 bytes.
     pub name: String,
-    /// When the secret expires; `None` means never.
+    /// When the secret stops being valid: the expiry of the key, or the end of the grace period of a previous secret.
+    /// `None` means never.
     pub until: Option<Timestamp>,
-    /// Whether the key is switched on.
+    /// Whether the key is active. An inactive key is denied.
     pub active: bool,
-    /// Whether it is the previous secret of the key.
+    /// Whether this is the previous secret of the key.
     pub is_previous: bool,
-    /// Whether `until` is the end of its grace period rather than the expiry of the key.
+    /// Whether `until` is the end of the grace period. Otherwise `until` is the expiry of the key.
     pub is_retired_at_until: bool,
-    /// Whether its first use retires the previous secret of the key.
+    /// Whether the first use of this secret retires the previous secret of the key.
     pub retires_previous: bool,
 }

@@ -1,6 +1,6 @@
-//! The console's server: accounts, API keys, their validation, and the pages.
+//! The console's server: accounts, API keys, their verification, and the pages.
 //!
-//! `main.rs` runs a command; `commands/serve.rs` serves [`http::router::build`], which the tests drive too. See
+//! `main.rs` runs a command. `commands/serve.rs` serves [`http::router::build`], which the tests use, too. See
 //! `docs/architecture.md`.
 
 #![warn(missing_docs)]

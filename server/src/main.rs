@@ -1,4 +1,4 @@
-//! The binary: parses the command line, and runs a command.
+//! The binary: parses the command line and runs a command.
 
 use clap::Parser;
 use server::commands::{account, backup, copy, migrate, restore, serve};
@@ -8,15 +8,15 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
-/// Requests and pages allocate many small pieces of memory for a short time, on several threads: with the system's
-/// allocator, pages are a quarter slower.
+/// Requests and pages allocate many small, short-lived objects on several threads. With the system's allocator, pages
+/// are a quarter slower.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_log();
+    init_logging();
     match run(cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -40,8 +40,8 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Human-readable in a terminal, and JSON otherwise. `RUST_LOG` chooses what is logged.
-fn start_log() {
+/// Logs to standard error: text in a terminal, and JSON otherwise. `RUST_LOG` sets the filter.
+fn init_logging() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {

@@ -1,4 +1,4 @@
-//! What the operator's monitoring sees (OpenMetrics 1.0). Labels have few values: never a key, an account or an
+//! Metrics for the operator (OpenMetrics 1.0). Label cardinality is bounded: no label contains a key, an account or an
 //! address.
 
 use crate::key_cache::verifier::Verifier;
@@ -12,10 +12,10 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::time::Duration;
 
-/// One in so many verifications is timed: asking a clock twice would be a good part of what one costs.
-pub const TIMED_VERIFICATIONS: u32 = 64;
+/// One of this many verifications is timed. Reading the clock twice would add considerably to the cost of each.
+pub const VERIFICATIONS_PER_SAMPLE: u32 = 64;
 
-/// What is counted while requests are answered. Copies count together.
+/// Histograms that are updated by requests. Clones share state.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     requests: Family<Request, Histogram>,
@@ -40,50 +40,52 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts a request that was answered. `route` is one of few.
-    pub fn answered(&self, route: String, status: u16, took: Duration) {
-        self.requests.get_or_create(&Request { route, status }).observe(took.as_secs_f64());
+    /// Records a response. `route` becomes a label, so it must have few values.
+    pub fn record_response(&self, route: String, status: u16, duration: Duration) {
+        self.requests.get_or_create(&Request { route, status }).observe(duration.as_secs_f64());
     }
 
-    /// Counts how long a verification took.
-    pub fn verified(&self, took: Duration) {
-        self.verifications.observe(took.as_secs_f64());
+    /// Records the duration of a verification.
+    pub fn record_verification(&self, duration: Duration) {
+        self.verifications.observe(duration.as_secs_f64());
     }
 
-    /// All of it as text.
+    /// Encodes all metrics in the OpenMetrics text format.
     ///
     /// # Errors
-    /// It cannot be written, which is a defect.
+    /// The encoder failed, which is a defect.
     pub fn text(&self, accounts: &Accounts, verifier: &Verifier) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("mecha");
         registry.register_with_unit(
             "http_request_duration",
-            "Time to the head of the answer, but for /verify",
+            "Time until the response head, for all requests except /verify",
             Unit::Seconds,
             self.requests.clone(),
         );
         registry.register_with_unit(
             "verification_duration",
-            "Time of one in 64 requests to /verify, inside the server",
+            "Time inside the server for one in 64 requests to /verify",
             Unit::Seconds,
             self.verifications.clone(),
         );
-        registry
-            .register_collector(Box::new(State { accounts: accounts.clone(), verifier: verifier.clone() }));
+        registry.register_collector(Box::new(CurrentState {
+            accounts: accounts.clone(),
+            verifier: verifier.clone(),
+        }));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry)?;
         Ok(text)
     }
 }
 
-/// What is asked for when somebody wants to know.
+/// Metrics that are read when they are encoded.
 #[derive(Debug)]
-struct State {
+struct CurrentState {
     accounts: Accounts,
     verifier: Verifier,
 }
 
-impl Collector for State {
+impl Collector for CurrentState {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let mut family = |name: &str, help: &str, label: &str, values: Vec<(&str, i64)>| {
             let kind = ConstGauge::new(0_i64).metric_type();
@@ -99,7 +101,7 @@ impl Collector for State {
             [("running", passwords.running), ("waiting", passwords.waiting), ("most", passwords.most)];
         family(
             "password_hashes",
-            "Password hashes by state, and the most that run at once",
+            "Password hashes by state, and the limit of concurrent ones",
             "state",
             hashes.map(|(state, count)| (state, number(count))).to_vec(),
         )?;
@@ -107,19 +109,19 @@ impl Collector for State {
         let connections = pools.map(|(pool, size, _)| (pool, number(size))).to_vec();
         family("database_connections", "Connections to the database", "pool", connections)?;
         let idle = pools.map(|(pool, _, idle)| (pool, number(idle))).to_vec();
-        family("database_connections_idle", "Connections to the database that nobody uses", "pool", idle)?;
+        family("database_connections_idle", "Idle connections to the database", "pool", idle)?;
         family(
             "held_in_memory",
-            "Secrets in the key cache, whether this node holds a lease, and pages that watch their keys",
+            "Secrets in the key cache, whether this node holds a lease, and pages that watch live events",
             "what",
             vec![
                 ("secrets", number(self.verifier.key_cache.index.len())),
                 ("lease", i64::from(self.verifier.key_cache.lease.holds())),
-                ("watching_pages", number(self.verifier.usage.live.watching())),
+                ("watching_pages", number(self.verifier.usage.live.watcher_count())),
             ],
         )?;
         let counter = ConstCounter::new(0_u64).metric_type();
-        let help = "Requests of programs by what came of them";
+        let help = "Verifications by outcome";
         let mut metric = encoder.encode_descriptor("verifications", help, None, counter)?;
         for (outcome, total) in self.verifier.outcomes.totals() {
             ConstCounter::new(total).encode(metric.encode_family(&[("outcome", outcome)])?)?;

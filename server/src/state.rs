@@ -1,8 +1,8 @@
-//! What a request may need: one flat structure, each part reachable in one step.
+//! The application state: one flat struct, each part reachable in one step.
 
 use crate::client::ClientIp;
 use crate::clock::Clock;
-use crate::config::{Origin, ServeOptions, SignUps, all_cores_but_one};
+use crate::config::{Origin, ServeOptions, SignUps, cores_minus_one};
 use crate::ids::new_id;
 use crate::key_cache::cache::KeyCache;
 use crate::key_cache::verifier::Verifier;
@@ -18,52 +18,54 @@ use crate::services::retention::Retention;
 use crate::services::sessions::DatabaseSessions;
 use crate::store::{Store, StoreError};
 use crate::usage::recorder::UsageRecorder;
-use app::error::{ConsoleError, Refusal};
+use app::error::ConsoleError;
+use app::view::refusal::Refusal;
 use axum::http::header::HOST;
 use axum::http::{Extensions, HeaderMap};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Everything that a request may need. Copies share it.
+/// Everything that a request may need. Clones share it.
 #[derive(Clone, Debug)]
 pub struct AppState {
     /// The database.
     pub store: Store,
-    /// The one clock.
+    /// Source of the current time.
     pub clock: Clock,
-    /// Every secret in memory.
+    /// The in-memory copy of all keys.
     pub key_cache: KeyCache,
     /// Verifies credentials.
     pub verifier: Verifier,
     /// Records who used which key.
     pub usage: Arc<UsageRecorder>,
-    /// Use cases of accounts.
+    /// Account use cases.
     pub accounts: Accounts,
-    /// Use cases of API keys.
+    /// API key use cases.
     pub keys: Keys,
-    /// Sessions.
+    /// Stores sessions in the database.
     pub sessions: DatabaseSessions,
-    /// Limits denied requests by network.
+    /// Limits denied requests per network.
     pub denial_limiter: DenialLimiter,
-    /// Deletes what has been kept for long enough.
+    /// Deletes data that is past its retention period.
     pub retention: Retention,
     /// Metrics of requests.
     pub metrics: Metrics,
-    /// Cancelled when the shutdown begins: `/readyz` is 503, and load balancers send their requests elsewhere.
+    /// Cancelled when shutdown begins. `/readyz` then returns 503, so that load balancers send requests to other nodes.
     pub draining: CancellationToken,
-    /// Cancelled when connections close: ends streams.
+    /// Cancelled when connections start to close. This ends streams.
     pub shutdown: CancellationToken,
-    /// The address by which browsers reach the console, if `--public-url` names it.
+    /// The origin at which browsers reach the console, if `--public-url` is set.
     pub public_url: Option<Origin>,
-    /// Whether browsers reach the console by names of this machine alone: it listens there, and has no other address.
+    /// Whether only host names of this machine are accepted: the console listens on a loopback address, and
+    /// `--public-url` is not set.
     pub accepts_local_hosts_only: bool,
 }
 
-/// Why a console cannot be opened.
+/// Why the console cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The prefixes of secrets would reject existing keys.
+    /// With the configured prefixes, existing keys would be denied.
     #[error(transparent)]
     Prefixes(#[from] PrefixError),
     /// The database does not respond.
@@ -75,7 +77,7 @@ pub enum OpenError {
 }
 
 impl AppState {
-    /// Opens the console on a database, and reads all of its keys into the key cache.
+    /// Opens the console on a database and loads all keys into the key cache.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -122,8 +124,8 @@ impl AppState {
         })
     }
 
-    /// The address by which a request reaches the console: that of `--public-url`, or the one that the request itself
-    /// names.
+    /// The origin at which a request reached the console: `--public-url` if it is set, or else the request's own scheme
+    /// and `Host`.
     #[must_use]
     pub fn origin_of(&self, extensions: &Extensions, headers: &HeaderMap) -> Origin {
         if let Some(origin) = &self.public_url {
@@ -135,13 +137,13 @@ impl AppState {
     }
 }
 
-/// The use cases of accounts on a database.
+/// Creates the account use cases for a database.
 ///
 /// # Errors
 /// Passwords cannot be hashed on this machine.
 pub fn accounts(store: Store, clock: Clock, options: &ServeOptions) -> Result<Accounts, ConsoleError> {
-    // One core is left for requests.
-    let permits = options.password_hashes.map_or_else(all_cores_but_one, usize::from);
+    // By default one core stays free for requests.
+    let permits = options.password_hashes.map_or_else(cores_minus_one, usize::from);
     Ok(Accounts {
         sign_in_limiter: SignInLimiter::new(SharedCounters::of(&store)),
         store,

@@ -1,32 +1,36 @@
-//! A model of `docs/leases.md`, checked in all orders of events: changes, leases, pauses, lost notifications, lost
-//! connections and crashes of the database. Names are those of the protocol's text.
+//! Checks a model of the protocol in `docs/leases.md` in all orders of events: changes, leases, pauses, lost
+//! notifications, lost connections and crashes of the database. The terms are those of that document.
 //!
-//! There is one node that verifies; changes are made by it and by another. More nodes would only make a change wait for
-//! more, so that it is answered later. Time is counted in ticks; a step may come at any time or never, which is what a
-//! pause, a slow network and a lost notification are.
+//! The model has one node that verifies. Changes are committed by this node, or by another one. With more nodes, a
+//! change would only wait longer before it is acknowledged. Time is counted in ticks. A step may happen at any time or
+//! never, which models a pause, a slow network and a lost notification.
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
-/// Ticks that a lease lasts.
-const LEASE: u8 = 2;
+/// Duration of a lease, in ticks.
+const LEASE_DURATION: u8 = 2;
 
-/// The protocol, or one without a part of it: that the model finds what goes wrong then shows that it would find it.
+/// The property that the protocol guarantees.
+const NO_STALE_VERIFICATION: &str = "a verification sees every change that was acknowledged before it began";
+
+/// The complete protocol, or the protocol without one of its rules. The model must find a violation without the rule,
+/// which shows that it can find violations of that kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Protocol {
-    Whole,
-    /// A change is answered without waiting for other nodes.
-    NobodyIsWaitedFor,
-    /// A lease is used without asking, once it is committed, what was changed.
-    LeaseIsUsedUnread,
-    /// A lease is counted from when it was granted rather than from when it was asked for.
-    LeaseCountsFromTheGrant,
-    /// Memory is looked up before the lease rather than after it.
-    LookupBeforeTheLease,
-    /// A node that could not follow its own change goes on with its lease.
-    OwnChangeMayBeMissing,
+    Complete,
+    /// A change is acknowledged without a wait for other nodes.
+    ChangeDoesNotWait,
+    /// A lease is used as soon as it is committed, before the changes are read.
+    LeaseUsedBeforeRead,
+    /// The duration of a lease counts from its grant, not from its request.
+    LeaseCountsFromGrant,
+    /// The index is looked up before the lease is checked, not after.
+    LookupBeforeLeaseCheck,
+    /// A node that could not apply its own change keeps its lease.
+    LeaseKeptWithoutOwnChange,
 }
 
-/// The protocol, in a world of so many ticks and changes.
+/// The protocol, with limits of the time and of the number of changes.
 #[derive(Clone, Copy, Debug)]
 struct Leases {
     protocol: Protocol,
@@ -36,41 +40,44 @@ struct Leases {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Node {
-    /// In the database: until when others wait for it, and what it has said that it followed.
-    row_until: u8,
+    /// The node's row in the database: until when other nodes wait for it, and its recorded `applied`.
+    row_lease_until: u8,
     row_applied: u8,
-    /// In its memory: the last change that it has followed, and until when it answers from there.
+    /// The node's memory: the last change in the index, and until when it may verify from memory.
     applied: u8,
-    until: u8,
-    /// An extension of the lease in progress.
+    lease_until: u8,
+    /// An extension of the lease that is in progress.
     extension: Option<Extension>,
-    /// What was read of the changes, and is not in memory yet; with when the lease was asked for that it completes.
+    /// A read of the changes that is not applied yet: the revision, and until when a lease then holds if the read
+    /// completes an extension.
     read: Option<(u8, Option<u8>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Extension {
-    Asked { at: u8 },
-    Granted { asked: u8, at: u8 },
+    Requested { at: u8 },
+    Granted { requested_at: u8, at: u8 },
 }
 
-/// A change that takes a right away.
+/// A change that revokes a right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Change {
-    /// Whether the node made it that verifies.
+    /// Whether the node that verifies committed it.
     is_own: bool,
     committed_at: u8,
-    is_settled_at_home: bool,
-    is_answered: bool,
+    /// Whether the node that committed it has applied it, or has ended its own lease.
+    is_settled: bool,
+    is_acknowledged: bool,
 }
 
-/// One verification. It may see that of every change that was answered before it began.
+/// One verification. `acknowledged` is the last change that was acknowledged before it began; `seen` is the last change
+/// that it saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Verification {
-    Begun { answered: u8 },
-    LeaseSeen { answered: u8 },
-    LookedUp { answered: u8, saw: u8 },
-    Done { answered: u8, saw: u8 },
+    Begun { acknowledged: u8 },
+    LeaseChecked { acknowledged: u8 },
+    LookedUp { acknowledged: u8, seen: u8 },
+    Done { acknowledged: u8, seen: u8 },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -84,18 +91,18 @@ struct World {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Event {
     Tick,
-    Ask,
-    Grant,
+    RequestLease,
+    GrantLease,
     LoseConnection,
-    Read,
-    TakeIn,
-    Tell,
-    DatabaseCrash,
-    Commit { is_own: bool },
-    SettleAtHome(usize),
-    TestResponse(usize),
-    Begin,
-    Step,
+    ReadChanges,
+    ApplyChanges,
+    RecordApplied,
+    CrashDatabase,
+    CommitChange { is_own: bool },
+    SettleChange(usize),
+    AcknowledgeChange(usize),
+    BeginVerification,
+    ContinueVerification,
 }
 
 impl World {
@@ -103,9 +110,9 @@ impl World {
         u8::try_from(self.changes.len()).unwrap_or(u8::MAX)
     }
 
-    /// The last change that was answered; changes have no rights in common, so that the highest counts.
-    fn answered(&self) -> u8 {
-        let last = self.changes.iter().rposition(|change| change.is_answered);
+    /// The number of the last acknowledged change. Each change revokes a different right, so the highest number counts.
+    fn acknowledged(&self) -> u8 {
+        let last = self.changes.iter().rposition(|change| change.is_acknowledged);
         last.map_or(0, |index| u8::try_from(index + 1).unwrap_or(u8::MAX))
     }
 }
@@ -121,104 +128,115 @@ impl Model for Leases {
     fn actions(&self, world: &World, events: &mut Vec<Event>) {
         events.extend([
             Event::Tick,
-            Event::Ask,
-            Event::Grant,
+            Event::RequestLease,
+            Event::GrantLease,
             Event::LoseConnection,
-            Event::Read,
-            Event::TakeIn,
+            Event::ReadChanges,
+            Event::ApplyChanges,
+            Event::RecordApplied,
+            Event::CrashDatabase,
+            Event::BeginVerification,
+            Event::ContinueVerification,
         ]);
-        events.extend([Event::Tell, Event::DatabaseCrash, Event::Begin, Event::Step]);
-        events.extend([true, false].map(|is_own| Event::Commit { is_own }));
+        events.extend([true, false].map(|is_own| Event::CommitChange { is_own }));
         for change in 0..world.changes.len() {
-            events.extend([Event::SettleAtHome(change), Event::TestResponse(change)]);
+            events.extend([Event::SettleChange(change), Event::AcknowledgeChange(change)]);
         }
     }
 
     fn next_state(&self, before: &World, event: Event) -> Option<World> {
         let mut world = before.clone();
-        let (now, revision, answered) = (world.now, world.revision(), world.answered());
+        let (now, revision, acknowledged) = (world.now, world.revision(), world.acknowledged());
         let node = &mut world.node;
         match event {
             Event::Tick if now < self.ticks => world.now += 1,
-            Event::Ask if node.extension.is_none() => node.extension = Some(Extension::Asked { at: now }),
-            Event::Grant => {
-                let Some(Extension::Asked { at: asked }) = node.extension else { return None };
-                node.extension = Some(Extension::Granted { asked, at: now });
-                node.row_until = now + LEASE;
-                if self.protocol == Protocol::LeaseIsUsedUnread {
-                    node.until = asked + LEASE;
+            Event::RequestLease if node.extension.is_none() => {
+                node.extension = Some(Extension::Requested { at: now });
+            }
+            Event::GrantLease => {
+                let Some(Extension::Requested { at: requested_at }) = node.extension else { return None };
+                node.extension = Some(Extension::Granted { requested_at, at: now });
+                node.row_lease_until = now + LEASE_DURATION;
+                if self.protocol == Protocol::LeaseUsedBeforeRead {
+                    node.lease_until = requested_at + LEASE_DURATION;
                     node.extension = None;
                 }
             }
             Event::LoseConnection => (node.extension, node.read) = (None, None),
-            // Told by a notification, or as the second part of an extension; one at a time.
-            Event::Read if node.read.is_none() => {
-                let lease = match node.extension {
-                    Some(Extension::Granted { asked, at }) => {
+            // After a notification, or as the last step of an extension. Only one read at a time.
+            Event::ReadChanges if node.read.is_none() => {
+                let lease_until = match node.extension {
+                    Some(Extension::Granted { requested_at, at }) => {
                         node.extension = None;
-                        Some(
-                            if self.protocol == Protocol::LeaseCountsFromTheGrant { at + 1 } else { asked }
-                                + LEASE,
-                        )
+                        let start = if self.protocol == Protocol::LeaseCountsFromGrant {
+                            at + 1
+                        } else {
+                            requested_at
+                        };
+                        Some(start + LEASE_DURATION)
                     }
                     _ => None,
                 };
-                node.read = Some((revision, lease));
+                node.read = Some((revision, lease_until));
             }
-            Event::TakeIn => {
-                let (read, lease) = node.read.take()?;
+            Event::ApplyChanges => {
+                let (read, lease_until) = node.read.take()?;
                 node.applied = node.applied.max(read);
-                node.until = lease.unwrap_or(node.until);
+                node.lease_until = lease_until.unwrap_or(node.lease_until);
             }
-            Event::Tell => node.row_applied = node.applied,
-            // What was told without waiting for the disk may be forgotten; leases are not.
-            Event::DatabaseCrash => node.row_applied = 0,
-            Event::Commit { is_own } if revision < self.changes => world.changes.push(Change {
+            Event::RecordApplied => node.row_applied = node.applied,
+            // `applied` is recorded without a flush to disk, so a crash may lose it. Leases are flushed.
+            Event::CrashDatabase => node.row_applied = 0,
+            Event::CommitChange { is_own } if revision < self.changes => world.changes.push(Change {
                 is_own,
                 committed_at: now,
-                is_settled_at_home: !is_own || self.protocol == Protocol::OwnChangeMayBeMissing,
-                is_answered: false,
+                is_settled: !is_own || self.protocol == Protocol::LeaseKeptWithoutOwnChange,
+                is_acknowledged: false,
             }),
-            Event::SettleAtHome(change) => {
-                // While something that was read is being taken in, nobody else may.
-                let is_settled = &mut world.changes.get_mut(change)?.is_settled_at_home;
+            Event::SettleChange(change) => {
+                // Only one task applies changes at a time: a pending read must be applied first.
+                let is_settled = &mut world.changes.get_mut(change)?.is_settled;
                 if *is_settled || node.read.is_some() {
                     return None;
                 }
                 if usize::from(node.applied) <= change {
-                    node.until = 0;
+                    node.lease_until = 0;
                 }
                 *is_settled = true;
             }
-            Event::TestResponse(change) => {
+            Event::AcknowledgeChange(change) => {
                 let number = change + 1;
                 let change = world.changes.get_mut(change)?;
-                let is_behind = usize::from(node.row_applied) < number && node.row_until > now;
-                let is_waiting = !change.is_own && is_behind && now < change.committed_at + LEASE;
-                let waits = is_waiting && self.protocol != Protocol::NobodyIsWaitedFor;
-                if change.is_answered || !change.is_settled_at_home || waits {
+                let is_behind = usize::from(node.row_applied) < number && node.row_lease_until > now;
+                let is_waiting = !change.is_own && is_behind && now < change.committed_at + LEASE_DURATION;
+                let must_wait = is_waiting && self.protocol != Protocol::ChangeDoesNotWait;
+                if change.is_acknowledged || !change.is_settled || must_wait {
                     return None;
                 }
-                change.is_answered = true;
+                change.is_acknowledged = true;
             }
-            Event::Begin if world.verification.is_none() => {
-                world.verification = Some(Verification::Begun { answered });
+            Event::BeginVerification if world.verification.is_none() => {
+                world.verification = Some(Verification::Begun { acknowledged });
             }
-            Event::Step => {
+            Event::ContinueVerification => {
                 world.verification = Some(match world.verification? {
-                    Verification::Begun { answered } if self.protocol == Protocol::LookupBeforeTheLease => {
-                        Verification::LookedUp { answered, saw: node.applied }
-                    }
-                    Verification::Begun { answered } | Verification::LookedUp { answered, .. }
-                        if now >= node.until =>
+                    Verification::Begun { acknowledged }
+                        if self.protocol == Protocol::LookupBeforeLeaseCheck =>
                     {
-                        // No lease: the database is asked.
-                        Verification::Done { answered, saw: revision }
+                        Verification::LookedUp { acknowledged, seen: node.applied }
                     }
-                    Verification::Begun { answered } => Verification::LeaseSeen { answered },
-                    Verification::LookedUp { answered, saw, .. } => Verification::Done { answered, saw },
-                    Verification::LeaseSeen { answered } => {
-                        Verification::Done { answered, saw: node.applied }
+                    Verification::Begun { acknowledged } | Verification::LookedUp { acknowledged, .. }
+                        if now >= node.lease_until =>
+                    {
+                        // Without a lease, the node queries the database.
+                        Verification::Done { acknowledged, seen: revision }
+                    }
+                    Verification::Begun { acknowledged } => Verification::LeaseChecked { acknowledged },
+                    Verification::LookedUp { acknowledged, seen, .. } => {
+                        Verification::Done { acknowledged, seen }
+                    }
+                    Verification::LeaseChecked { acknowledged } => {
+                        Verification::Done { acknowledged, seen: node.applied }
                     }
                     Verification::Done { .. } => return None,
                 });
@@ -230,23 +248,26 @@ impl Model for Leases {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always(
-                "nobody is let in by what was taken away before",
-                |_, world: &World| !matches!(world.verification, Some(Verification::Done { answered, saw }) if saw < answered),
-            ),
-            Property::sometimes("a verification is answered from memory", |_, world: &World| {
-                matches!(world.verification, Some(Verification::LeaseSeen { .. }))
+            Property::always(NO_STALE_VERIFICATION, |_, world: &World| {
+                let verification = world.verification;
+                !matches!(verification, Some(Verification::Done { acknowledged, seen }) if seen < acknowledged)
             }),
-            Property::sometimes("a change is answered before leases have run out", |_, world: &World| {
+            Property::sometimes("a verification is decided from memory", |_, world: &World| {
+                matches!(world.verification, Some(Verification::LeaseChecked { .. }))
+            }),
+            Property::sometimes("a change is acknowledged before leases expire", |_, world: &World| {
                 world
                     .changes
                     .iter()
-                    .any(|change| change.is_answered && world.now < change.committed_at + LEASE)
-                    && world.node.until > world.now
+                    .any(|change| change.is_acknowledged && world.now < change.committed_at + LEASE_DURATION)
+                    && world.node.lease_until > world.now
             }),
             Property::sometimes(
-                "a verification overtakes a change that it began before",
-                |_, world: &World| matches!(world.verification, Some(Verification::Done { saw, .. }) if saw < world.answered()),
+                "a verification does not see a change that was acknowledged after it began",
+                |_, world: &World| {
+                    let acknowledged = world.acknowledged();
+                    matches!(world.verification, Some(Verification::Done { seen, .. }) if seen < acknowledged)
+                },
             ),
         ]
     }
@@ -257,23 +278,26 @@ fn threads() -> usize {
 }
 
 #[test]
-fn no_order_of_events_lets_anybody_in_who_was_locked_out_before() {
-    // Two changes make it ten million states.
+fn no_order_of_events_leads_to_a_stale_verification() {
+    // With two changes there are ten million states.
     let (ticks, changes) = if std::env::var_os("TORTURE").is_some() { (4, 2) } else { (5, 1) };
-    let checked =
-        Leases { protocol: Protocol::Whole, ticks, changes }.checker().threads(threads()).spawn_bfs().join();
+    let checked = Leases { protocol: Protocol::Complete, ticks, changes }
+        .checker()
+        .threads(threads())
+        .spawn_bfs()
+        .join();
     checked.assert_properties();
-    assert!(checked.unique_state_count() > 500_000, "it did not look far: {}", checked.unique_state_count());
+    assert!(checked.unique_state_count() > 500_000, "too few states: {}", checked.unique_state_count());
 }
 
 #[test]
-fn without_any_part_of_the_protocol_the_model_shows_who_is_let_in_wrongly() {
+fn if_the_protocol_lacks_a_rule_the_model_finds_a_stale_verification() {
     for protocol in [
-        Protocol::NobodyIsWaitedFor,
-        Protocol::LeaseIsUsedUnread,
-        Protocol::LeaseCountsFromTheGrant,
-        Protocol::LookupBeforeTheLease,
-        Protocol::OwnChangeMayBeMissing,
+        Protocol::ChangeDoesNotWait,
+        Protocol::LeaseUsedBeforeRead,
+        Protocol::LeaseCountsFromGrant,
+        Protocol::LookupBeforeLeaseCheck,
+        Protocol::LeaseKeptWithoutOwnChange,
     ] {
         let checked = Leases { protocol, ticks: 4, changes: 1 }
             .checker()
@@ -281,7 +305,7 @@ fn without_any_part_of_the_protocol_the_model_shows_who_is_let_in_wrongly() {
             .finish_when(HasDiscoveries::AnyFailures)
             .spawn_bfs()
             .join();
-        let found = checked.discovery("nobody is let in by what was taken away before");
-        assert!(found.is_some(), "{protocol:?} is enough");
+        let found = checked.discovery(NO_STALE_VERIFICATION);
+        assert!(found.is_some(), "no violation found with {protocol:?}");
     }
 }

@@ -1,29 +1,29 @@
-// What a verification costs on SQLite, beside a bare axum server that answers alike without asking anything.
+// The cost of a verification on SQLite, compared with a bare axum server that sends the same response without a lookup.
 // `make bench` runs it.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, userInfo } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cookieOf, post, request } from "../http.mjs";
-import { BARE, PROXY, SERVER, answers, compare, fill, finish, folder, load, median, memory, report, root, start, stop, turns } from "./lib.mjs";
+import { BARE, PROXY, SERVER, compare, fill, finish, folder, load, median, memory, report, root, start, stop, turns, untilReady } from "./lib.mjs";
 
 const SIZES = [10, 100_000, 1_000_000];
 const MOST = SIZES.at(-1);
 const FEW = 1_000;
-/** All is started anew so often: one start differs from the next by up to a tenth. */
+/** How often all servers are restarted. Two starts can differ by up to a tenth. */
 const STARTS = Number(process.env.STARTS ?? 3);
 const OTHER_BARE = 3304;
-/** Bare servers beside the bare server: for the noise, and with as many threads as the server has for verifications. */
+/** Other bare servers, compared with the first: the same one, which shows the noise, and one with the server's default number of verification threads. */
 const OTHERS = {
-  "another": {},
-  "one with as many threads as verifications have": { TOKIO_WORKER_THREADS: `${Math.max(1, availableParallelism() - 1)}` },
+  "the same": {},
+  "with as many threads as the server has for verifications": { TOKIO_WORKER_THREADS: `${Math.max(1, availableParallelism() - 1)}` },
 };
 const SOCKET = `${folder}socket`;
-const options = ["--listen", `127.0.0.1:${SERVER}`, "--socket", SOCKET, "--refusals-per-minute", "0"];
+const options = ["--listen", `127.0.0.1:${SERVER}`, "--socket", SOCKET, "--denials-per-minute", "0"];
 
-/** Hits with as many keys in use as there are, up to 100,000, and with a few of them: what these touch is in caches. */
+/** The loads: misses, hits with up to 100,000 different keys, and hits with a few keys, whose entries fit into the processor's caches. */
 function kinds(keys) {
   const { secrets, unknown } = fill(keys);
-  // Hits of many come last: afterwards the server has their uses to write down.
+  // Hits of many keys come last: afterwards the server flushes their usage.
   const all = [["misses", "/miss", unknown, 401], ["hits", "/hit", secrets, 204]];
   const lines = readFileSync(secrets, "utf8").split("\n");
   if (lines.length <= FEW) return all;
@@ -36,26 +36,26 @@ const loads = Object.fromEntries(SIZES.map((keys) => [keys, kinds(keys)]));
 
 async function startBare(port, env) {
   const child = start(`${root}target/release/examples/bare`, [`127.0.0.1:${port}`], env);
-  await answers(port);
+  await untilReady(port);
   return child;
 }
 
-const [weights, seconds, rounds, gateways, others] = [{}, [], {}, {}, {}];
+const [resident, seconds, rounds, gateways, others] = [{}, [], {}, {}, {}];
 for (let n = 0; n < STARTS; n += 1) {
   for (const keys of SIZES) {
     const { database, secrets } = fill(keys);
     const bare = await startBare(BARE);
-    const began = performance.now();
+    const startedAt = performance.now();
     const server = start(`${root}target/release/server`, [...options, "--database-url", `sqlite:${database}`]);
-    await answers(SERVER, "/healthz");
-    if (keys === MOST) seconds.push((performance.now() - began) / 1000);
-    (weights[keys] ??= []).push(memory(server.pid));
+    await untilReady(SERVER, "/healthz");
+    if (keys === MOST) seconds.push((performance.now() - startedAt) / 1000);
+    (resident[keys] ??= []).push(memory(server.pid));
     for (const [kind, path, file, status] of loads[keys]) {
-      const asked = turns(
+      const measured = turns(
         () => load(BARE, path, file, [bare.pid], status),
         () => load(SERVER, "/verify", file, [server.pid], status),
       );
-      (rounds[`${kind} ${keys}`] ??= []).push(...asked);
+      (rounds[`${kind} ${keys}`] ??= []).push(...measured);
     }
     if (keys === MOST) await gateway(server, secrets);
     await stop(server);
@@ -72,57 +72,57 @@ for (let n = 0; n < STARTS; n += 1) {
   }
 }
 
-console.log(`\nMedians of ${rounds[`hits ${MOST}`].length} rounds each, and between which figures the middle half of them lies`);
-for (const [name, asked] of Object.entries(others)) {
-  const { rate, cpu, p99 } = compare(asked);
-  console.log(`beside a bare axum server, ${name}: requests a second ${rate.text}, CPU ${cpu.text}, p99 ${p99.text}`);
+console.log(`\nMedians of ${rounds[`hits ${MOST}`].length} rounds each, with the interquartile range`);
+for (const [name, measured] of Object.entries(others)) {
+  const { rate, cpu, p99 } = compare(measured);
+  console.log(`another bare axum server, ${name}, relative to the first: requests/s ${rate.text}, CPU ${cpu.text}, p99 ${p99.text}`);
 }
 for (const keys of SIZES) {
   for (const [kind] of loads[keys]) {
     const { rate, cpu, p99 } = compare(rounds[`${kind} ${keys}`]);
     const name = `${keys.toLocaleString("en")} keys, ${kind}`;
-    const beside = ({ target, base }, digits) => `${target.toFixed(digits)} : ${base.toFixed(digits)}`;
-    console.log(`\n${name}: requests/s ${beside(rate, 0)}, CPU µs ${beside(cpu, 2)}, p99 ms ${beside(p99, 2)}`);
-    report(`${name}: requests a second, of bare axum`, rate.text, "≥ 0.90", rate.ratio >= 0.9);
-    report(`${name}: CPU a request, of bare axum`, cpu.text, "≤ 1.2", cpu.ratio <= 1.2);
-    report(`${name}: p99, of bare axum`, p99.text, "≤ 1.25", p99.ratio <= 1.25);
+    const both = ({ target, base }, digits) => `${target.toFixed(digits)} : ${base.toFixed(digits)}`;
+    console.log(`\n${name}: requests/s ${both(rate, 0)}, CPU µs ${both(cpu, 2)}, p99 ms ${both(p99, 2)}`);
+    report(`${name}: requests/s relative to bare axum`, rate.text, "≥ 0.90", rate.ratio >= 0.9);
+    report(`${name}: CPU per request relative to bare axum`, cpu.text, "≤ 1.2", cpu.ratio <= 1.2);
+    report(`${name}: p99 relative to bare axum`, p99.text, "≤ 1.25", p99.ratio <= 1.25);
   }
 }
 const rate = (kind, keys) => compare(rounds[`${kind} ${keys}`]).rate.ratio;
-const lost = Math.max(...["hits", "misses"].map((kind) => 1 - rate(kind, MOST) / rate(kind, SIZES[0])));
-const weight = (median(weights[MOST]) - median(weights[SIZES[0]])) / (MOST - SIZES[0]);
+const loss = Math.max(...["hits", "misses"].map((kind) => 1 - rate(kind, MOST) / rate(kind, SIZES[0])));
+const bytesPerKey = (median(resident[MOST]) - median(resident[SIZES[0]])) / (MOST - SIZES[0]);
 console.log();
-report("lost from 10 keys to 1,000,000", `${(lost * 100).toFixed(1)} %`, "≤ 10 %", lost <= 0.1);
-report("memory a key (resident, from 10 to 1,000,000)", `${weight.toFixed(1)} bytes`, "≤ 100", weight <= 100);
-const [started, used] = await idleMemory();
+report("loss of requests/s from 10 keys to 1,000,000", `${(loss * 100).toFixed(1)} %`, "≤ 10 %", loss <= 0.1);
+report("memory per key (resident, from 10 to 1,000,000)", `${bytesPerKey.toFixed(1)} bytes`, "≤ 100", bytesPerKey <= 100);
+const [fresh, afterUse] = await idleMemory();
 const mib = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-report("resident memory at idle", mib(started), "≤ 20 MiB", started <= 20 * 2 ** 20);
-console.log(`the same a minute after a sign-up and a page: ${mib(used)}`);
-report("start-up with 1,000,000 keys, to the first answer", `${median(seconds).toFixed(2)} s`, "< 2.5 s", median(seconds) < 2.5);
+report("resident memory when idle", mib(fresh), "≤ 20 MiB", fresh <= 20 * 2 ** 20);
+console.log(`resident memory a minute after a sign-up and a page: ${mib(afterUse)}`);
+report("start-up with 1,000,000 keys, until the first response", `${median(seconds).toFixed(2)} s`, "< 2.5 s", median(seconds) < 2.5);
 const [address, socket] = [compare(gateways.address), compare(gateways.socket)];
-report("through nginx with auth_request, of the same without", address.rate.text, "≥ 0.60", address.rate.ratio >= 0.6);
-console.log(`the same at the Unix socket: ${socket.rate.text}; CPU µs of the server ${socket.cpu.target.toFixed(2)} : ${address.cpu.target.toFixed(2)} at the address`);
+report("nginx with auth_request: requests/s relative to nginx without", address.rate.text, "≥ 0.60", address.rate.ratio >= 0.6);
+console.log(`the same through the Unix socket: ${socket.rate.text}; CPU µs of the server ${socket.cpu.target.toFixed(2)}, through TCP ${address.cpu.target.toFixed(2)}`);
 finish();
 
-/** Of a server that has just started; and that has hashed a password, rendered a page, and then had nothing to do for longer than it keeps the memory of a hash. */
+/** The resident memory of a fresh server; and after a password hash, a page, and an idle time longer than it keeps the memory of a hash. */
 async function idleMemory() {
   const database = `${folder}idle.db`;
   ["", "-wal", "-shm"].forEach((end) => rmSync(`${database}${end}`, { force: true }));
   const server = start(`${root}target/release/server`, [...options, "--database-url", `sqlite:${database}`]);
-  await answers(SERVER, "/healthz");
+  await untilReady(SERVER, "/healthz");
   await sleep(2_000);
-  const started = memory(server.pid);
+  const fresh = memory(server.pid);
   const form = { email: "ada@example.com", password: "plum orchard tuesday lantern" };
   const signedUp = await post(SERVER, "/rpc/account/sign-up", form);
   if (signedUp?.status !== 200) throw new Error(`sign-up: ${signedUp?.status}`);
   await request(SERVER, "/settings/api-keys", { headers: { Cookie: cookieOf(signedUp) } });
   await sleep(70_000);
-  const used = memory(server.pid);
+  const afterUse = memory(server.pid);
   await stop(server);
-  return [started, used];
+  return [fresh, afterUse];
 }
 
-/** The same proxy with auth_request and without, which asks at the address and at the Unix socket. */
+/** nginx without auth_request, and with it: through TCP and through the Unix socket. */
 async function gateway(server, secrets) {
   const prefix = `${folder}nginx/`;
   mkdirSync(prefix, { recursive: true });
@@ -147,7 +147,7 @@ async function gateway(server, secrets) {
       }
     }`);
   const nginx = start("nginx", ["-p", prefix, "-c", `${prefix}nginx.conf`]);
-  await answers(PROXY);
+  await untilReady(PROXY);
   for (const where of ["address", "socket"]) {
     (gateways[where] ??= []).push(...turns(
       () => load(PROXY, "/open", secrets, [server.pid], 200),

@@ -1,4 +1,4 @@
-// What the benchmarks have in common. Loopback only.
+// Shared by the benchmarks. Loopback only.
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -24,13 +24,14 @@ export function start(command, args, env = {}) {
   return child;
 }
 
-export async function answers(port, path = "/") {
+/** Waits until a server responds. */
+export async function untilReady(port, path = "/") {
   for (;;) {
     try {
       await fetch(`http://127.0.0.1:${port}${path}`);
       return;
     } catch {
-      // Not more often: asking takes time from a server that reads a million keys.
+      // A shorter interval would slow down a server that reads a million keys.
       await sleep(25);
     }
   }
@@ -42,19 +43,19 @@ export async function stop(child) {
   await ended;
 }
 
-/** Seconds of processor time that a process has used, all its threads together. */
+/** The processor time of all threads of some processes, in seconds. */
 function cpu(pids) {
-  const of = (pid) => {
+  const seconds = (pid) => {
     const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
     return (Number(fields[11]) + Number(fields[12])) / 100;
   };
-  return pids.map(of).reduce((sum, seconds) => sum + seconds, 0);
+  return pids.map(seconds).reduce((sum, each) => sum + each, 0);
 }
 
-/** Resident bytes of a process. */
+/** The resident memory of a process, in bytes. */
 export const memory = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]) * 1024;
 
-/** Requests a second, the 99th percentile in milliseconds, and microseconds of processor time a request. */
+/** Runs one load. Returns the requests per second, the 99th percentile in milliseconds, and the processor time per request in µs. */
 export function load(port, path, secrets, pids, status, seconds = SECONDS, headers = {}) {
   const before = cpu(pids);
   const url = `http://127.0.0.1:${port}`;
@@ -72,38 +73,39 @@ export function load(port, path, secrets, pids, status, seconds = SECONDS, heade
   };
 }
 
-/** The value below which so great a part of them lies. */
+/** The quantile of some numbers; `part` is between 0 and 1. */
 const quantile = (numbers, part) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length * part)];
 export const median = (numbers) => quantile(numbers, 0.5);
 
 /**
- * Base and target take turns, so that each run of the target stands between two of the base, and whatever else the
- * machine does meets both.
+ * Runs base and target in turns. Each run of the target is compared with the two runs of the base around it, so that other
+ * work of the machine affects both.
  */
 export function turns(base, target) {
+  // Warms up both.
   base();
   target();
   const rounds = [];
   let before = base();
   for (let round = 0; round < ROUNDS; round += 1) {
-    const between = target();
+    const measured = target();
     const after = base();
-    const mean = (of) => (before[of] + after[of]) / 2;
-    rounds.push({ target: between, base: { rate: mean("rate"), cpu: mean("cpu"), p99: mean("p99") } });
+    const mean = (metric) => (before[metric] + after[metric]) / 2;
+    rounds.push({ target: measured, base: { rate: mean("rate"), cpu: mean("cpu"), p99: mean("p99") } });
     before = after;
   }
   return rounds;
 }
 
-/** Medians of the target, of the base, and of what the target has of the base in each round. */
+/** The medians of the target, of the base, and of the ratio of target to base in each round. */
 export function compare(rounds) {
-  const of = (what) => {
-    const ratios = rounds.map((round) => round.target[what] / round.base[what]);
+  const of = (metric) => {
+    const ratios = rounds.map((round) => round.target[metric] / round.base[metric]);
     return {
-      target: median(rounds.map((round) => round.target[what])),
-      base: median(rounds.map((round) => round.base[what])),
+      target: median(rounds.map((round) => round.target[metric])),
+      base: median(rounds.map((round) => round.base[metric])),
       ratio: median(ratios),
-      /** The ratio, and between which ones the middle half of the rounds lies. */
+      /** The median ratio and the interquartile range. */
       text: `${median(ratios).toFixed(3)} (${quantile(ratios, 0.25).toFixed(2)}–${quantile(ratios, 0.75).toFixed(2)})`,
     };
   };
@@ -111,17 +113,19 @@ export function compare(rounds) {
 }
 
 const rows = [];
+/** Prints one row of the report. */
 export function report(what, figure, goal, isMet) {
   rows.push([what, figure, goal, isMet ? "met" : "NOT MET"]);
   console.log(`${what.padEnd(72)}${figure.padStart(20)}   ${goal.padEnd(12)}${isMet ? "met" : "NOT MET"}`);
 }
 
+/** Creates a database with some keys, unless it exists, and files with their secrets and with unknown secrets. */
 export function fill(keys) {
   const database = `${folder}${keys}.db`;
   const [secrets, unknown] = [`${folder}${keys}.secrets`, `${folder}${keys}.unknown`];
   if (!existsSync(unknown)) {
     ["", "-wal", "-shm"].forEach((end) => rmSync(`${database}${end}`, { force: true }));
-    console.log(`filling a database with ${keys} keys`);
+    console.log(`creating a database with ${keys} keys`);
     execFileSync(`${root}target/release/examples/fill`, [`sqlite:${database}`, `${keys}`, secrets, unknown]);
   }
   return { database, secrets, unknown };

@@ -1,5 +1,5 @@
--- Presents the secrets of a file in turn, on a path: PATH FILE, and perhaps the name and the value of a header to send
--- instead.
+-- For wrk: sends GET requests with the secrets of a file in turn. Arguments: PATH FILE [NAME VALUE]; the optional header
+-- replaces the credential.
 local requests, at = {}, 0
 
 function init(args)

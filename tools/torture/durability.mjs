@@ -1,4 +1,5 @@
-// Nothing acknowledged is lost and nothing revoked comes back, however the server ends and whatever the disk does.
+// Durability: no acknowledged change is lost or undone when the server is killed, and changes fail cleanly when the disk
+// does.
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { Load, Server, finish, folder, report, sleep, start } from "./lib.mjs";
@@ -16,7 +17,7 @@ async function prepared(port, name) {
   return server;
 }
 
-/** Rounds of: start, check what was acknowledged so far, load, end. */
+/** In each round: starts the server, checks all acknowledged changes, runs the load, and ends the server with `end`. */
 async function rounds(name, port, count, end) {
   const server = await prepared(port, name);
   const load = new Load(server);
@@ -31,7 +32,7 @@ async function rounds(name, port, count, end) {
     load.isStopped = true;
     await running;
     await server.child.ended;
-    server.isWhole();
+    server.checkIntegrity();
     done += 1;
   }
   await server.start();
@@ -49,7 +50,7 @@ async function rounds(name, port, count, end) {
 }
 
 {
-  // SQLite's own calls, and those by which the database is opened, in turn; the server dies in the middle of one.
+  // System calls of SQLite, and those that open the database, in turn. strace kills the server at the n-th call.
   const calls = ["pwrite64", "fdatasync", "pwrite64", "fsync", "pwrite64", "ftruncate", "openat", "fcntl"];
   const server = await prepared(3411, "strace");
   const load = new Load(server);
@@ -63,7 +64,7 @@ async function rounds(name, port, count, end) {
       const running = load.run();
       await Promise.race([server.child.ended, sleep(1_500)]);
       if (server.child.exitCode === null && server.child.signalCode === null) {
-        // The call did not come so often; what strace started is ended by its own id.
+        // There were fewer such calls. Kills the server that strace started, by its process id.
         const children = spawnSync("ps", ["-o", "pid=", "--ppid", String(server.child.pid)], { encoding: "utf8" }).stdout;
         for (const pid of children.split(/\s+/).filter(Boolean)) process.kill(Number(pid), "SIGKILL");
       } else died += 1;
@@ -71,39 +72,39 @@ async function rounds(name, port, count, end) {
       await running;
     } else died += 1;
     await server.child.ended;
-    server.isWhole();
+    server.checkIntegrity();
     if (!(await server.start([]))) throw new Error(`round ${round}: the server did not start again`);
     await load.check(round);
     await server.stop("SIGKILL");
   }
-  report(`kill at chosen system calls, ${INJECTIONS} times`, `${died} died in the call; ${load.acknowledged} changes acknowledged, none lost or undone`, died >= INJECTIONS / 2);
+  report(`killed in a system call, ${INJECTIONS} times`, `${died} died in the call; ${load.acknowledged} changes acknowledged, none lost or undone`, died >= INJECTIONS / 2);
 }
 
 {
   const { acknowledged, slowest } = await rounds("term", 3412, TERMS, async (server, _, __, slowest) => {
     await sleep(random(20, 150));
-    const began = performance.now();
+    const startedAt = performance.now();
     const { code } = await server.stop("SIGTERM");
-    slowest.exit = Math.max(slowest.exit, performance.now() - began);
-    if (code !== 0) throw new Error(`ended with ${code}`);
+    slowest.exit = Math.max(slowest.exit, performance.now() - startedAt);
+    if (code !== 0) throw new Error(`exit code ${code}`);
   });
-  report(`SIGTERM under load, ${TERMS} times`, `${acknowledged} changes acknowledged, none lost; out after ${slowest.exit.toFixed(0)} ms at most`, slowest.exit < 10_000);
+  report(`SIGTERM under load, ${TERMS} times`, `${acknowledged} changes acknowledged, none lost; exited after ${slowest.exit.toFixed(0)} ms at most`, slowest.exit < 10_000);
 }
 
-/** Changes are 503 while it lasts, programs are let in all the time, and afterwards changes go on by themselves. */
+/** During a fault, changes return 503 and are not applied later, and verifications succeed. Afterwards, changes succeed. */
 async function fault(name, server, begin, end) {
   const load = new Load(server);
   for (let step = 0; step < 6; step += 1) await load.step();
-  const [secret] = [...load.keys].find(([, key]) => key.must === "in");
+  const [secret] = [...load.keys].find(([, key]) => key.expected === "allowed");
   await begin();
-  // All at once: each may wait for those before it, and none for longer than its client does.
-  const began = performance.now();
+  // Concurrent: a change can wait for those before it. None may wait longer than a client does.
+  const startedAt = performance.now();
   const create = async (_, attempt) => {
-    const answer = await server.post("/rpc/keys/create", { name: `During ${attempt}`, expire_in: "7" });
-    return `${answer?.status}${answer?.headers["retry-after"] ? "" : " without Retry-After"}`;
+    const response = await server.post("/rpc/keys/create", { name: `During ${attempt}`, expire_in: "7" });
+    return `${response?.status}${response?.headers["retry-after"] ? "" : " without Retry-After"}`;
   };
-  const answers = await Promise.all(Array.from({ length: 9 }, create));
-  const seconds = (performance.now() - began) / 1000;
+  const results = await Promise.all(Array.from({ length: 9 }, create));
+  const seconds = (performance.now() - startedAt) / 1000;
   const during = await server.verify(secret);
   await end();
   let after;
@@ -114,9 +115,9 @@ async function fault(name, server, begin, end) {
   await load.check(name);
   const page = await server.request("/settings/api-keys", { headers: { Cookie: server.cookie } });
   const late = page.body.match(/During \d/g)?.length ?? 0;
-  const isMet = answers.every((answer) => answer === "503") && during === 204 && after === 200 && seconds < 20 && late === 0;
-  const statuses = [...new Set(answers)].map((answer) => `${answers.filter((other) => other === answer).length} × ${answer}`);
-  report(name, `changes ${statuses.join(", ")} within ${seconds.toFixed(1)} s, ${late} of them made later; /verify ${during}; afterwards ${after}`, isMet);
+  const isMet = results.every((result) => result === "503") && during === 204 && after === 200 && seconds < 20 && late === 0;
+  const statuses = [...new Set(results)].map((result) => `${results.filter((other) => other === result).length} × ${result}`);
+  report(name, `changes ${statuses.join(", ")} within ${seconds.toFixed(1)} s, ${late} of them applied later; /verify ${during}; afterwards ${after}`, isMet);
 }
 
 {
@@ -149,7 +150,7 @@ async function fault(name, server, begin, end) {
   const mount = `${work}/small`;
   mkdirSync(mount);
   if (spawnSync("mount", ["-t", "tmpfs", "-o", "size=6m", "tmpfs", mount]).status !== 0) {
-    report("the disk is full", "not run: a small file system can be mounted by root only", false);
+    report("the disk is full", "skipped: only root can mount a small file system", false);
   } else {
     try {
       const server = new Server(3415, `${mount}/console.db`);
@@ -160,7 +161,7 @@ async function fault(name, server, begin, end) {
         writeFileSync(`${mount}/filler`, Buffer.alloc(Number(bavail) * Number(bsize)));
       }, async () => rmSync(`${mount}/filler`));
       await server.stop("SIGTERM");
-      server.isWhole();
+      server.checkIntegrity();
     } finally {
       spawnSync("umount", [mount]);
     }

@@ -1,4 +1,4 @@
-// What the harnesses have in common: a server of their own on loopback, and an owner who talks to it.
+// Shared by the harnesses: a server process on loopback, requests of an account owner, and a load of changes.
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import http from "node:http";
@@ -25,10 +25,11 @@ export function start(command, args, env = {}) {
   return child;
 }
 
+/** Creates a temporary folder, which is deleted at exit. */
 export function folder() {
-  const made = mkdtempSync(join(tmpdir(), "torture-"));
-  process.on("exit", () => rmSync(made, { recursive: true, force: true }));
-  return made;
+  const path = mkdtempSync(join(tmpdir(), "torture-"));
+  process.on("exit", () => rmSync(path, { recursive: true, force: true }));
+  return path;
 }
 
 export class Server {
@@ -37,9 +38,9 @@ export class Server {
     this.agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
   }
 
-  /** Starts it and waits until it answers; `false` if it ended before. */
+  /** Starts the process and waits until it responds; returns `false` if it exits before that. */
   async start(wrap = this.wrap) {
-    const args = [BINARY, "--listen", `127.0.0.1:${this.port}`, "--refusals-per-minute", "0", "--changes-per-minute", "0", ...this.flags,
+    const args = [BINARY, "--listen", `127.0.0.1:${this.port}`, "--denials-per-minute", "0", "--changes-per-minute", "0", ...this.flags,
       "--database-url", this.url, "--site-root", `${ROOT}target/site`];
     const [command, ...rest] = [...wrap, ...args];
     this.child = start(command, rest, this.env);
@@ -56,11 +57,11 @@ export class Server {
     return this.database.startsWith("postgres:") ? this.database : `sqlite:${this.database}`;
   }
 
-  /** The id of the server itself, also behind what it is wrapped in. */
+  /** The process id of the server, also if a wrapper such as strace started it. */
   get pid() {
     if (this.wrap.length === 0) return this.child.pid;
-    const of = readFileSync(`/proc/${this.child.pid}/task/${this.child.pid}/children`, "utf8").trim().split(" ");
-    return Number(of[0]);
+    const [child] = readFileSync(`/proc/${this.child.pid}/task/${this.child.pid}/children`, "utf8").trim().split(" ");
+    return Number(child);
   }
 
   async stop(signal) {
@@ -81,9 +82,9 @@ export class Server {
   }
 
   async signUp(email = EMAIL, headers = {}) {
-    const answer = await this.post("/rpc/account/sign-up", { email, password: PASSWORD }, { cookie: "", headers });
-    if (answer?.status !== 200) throw new Error(`sign-up: ${answer?.status} ${answer?.body}`);
-    this.cookie = cookieOf(answer);
+    const response = await this.post("/rpc/account/sign-up", { email, password: PASSWORD }, { cookie: "", headers });
+    if (response?.status !== 200) throw new Error(`sign-up: ${response?.status} ${response?.body}`);
+    this.cookie = cookieOf(response);
     return this.cookie;
   }
 
@@ -99,15 +100,16 @@ export class Server {
     return readdirSync(`/proc/${this.pid}/fd`).length;
   }
 
-  isWhole() {
+  /** Throws if the database is damaged. */
+  checkIntegrity() {
     const found = execFileSync("sqlite3", [this.database, "PRAGMA integrity_check; PRAGMA foreign_key_check;"], { encoding: "utf8" });
     if (found.trim() !== "ok") throw new Error(`the database is damaged: ${found}`);
   }
 }
 
 /**
- * Changes keys one after another, and remembers what was acknowledged: for each secret whether it must be let in, must
- * be refused, or may be either because an answer did not come.
+ * Changes keys one after another, and records what was acknowledged. For each secret, `expected` is the outcome of its
+ * verification: "allowed", "denied", or "unknown" if a change had no response.
  */
 export class Load {
   constructor(server) {
@@ -124,75 +126,75 @@ export class Load {
 
   async step() {
     const { server, keys } = this;
-    const mine = [...keys].filter(([, key]) => key.must !== "unknown");
-    const live = mine.filter(([, key]) => key.must === "in");
+    const live = [...keys].filter(([, key]) => key.expected === "allowed");
     if (live.length < 5) {
       const name = `Key ${(this.next += 1)}`;
-      // A create whose answer is lost may have made a key whose secret nobody knows.
-      const answer = await server.post("/rpc/keys/create", { name, expire_in: "7" });
-      if (answer?.status === 409) return this.makeRoom();
-      if (answer?.status !== 200) return this.failed(answer);
-      const { new: made } = JSON.parse(answer.body);
-      keys.set(made.secret, { id: made.id, name, must: "in" });
+      // If the response to a create is lost, a key can exist whose secret is unknown here.
+      const response = await server.post("/rpc/keys/create", { name, expire_in: "7" });
+      if (response?.status === 409) return this.deleteAll();
+      if (response?.status !== 200) return this.failed(response);
+      const { new: created } = JSON.parse(response.body);
+      keys.set(created.secret, { id: created.id, name, expected: "allowed" });
       return true;
     }
     const [, key] = live[this.next % live.length];
-    const [path, fields, must] = [
-      ["delete", { confirm_name: key.name }, "out"],
-      ["set-active", { active: "false" }, "out"],
-      ["rotate", { grace: "0" }, "out"],
+    const [path, fields] = [
+      ["delete", { confirm_name: key.name }],
+      ["set-active", { active: "false" }],
+      ["rotate", { grace: "0" }],
     ][(this.next += 1) % 3];
-    key.must = "unknown";
-    const answer = await server.post(`/rpc/keys/${path}`, { key_id: key.id, ...fields });
-    if (answer?.status !== 200) return this.failed(answer);
-    key.must = must;
-    if (path === "rotate") keys.set(JSON.parse(answer.body).new.secret, { id: key.id, name: key.name, must: "in" });
-    if (path === "delete") key.isGone = true;
+    key.expected = "unknown";
+    const response = await server.post(`/rpc/keys/${path}`, { key_id: key.id, ...fields });
+    if (response?.status !== 200) return this.failed(response);
+    key.expected = "denied";
+    if (path === "rotate") keys.set(JSON.parse(response.body).new.secret, { id: key.id, name: key.name, expected: "allowed" });
     return true;
   }
 
-  failed(answer) {
-    if (answer && answer.status !== 503) throw new Error(`a change was answered ${answer.status}: ${answer.body}`);
+  /** A change without a response, or with 503, is allowed to fail. */
+  failed(response) {
+    if (response && response.status !== 503) throw new Error(`a change returned ${response.status}: ${response.body}`);
     return false;
   }
 
-  /** Deletes keys until there are none: of those whose answer was lost nothing else is known. */
-  async makeRoom() {
+  /** Deletes all keys, including those whose creation had no response. */
+  async deleteAll() {
     const page = await this.server.request("/settings/api-keys", { headers: { Cookie: this.server.cookie } });
     if (page?.status !== 200) return false;
     const json = /data-page="([^"]*)"/.exec(page.body)[1].replaceAll("&quot;", '"').replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
     for (const { id, name } of JSON.parse(json).list.keys) {
-      for (const key of this.keys.values()) if (key.id === id && key.must !== "out") key.must = "unknown";
-      const answer = await this.server.post("/rpc/keys/delete", { key_id: id, confirm_name: name });
-      if (answer?.status !== 200) return this.failed(answer);
-      for (const key of this.keys.values()) if (key.id === id) key.must = "out";
+      for (const key of this.keys.values()) if (key.id === id && key.expected !== "denied") key.expected = "unknown";
+      const response = await this.server.post("/rpc/keys/delete", { key_id: id, confirm_name: name });
+      if (response?.status !== 200) return this.failed(response);
+      for (const key of this.keys.values()) if (key.id === id) key.expected = "denied";
     }
     return true;
   }
 
-  /** Nothing acknowledged is lost, and nothing acknowledged is undone. */
+  /** Throws if an acknowledged change is lost or undone. */
   async check(round) {
-    for (const [secret, { must, id }] of this.keys) {
+    for (const [secret, { expected, id }] of this.keys) {
       const status = await this.server.verify(secret);
-      if (must === "in" && status !== 204) throw new Error(`round ${round}: an acknowledged key ${id} is lost: ${status}`);
-      if (must === "out" && status !== 401) throw new Error(`round ${round}: an acknowledged revocation of ${id} is undone: ${status}`);
-      if (![204, 401].includes(status)) throw new Error(`round ${round}: /verify answered ${status}`);
-      // From now on it must stay as it was found.
-      this.keys.get(secret).must = status === 204 ? "in" : "out";
+      if (expected === "allowed" && status !== 204) throw new Error(`round ${round}: the acknowledged key ${id} is lost: ${status}`);
+      if (expected === "denied" && status !== 401) throw new Error(`round ${round}: the acknowledged revocation of ${id} is undone: ${status}`);
+      if (![204, 401].includes(status)) throw new Error(`round ${round}: /verify returned ${status}`);
+      // An unknown outcome must not change after this check.
+      this.keys.get(secret).expected = status === 204 ? "allowed" : "denied";
     }
-    // Those that were refused for some rounds have shown it.
-    const refused = [...this.keys].filter(([, key]) => key.must === "out");
-    refused.slice(0, -40).forEach(([secret]) => this.keys.delete(secret));
+    // Keeps the last 40 denied secrets. The others were checked for several rounds.
+    const denied = [...this.keys].filter(([, key]) => key.expected === "denied");
+    denied.slice(0, -40).forEach(([secret]) => this.keys.delete(secret));
   }
 }
 
-/** The value below which this part of the numbers lies. */
+/** The quantile of some numbers; `part` is between 0 and 1. */
 export function quantile(numbers, part) {
   const sorted = numbers.toSorted ? numbers.toSorted((a, b) => a - b) : [...numbers].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))];
 }
 
 let failures = 0;
+/** Prints one row of the report. */
 export function report(what, figure, isMet) {
   console.log(`${isMet ? "ok    " : "FAILED"} ${what.padEnd(76)} ${figure}`);
   if (!isMet) failures += 1;

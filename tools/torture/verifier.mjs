@@ -1,22 +1,24 @@
-// Verifies one secret again and again, in a process of its own, so that nothing of the attack slows it down here; says
-// on SIGTERM how long each took, in milliseconds.  node verifier.mjs PORT SECRET LOCAL_ADDRESS
+// Verifies one secret repeatedly until SIGTERM, then writes the duration of each verification in milliseconds, as JSON. It
+// is a separate process, so that the load of the harness does not distort the durations.
+//
+//     node verifier.mjs PORT SECRET LOCAL_ADDRESS
 import http from "node:http";
 import { request } from "../http.mjs";
 import { sleep } from "./lib.mjs";
 
 const [port, secret, localAddress] = process.argv.slice(2);
 const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
-const took = [];
-let isOver = false;
+const durations = [];
+let isStopped = false;
 process.removeAllListeners("SIGTERM");
-process.on("SIGTERM", () => (isOver = true));
-while (!isOver) {
-  const began = performance.now();
-  const answer = await request(port, "/verify", { headers: { "X-Api-Key": secret }, agent, localAddress });
-  if (answer?.status !== 204) throw new Error(`/verify answered ${answer?.status}`);
-  took.push(performance.now() - began);
+process.on("SIGTERM", () => (isStopped = true));
+while (!isStopped) {
+  const startedAt = performance.now();
+  const response = await request(port, "/verify", { headers: { "X-Api-Key": secret }, agent, localAddress });
+  if (response?.status !== 204) throw new Error(`/verify returned ${response?.status}`);
+  durations.push(performance.now() - startedAt);
   await sleep(1);
 }
 agent.destroy();
-// It ends by itself once all of it is written.
-process.stdout.write(JSON.stringify(took));
+// No process.exit: the process ends once the output is written.
+process.stdout.write(JSON.stringify(durations));

@@ -1,4 +1,4 @@
-//! What the island asks of the browser itself.
+//! Access to browser APIs, used by the islands.
 
 use crate::text;
 use js_sys::Function;
@@ -16,13 +16,13 @@ use web_sys::{
     HtmlFormElement, HtmlInputElement, MessageEvent, RequestInit, Response, UrlSearchParams, VisibilityState,
 };
 
-/// Sends a form where it would be sent without a script, but asks for the answer instead of a page. So
-/// the form is the one description of what is sent, with and without JavaScript.
+/// Submits a form with `fetch` to its own `action`, and requests JSON instead of a page. The form thus defines the
+/// request, with and without JavaScript.
 ///
-/// Answers whether it was done, and the JSON of the answer.
+/// Returns whether the request succeeded (status 2xx), and the JSON of the response.
 ///
 /// # Errors
-/// There was no answer, or it is not JSON.
+/// The request failed, or the response is not JSON.
 pub async fn post(form: &HtmlFormElement) -> Result<(bool, JsValue), JsValue> {
     let fields = UrlSearchParams::new_with_str_sequence_sequence(&FormData::new_with_form(form)?.into())?;
     let headers = Headers::new()?;
@@ -37,72 +37,73 @@ pub async fn post(form: &HtmlFormElement) -> Result<(bool, JsValue), JsValue> {
     Ok((response.ok(), JsFuture::from(response.json()?).await?))
 }
 
-/// The names and values of the fields within a dialog, as they stand now.
+/// The current names and values of the form controls in a dialog.
 #[must_use]
 pub fn fields(dialog: &Element) -> Vec<(String, String)> {
     let Ok(controls) = dialog.query_selector_all("[name]") else { return Vec::new() };
     (0..controls.length())
         .filter_map(|index| controls.get(index))
         .map(|control| {
-            // Selects and text areas have a name and a value just as inputs do.
+            // Select and textarea elements have the same `name` and `value` properties as inputs.
             let control: HtmlInputElement = control.unchecked_into();
             (control.name(), control.value())
         })
         .collect()
 }
 
-/// The nearest element around the one that an event was listened for on, or that element itself.
+/// The closest ancestor of the event's current target that matches `selector`, or the current target itself.
 #[must_use]
 pub fn closest<T: JsCast>(event: &Event, selector: &str) -> Option<T> {
     let element: Element = event.current_target()?.unchecked_into();
     element.closest(selector).ok()?.map(JsCast::unchecked_into)
 }
 
-/// Lets every copy button of the page copy, those that are still to come too.
+/// Handles clicks on all copy buttons of the page, including buttons that are added later.
 pub fn serve_copy_buttons() {
     window_event_listener(ev::click, |event| {
         let target: Option<Element> = event.target().map(JsCast::unchecked_into);
         let button = target.and_then(|target| target.closest(".copy").ok().flatten());
-        if let Some(place) = button.and_then(|button| button.parent_element()) {
-            spawn_local(async move { copy_within(&place).await });
+        if let Some(container) = button.and_then(|button| button.parent_element()) {
+            spawn_local(async move { copy_value(&container).await });
         }
     });
 }
 
-/// How long it is said that something was copied.
-const SAID_FOR: Duration = Duration::from_secs(4);
+/// How long the live region reports that a value was copied.
+const COPIED_SHOWN_FOR: Duration = Duration::from_secs(4);
 
-/// The attribute that marks what has been copied.
+/// The attribute that marks an element whose value was copied.
 pub const COPIED: &str = "data-copied";
 
-/// Puts the text of the `code` element within `place` on the clipboard, and says in the live region there
-/// what came of it. What was copied is marked with [`COPIED`].
+/// Copies the text of the `code` element in `container` to the clipboard, and reports the result in the live region of
+/// `container`. On success, marks `container` with [`COPIED`].
 ///
-/// The Clipboard API exists only where the page is encrypted or local. Elsewhere the text is selected
-/// and copied as Ctrl+C would; if that is refused too, the selection stays, ready for Ctrl+C.
-async fn copy_within(place: &Element) {
-    let (Ok(Some(code)), Ok(Some(said))) =
-        (place.query_selector("code"), place.query_selector("[role=status]"))
+/// The Clipboard API exists only in secure contexts (HTTPS or localhost). Elsewhere, the text is selected and copied
+/// with `execCommand`. If that fails too, the selection stays, so that the user can press Ctrl+C.
+async fn copy_value(container: &Element) {
+    let (Ok(Some(code)), Ok(Some(status))) =
+        (container.query_selector("code"), container.query_selector("[role=status]"))
     else {
         return;
     };
-    said.set_text_content(None);
-    let is_copied = copy_text_of(&code).await.is_ok();
-    said.set_text_content(Some(if is_copied { text::COPIED } else { text::COPY_FAILED }));
+    status.set_text_content(None);
+    let is_copied = copy_text(&code).await.is_ok();
+    status.set_text_content(Some(if is_copied { text::COPIED } else { text::COPY_FAILED }));
     if is_copied {
-        let _ = place.set_attribute(COPIED, "");
-        set_timeout(move || said.set_text_content(None), SAID_FOR);
+        let _ = container.set_attribute(COPIED, "");
+        set_timeout(move || status.set_text_content(None), COPIED_SHOWN_FOR);
     }
 }
 
-/// Whether the secret that a dialog shows was copied, by itself or within an example.
+/// Whether the secret in a dialog was copied, either by itself or as part of an example. Every copyable value except
+/// the key id contains the secret.
 #[must_use]
 pub fn has_copied_secret(dialog: &Element) -> bool {
-    let others = format!("[{COPIED}]:not([data-what='{}'])", text::keys::API_KEY_ID);
-    dialog.query_selector(&others).is_ok_and(|copied| copied.is_some())
+    let selector = format!("[{COPIED}]:not([data-what='{}'])", text::keys::API_KEY_ID);
+    dialog.query_selector(&selector).is_ok_and(|copied| copied.is_some())
 }
 
-async fn copy_text_of(element: &Element) -> Result<(), JsValue> {
+async fn copy_text(element: &Element) -> Result<(), JsValue> {
     let clipboard = window().navigator().clipboard();
     let value = element.text_content().unwrap_or_default();
     if !clipboard.is_undefined() && JsFuture::from(clipboard.write_text(&value)).await.is_ok() {
@@ -113,21 +114,21 @@ async fn copy_text_of(element: &Element) -> Result<(), JsValue> {
     if document.exec_command("copy")? { Ok(()) } else { Err(JsValue::NULL) }
 }
 
-/// Shows a dialog so that nothing behind it can be reached. One that the server rendered open keeps its
-/// focus and everything typed into it; one that is modal already, but shows something new, is read from
-/// its beginning.
+/// Opens a dialog as a modal dialog. A dialog that the server rendered open keeps its focus and its entered values. If
+/// the dialog is already modal, its content has changed: moves the focus to its heading, so that screen readers read it
+/// from the start.
 pub fn show_modal(dialog: &HtmlDialogElement) {
     if dialog.matches(":modal").unwrap_or(false) {
         focus(heading(dialog.clone().into()));
         return;
     }
     let focused = document().active_element().filter(|element| dialog.contains(Some(element)));
-    // Taking the attribute away hides the dialog without the event that tells of its closing.
+    // Removing the attribute hides the dialog without a `close` event.
     let _ = dialog.remove_attribute("open");
     if dialog.show_modal().is_ok() {
         focus(focused);
     }
-    // Where no script runs, what lies behind is inert by attribute; a modal dialog sees to it by itself.
+    // The server rendered the page behind the dialog as inert. A modal dialog makes it inert without the attribute.
     while let Ok(Some(element)) = document().query_selector("[inert]") {
         let _ = element.remove_attribute("inert");
     }
@@ -139,86 +140,90 @@ pub fn heading(dialog: Element) -> Option<Element> {
     dialog.query_selector("h2").ok().flatten()
 }
 
-/// Where nothing has the focus any more, what has the id of what had it gets it; or else reading goes on at the
-/// page's content.
+/// Restores the focus if it was lost: focuses the element with this id, or `#content` if there is none.
 pub fn keep_focus(id: &str) {
     if document().active_element().is_none_or(|element| element.tag_name() == "BODY") {
-        let again = document().get_element_by_id(id);
-        focus(again.or_else(|| document().get_element_by_id("content")));
+        let element = document().get_element_by_id(id);
+        focus(element.or_else(|| document().get_element_by_id("content")));
     }
 }
 
-/// Whether a part of the page has the focus, or a menu open.
+/// Whether the element that matches `part` contains the focus or an open menu.
 #[must_use]
 pub fn is_in_use(part: &str) -> bool {
-    let uses = format!("{part} :is(:focus, :popover-open)");
-    document().query_selector(&uses).is_ok_and(|used| used.is_some())
+    let selector = format!("{part} :is(:focus, :popover-open)");
+    document().query_selector(&selector).is_ok_and(|element| element.is_some())
 }
 
-/// Gives the focus to an element, if there is one.
+/// Focuses an element, if there is one.
 pub fn focus(element: Option<Element>) {
     if let Some(element) = element {
         let _ = element.unchecked_into::<HtmlElement>().focus();
     }
 }
 
-/// Puts the address of the page itself in place of that of an action or a dialog, so that a reload asks
-/// for the page and repeats nothing.
+/// Replaces the URL of an action or a dialog with the URL of the page, so that a reload requests the page and repeats
+/// no action.
 pub fn show_address(path: &str) {
     if let Ok(history) = window().history() {
         let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(path));
     }
 }
 
-/// Puts into an empty element the piece of the page that its attribute [`SOURCE`] names.
-pub async fn fill(place: &Element) {
-    let source = place.get_attribute(SOURCE).unwrap_or_default();
-    if let Ok(html) = text_of(&source).await {
-        place.set_inner_html(&html);
+/// Fetches the HTML fragment at the URL in the attribute [`SOURCE`] of an element, and inserts it into the element. On
+/// an error, the element stays unchanged.
+pub async fn fill(element: &Element) {
+    let source = element.get_attribute(SOURCE).unwrap_or_default();
+    if let Ok(html) = fetch_text(&source).await {
+        element.set_inner_html(&html);
     }
 }
 
-/// The attribute with the address of a piece of the page.
+/// The attribute with the URL of an HTML fragment.
 pub const SOURCE: &str = "data-source";
 
-async fn text_of(path: &str) -> Result<String, JsValue> {
+async fn fetch_text(path: &str) -> Result<String, JsValue> {
     let response: Response = JsFuture::from(window().fetch_with_str(path)).await?.unchecked_into();
     let text = JsFuture::from(response.text()?).await?;
     if response.ok() { Ok(text.as_string().unwrap_or_default()) } else { Err(text) }
 }
 
-/// Makes ready to hear server-sent events, and answers with what connects, again each time it is called. It hears
-/// while the page can be seen: browsers allow few connections to one server. A stream that ends is taken up
-/// again when the page is looked at again, so that a page that nobody looks at does not keep a session in use.
+/// Prepares a subscription to server-sent events. Returns a function that connects; each further call reconnects, with
+/// the URL that `url` returns at that time. `on_message` receives the data of each event.
+///
+/// The connection is open only while the page is visible, because browsers limit the number of connections per server.
+/// When a stream ends, the next connection is opened when the page becomes visible again. A page in the background
+/// therefore does not keep its session alive.
 pub fn listen(
-    address: impl Fn() -> String + Clone + 'static,
-    hear: impl Fn(&str) + 'static,
+    url: impl Fn() -> String + Clone + 'static,
+    on_message: impl Fn(&str) + 'static,
 ) -> impl Fn() + Clone + 'static {
-    let hear = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
-        hear(&event.data().as_string().unwrap_or_default());
+    let on_message = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
+        on_message(&event.data().as_string().unwrap_or_default());
     });
-    let hear: Function = hear.into_js_value().unchecked_into();
+    let on_message: Function = on_message.into_js_value().unchecked_into();
     let source = Rc::<RefCell<Option<EventSource>>>::default();
     let connect = move || {
-        if let Some(old) = source.borrow_mut().take() {
-            old.close();
+        if let Some(previous) = source.borrow_mut().take() {
+            previous.close();
         }
         if document().visibility_state() != VisibilityState::Visible {
             return;
         }
-        if let Ok(new) = EventSource::new(&address()) {
-            new.set_onmessage(Some(&hear));
+        if let Ok(new) = EventSource::new(&url()) {
+            new.set_onmessage(Some(&on_message));
             let ended = new.clone();
             new.set_onerror(Some(Closure::once_into_js(move || ended.close()).unchecked_ref()));
             *source.borrow_mut() = Some(new);
         }
     };
-    let when_seen = Closure::<dyn Fn()>::new(connect.clone()).into_js_value();
-    let _ = document().add_event_listener_with_callback("visibilitychange", when_seen.unchecked_ref());
+    let on_visibility_change = Closure::<dyn Fn()>::new(connect.clone()).into_js_value();
+    let _ =
+        document().add_event_listener_with_callback("visibilitychange", on_visibility_change.unchecked_ref());
     connect
 }
 
-/// Writes the moments of the page as their reader would, once somebody points at them.
+/// Converts the tooltip of a `<time>` element to the browser's time zone and language when the pointer enters it.
 pub fn localise_moments() {
     window_event_listener(ev::pointerover, |event| {
         let target: Option<Element> = event.target().map(JsCast::unchecked_into);

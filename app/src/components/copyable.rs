@@ -1,17 +1,17 @@
-//! Values to copy.
+//! Values with a copy button.
 
 use super::browser;
 use super::icon::Icon;
 use crate::text;
 use leptos::prelude::*;
 
-/// A value with a button that copies it, and a live region that says so. One listener for the whole page
-/// serves all of them: see [`browser::serve_copy_buttons`].
+/// A value with a copy button and a live region for the result. One event listener handles all copy buttons of the
+/// page: see [`browser::serve_copy_buttons`].
 #[component]
 pub fn Copyable(
-    /// What the value is, for the button's name.
+    /// Name of the value, for the accessible name of the button.
     what: &'static str,
-    /// The value.
+    /// The value to copy.
     value: String,
 ) -> impl IntoView {
     view! {
@@ -25,7 +25,7 @@ pub fn Copyable(
     }
 }
 
-/// Brings the copy buttons of a page to life that has no other live part.
+/// Activates the copy buttons on a page without another island.
 #[island]
 pub fn CopyButtons() -> impl IntoView {
     Effect::new(|_| browser::serve_copy_buttons());

@@ -1,8 +1,9 @@
-//! Icons, from one sprite.
+//! Icons from one SVG sprite.
 
 use leptos::prelude::*;
 
-/// The symbol `name` of `public/icons.svg`, decorative: whatever it stands in has words of its own.
+/// The symbol `name` of `public/icons.svg`. It is decorative and hidden from assistive technology: the element around
+/// it must have its own text or label.
 #[component]
 pub fn Icon(name: &'static str) -> impl IntoView {
     view! {

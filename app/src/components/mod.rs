@@ -1,4 +1,4 @@
-//! The parts that pages are made of. Those that live in the browser are used inside an island.
+//! Components of the pages. Components that run in the browser are used inside an island.
 
 pub mod api_keys;
 pub mod browser;

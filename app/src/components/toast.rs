@@ -1,68 +1,69 @@
-//! What was done, or why not, told for a while at the edge of the page.
+//! Toasts: messages about the result of an action.
 
 use super::icon::Icon;
 use crate::text;
 use leptos::prelude::*;
 use std::time::Duration;
 
-/// How long a success stays on show. A failure stays until it is dismissed.
+/// How long a success message is shown. An error message stays until it is dismissed.
 const SHOWN_FOR: Duration = Duration::from_secs(8);
 
-/// What was done, or why something was not; empty is nothing.
+/// The current message: a success or an error. Empty means none.
 #[derive(Default)]
-struct Said {
-    done: String,
-    why: String,
-    /// Counts, so that two messages of the same words are two.
-    turn: u32,
+struct Message {
+    success: String,
+    error: String,
+    /// Incremented for each message, to distinguish messages with the same text.
+    sequence: u32,
 }
 
-/// What is on show.
+/// The toast of a page: shows one message at a time.
 #[derive(Clone, Copy)]
 pub struct Toaster {
-    said: RwSignal<Said>,
+    message: RwSignal<Message>,
 }
 
 impl Toaster {
-    /// Nothing on show.
+    /// Creates a toaster without a message.
     #[must_use]
     pub fn new() -> Self {
-        Self { said: RwSignal::new(Said::default()) }
+        Self { message: RwSignal::new(Message::default()) }
     }
 
-    /// Says what was done.
-    pub fn succeed(self, done: String) {
-        if done.is_empty() {
+    /// Shows a success message for a limited time. Does nothing if the text is empty.
+    pub fn succeed(self, text: String) {
+        if text.is_empty() {
             return;
         }
-        let turn = self.say(done, String::new());
-        let unless_replaced = move || {
-            if self.said.with_untracked(|said| said.turn == turn) {
+        let sequence = self.show(text, String::new());
+        let clear_unless_replaced = move || {
+            if self.message.with_untracked(|message| message.sequence == sequence) {
                 self.clear();
             }
         };
         #[cfg(feature = "hydrate")]
-        set_timeout(unless_replaced, SHOWN_FOR);
+        set_timeout(clear_unless_replaced, SHOWN_FOR);
         #[cfg(not(feature = "hydrate"))]
-        let _ = (unless_replaced, SHOWN_FOR);
+        let _ = (clear_unless_replaced, SHOWN_FOR);
     }
 
-    /// Says why something was not done.
-    pub fn fail(self, why: String) {
-        self.say(String::new(), why);
+    /// Shows an error message until it is dismissed or replaced.
+    pub fn fail(self, text: String) {
+        self.show(String::new(), text);
     }
 
-    /// Takes away what is on show.
+    /// Removes the current message.
     pub fn clear(self) {
         self.fail(String::new());
     }
 }
 
 impl Toaster {
-    fn say(self, done: String, why: String) -> u32 {
-        let turn = self.said.with_untracked(|said| said.turn) + 1;
-        self.said.set(Said { done, why, turn });
-        turn
+    /// Replaces the message and returns its sequence number.
+    fn show(self, success: String, error: String) -> u32 {
+        let sequence = self.message.with_untracked(|message| message.sequence) + 1;
+        self.message.set(Message { success, error, sequence });
+        sequence
     }
 }
 
@@ -72,16 +73,16 @@ impl Default for Toaster {
     }
 }
 
-/// The place where toasts appear. A dialog has one of its own: while it is open, nothing outside it is
-/// seen by assistive technology.
+/// Renders the toast. A modal dialog contains its own instance, because assistive technology ignores everything outside
+/// an open modal dialog.
 ///
-/// The live regions are there before their text (WCAG 2.2, 4.1.3); while they are empty, nothing shows.
+/// The live regions exist before their text is set (WCAG 2.2, 4.1.3). While both are empty, the toast is hidden.
 #[component]
 pub fn Toasts(toaster: Toaster) -> impl IntoView {
     view! {
         <div class="toast">
-            <p role="status">{move || toaster.said.with(|said| unless_empty(&said.done))}</p>
-            <p role="alert">{move || toaster.said.with(|said| unless_empty(&said.why))}</p>
+            <p role="status">{move || toaster.message.with(|message| non_empty(&message.success))}</p>
+            <p role="alert">{move || toaster.message.with(|message| non_empty(&message.error))}</p>
             <button type="button" class="icon-button" aria-label=text::DISMISS on:click=move |_| toaster.clear()>
                 <Icon name="close" />
             </button>
@@ -89,7 +90,8 @@ pub fn Toasts(toaster: Toaster) -> impl IntoView {
     }
 }
 
-/// An empty text would be rendered as a space, and a region with a space in it is not empty.
-fn unless_empty(text: &str) -> Option<String> {
+/// Returns `None` for an empty text. Leptos renders an empty text as a space, and then `:empty` does not match the
+/// region.
+fn non_empty(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }

@@ -1,18 +1,20 @@
-//! Who used a key lately, and who was refused with it: a piece of the page, made on the server only.
+//! The usage of a key as an HTML fragment, rendered on the server only.
 
 use super::moment::Moment;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::usage::{ClientName, ClientUse, DeniedClient, KeyUsage};
 use crate::routes::Dialog;
+use crate::text::time::since;
 use crate::text::usage as text;
 use leptos::prelude::*;
 
-/// For a dialog that takes something away: who would notice. For the one that explains: who was refused, too.
+/// Renders the clients that used a key recently. The usage dialog also shows denied requests; the other dialogs warn
+/// about a change that affects these clients.
 #[must_use]
 pub fn usage(dialog: &Dialog, usage: &KeyUsage, now: Timestamp) -> String {
-    let refusals = matches!(dialog, Dialog::Usage(_)).then(|| refusals(&usage.refused, now));
+    let denials = matches!(dialog, Dialog::Usage(_)).then(|| denials(&usage.denied, now));
     view! {
-        {refusals}
+        {denials}
         {uses(&usage.uses, now)}
     }
     .to_html()
@@ -24,54 +26,55 @@ fn uses(uses: &[ClientUse], now: Timestamp) -> impl IntoView + use<> {
         .map(|used| {
             view! {
                 <li>
-                    {program(&used.program)}
+                    {client(&used.client)}
                     <span>
                         {text::times(used.times)} ", "
-                        <Moment at=Some(used.last_at) text=text::last(&now.since(used.last_at)) />
+                        <Moment at=Some(used.last_at) text=text::last(&since(used.last_at, now)) />
                     </span>
                 </li>
             }
         })
         .collect_view();
-    let nobody = uses.is_empty().then(|| view! { <p class="quiet">{text::NOBODY}</p> });
+    let empty = uses.is_empty().then(|| view! { <p class="quiet">{text::NOBODY}</p> });
     view! {
         <h3>{text::USED_BY}</h3>
-        {nobody}
+        {empty}
         <ul>{rows}</ul>
     }
 }
 
-fn refusals(refused: &[DeniedClient], now: Timestamp) -> impl IntoView + use<> {
-    let rows = refused
+fn denials(denied: &[DeniedClient], now: Timestamp) -> impl IntoView + use<> {
+    let rows = denied
         .iter()
-        .map(|refused| {
+        .map(|denial| {
             view! {
                 <li>
-                    <p class="reason">{text::refused(refused.reason)}</p>
-                    {program(&refused.program)}
+                    <p class="reason">{text::refused(denial.reason)}</p>
+                    {client(&denial.client)}
                     <span>
-                        {text::times(refused.times)} ", "
-                        <Moment at=Some(refused.last_at) text=text::last(&now.since(refused.last_at)) />
+                        {text::times(denial.times)} ", "
+                        <Moment at=Some(denial.last_at) text=text::last(&since(denial.last_at, now)) />
                     </span>
                 </li>
             }
         })
         .collect_view();
-    let nobody = refused.is_empty().then(|| view! { <p class="quiet">{text::NO_REFUSALS}</p> });
+    let empty = denied.is_empty().then(|| view! { <p class="quiet">{text::NO_REFUSALS}</p> });
     view! {
         <h3>{text::REFUSED}</h3>
-        {nobody}
+        {empty}
         <ul>{rows}</ul>
     }
 }
 
-fn program(program: &ClientName) -> impl IntoView + use<> {
-    let is_others = program.address.is_empty();
-    let address = if is_others { text::OTHERS.to_owned() } else { program.address.clone() };
+fn client(client: &ClientName) -> impl IntoView + use<> {
+    // An empty address stands for the aggregate of all clients above the limit.
+    let is_aggregate = client.address.is_empty();
+    let address = if is_aggregate { text::OTHERS.to_owned() } else { client.address.clone() };
     view! {
         <strong>{address}</strong>
         " "
-        <span class="agent">{program.agent.clone()}</span>
+        <span class="agent">{client.agent.clone()}</span>
         " "
     }
 }

@@ -1,39 +1,39 @@
-//! What was done to an account and its keys.
+//! The activity log: changes to an account and its keys.
 
 use super::timestamp::{DAY, Timestamp};
 
-/// How long it is kept, in milliseconds.
-pub const ACTIVITY_KEPT_FOR: i64 = 365 * DAY;
-/// Entries on one page.
-pub const ACTIVITY_A_PAGE: usize = 50;
+/// Retention period of activity entries, in milliseconds.
+pub const ACTIVITY_RETENTION: i64 = 365 * DAY;
+/// Number of activity entries per page.
+pub const ACTIVITY_PAGE_SIZE: usize = 50;
 
-/// What was done.
+/// The kind of an activity entry. Where a variant documents a detail, it is stored in [`Activity::became`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// The account was made.
-    AccountMade,
-    /// A session began.
+pub enum ActivityKind {
+    /// The account was created.
+    AccountCreated,
+    /// A session was created.
     SignedIn,
-    /// Somebody gave a wrong password.
-    SignInRefused,
-    /// A session was ended by its owner.
+    /// A wrong password was entered, at sign-in or to confirm a change of the account.
+    SignInRejected,
+    /// The owner ended a session.
     SignedOut,
-    /// All sessions were ended by their owner.
+    /// The owner ended all sessions of the account.
     SignedOutEverywhere,
-    /// The account has another password.
+    /// The password was changed.
     PasswordChanged,
-    /// A key was made; it became one that expires then, in milliseconds since 1970, or never, if empty.
-    KeyMade,
-    /// A key was given another name, which it became.
+    /// A key was created. Detail: its expiry in milliseconds since 1970; empty if it never expires.
+    KeyCreated,
+    /// A key was renamed. Detail: the new name.
     KeyRenamed,
-    /// The expiry of a key was moved later; it became that moment, as above.
+    /// The expiry of a key was extended. Detail: the new expiry, as in [`What::KeyMade`].
     KeyRefreshed,
-    /// A key was given another secret; it became the grace time of the old one.
+    /// A key was rotated. Detail: the form value of the [`Grace`](super::rotation::Grace) period.
     KeyRotated,
-    /// The old secret of a key was ended by its owner.
-    OldSecretRetired,
-    /// The old secret of a key ended because the new one was used.
-    OldSecretReplaced,
+    /// The owner retired the previous secret of a key.
+    PreviousSecretRetired,
+    /// The previous secret of a key was retired because the new one was used.
+    PreviousSecretReplaced,
     /// A key was switched on.
     KeySwitchedOn,
     /// A key was switched off.
@@ -42,61 +42,61 @@ pub enum What {
     KeyDeleted,
 }
 
-impl What {
+impl ActivityKind {
     const NAMES: [(Self, &'static str); 15] = [
-        (Self::AccountMade, "account-made"),
+        (Self::AccountCreated, "account-made"),
         (Self::SignedIn, "signed-in"),
-        (Self::SignInRefused, "sign-in-refused"),
+        (Self::SignInRejected, "sign-in-refused"),
         (Self::SignedOut, "signed-out"),
         (Self::SignedOutEverywhere, "signed-out-everywhere"),
         (Self::PasswordChanged, "password-changed"),
-        (Self::KeyMade, "key-made"),
+        (Self::KeyCreated, "key-made"),
         (Self::KeyRenamed, "key-renamed"),
         (Self::KeyRefreshed, "key-refreshed"),
         (Self::KeyRotated, "key-rotated"),
-        (Self::OldSecretRetired, "old-secret-retired"),
-        (Self::OldSecretReplaced, "old-secret-replaced"),
+        (Self::PreviousSecretRetired, "old-secret-retired"),
+        (Self::PreviousSecretReplaced, "old-secret-replaced"),
         (Self::KeySwitchedOn, "key-switched-on"),
         (Self::KeySwitchedOff, "key-switched-off"),
         (Self::KeyDeleted, "key-deleted"),
     ];
 
-    /// Its name, as it is stored.
+    /// The name under which the kind is stored.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::NAMES.iter().find(|(what, _)| *what == self).map_or("", |(_, name)| name)
     }
 
-    /// Reads the name.
+    /// Parses a stored name. `None` if this version does not know it.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::NAMES.iter().find(|(_, known)| *known == name).map(|(what, _)| *what)
     }
 }
 
-/// One thing that was done.
+/// One activity entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Activity {
-    /// Its number: later ones are greater.
+    /// Increases with each entry.
     pub id: i64,
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// What.
-    pub what: What,
-    /// To which key, by its name at the time; empty if it was done to the account.
+    /// The kind.
+    pub what: ActivityKind,
+    /// The name of the key at that time; empty for changes to the account itself.
     pub key_name: String,
-    /// What it became; see [`What`].
+    /// The detail that [`What`] documents for this kind; otherwise empty.
     pub became: String,
-    /// Where it was done from; empty: on the server itself.
+    /// The IP address of the request; empty for commands run on the server.
     pub address: String,
 }
 
-/// Some of it, newest first.
+/// One page of the activity log, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ActivityPage {
-    /// What was done.
+    /// The entries of this page.
     pub entries: Vec<Activity>,
-    /// Whether there is older activity.
+    /// Whether older entries exist.
     pub has_older: bool,
 }
 
@@ -105,10 +105,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_done_is_read_as_it_was_written() {
-        for (what, _) in What::NAMES {
-            assert_eq!(What::parse(what.name()), Some(what));
+    fn every_stored_name_parses_to_its_kind() {
+        for (what, _) in ActivityKind::NAMES {
+            assert_eq!(ActivityKind::parse(what.name()), Some(what));
         }
-        assert_eq!(What::parse(""), None);
+        assert_eq!(ActivityKind::parse(""), None);
     }
 }

@@ -1,95 +1,95 @@
-//! API keys as their owner sees them.
+//! API keys, as their owner sees them.
 
-use super::timestamp::{DAY, Timestamp, span};
+use super::timestamp::{DAY, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// How many keys that have not expired an account may have.
+/// Maximum number of unexpired keys per account.
 pub const LIMIT: u32 = 10;
-/// A key that expires sooner than this is marked, in milliseconds.
+/// A key that expires within this time is marked in the list. Milliseconds.
 pub const EXPIRING_SOON: i64 = 7 * DAY;
-/// How long an expired key stays listed before it is cleared away, in milliseconds.
-pub const EXPIRED_KEPT_FOR: i64 = 30 * DAY;
+/// How long an expired key stays in the list before it is deleted. Milliseconds.
+pub const EXPIRED_KEY_RETENTION: i64 = 30 * DAY;
 
-/// Public handle of a key: a UUID as 32 lower-case hex digits. Safe in logs.
+/// Public id of a key: a UUID as 32 lower-case hex digits. It is not secret and may be logged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyId(String);
 
 impl KeyId {
-    /// Reads a handle; hex digits of either case are the same handle.
+    /// Parses an id. Upper-case hex digits are accepted and converted to lower case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         (text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()))
             .then(|| Self(text.to_ascii_lowercase()))
     }
 
-    /// The 32 digits.
+    /// The 32 hex digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether a key is let in.
+/// Whether requests with a key are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It is let in.
+    /// Requests are allowed.
     Active,
-    /// Its owner switched it off; it is refused until switched on again.
+    /// The owner switched the key off. Requests are denied until it is switched on again.
     Inactive,
-    /// It is past its expiry and refused for ever.
+    /// The key has expired. Requests are denied permanently.
     Expired,
 }
 
-/// One key in its owner's list. The secret is not part of it.
+/// One key in its owner's list. It does not contain the secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKey {
-    /// Its public handle.
+    /// Public id.
     pub id: KeyId,
-    /// What its owner calls it.
+    /// The name that its owner chose.
     pub name: String,
-    /// What its owner noted about it; may be empty, may have line breaks.
+    /// The owner's description. May be empty and may contain line breaks.
     pub description: String,
-    /// The last four characters of its secret.
+    /// The last four characters of the secret.
     pub last_four: String,
-    /// The secret that this one has taken the place of.
+    /// The previous secret, if the key was rotated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<OldSecret>,
-    /// When it was made.
+    /// When the key was created.
     pub created_at: Timestamp,
-    /// When it expires; `None` means never.
+    /// When the key expires; `None` means never.
     pub expires_at: Option<Timestamp>,
-    /// When it was last let in, to the minute; `None` means never.
+    /// When a request with the key was last allowed, to the minute; `None` means never.
     pub last_used_at: Option<Timestamp>,
-    /// Where it was last used from: the address, and what the program says it is.
+    /// The client that last used the key: IP address and `User-Agent`.
     pub last_used_from: Option<String>,
-    /// The switch.
+    /// Whether the owner has switched the key on.
     pub active: bool,
-    /// How the list shows it; empty where the page shows it already.
+    /// The rendered list row; empty if the page already contains it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub html: String,
 }
 
-/// A secret whose place another has taken.
+/// The previous secret of a rotated key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OldSecret {
-    /// Its last four characters.
+    /// The last four characters of the secret.
     pub last_four: String,
-    /// From when on it is refused.
+    /// When it expires.
     pub until: Timestamp,
-    /// Whether it is also refused once the new one is used.
+    /// Whether it is also retired when the new secret is first used.
     pub ends_on_use: bool,
 }
 
 impl ApiKey {
-    /// The old secret, while it works beside the new one.
+    /// The previous secret, if it is still valid at `now`.
     #[must_use]
     pub fn working_old(&self, now: Timestamp) -> Option<&OldSecret> {
         let is_live = self.status(now) != Status::Expired;
         self.old.as_ref().filter(|old| is_live && old.until > now)
     }
 
-    /// At the very instant of its expiry a key is expired.
+    /// The status at `now`. At the exact instant of its expiry, a key is expired.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> Status {
         if self.expires_at.is_some_and(|at| at <= now) {
@@ -101,68 +101,59 @@ impl ApiKey {
         }
     }
 
-    /// How long it still lives (`6d 10h`); `None` if it never expires or has expired.
+    /// Milliseconds until the key expires; `None` if it never expires or has expired.
     #[must_use]
-    pub fn remaining(&self, now: Timestamp) -> Option<String> {
-        self.expires_at.filter(|at| *at > now).map(|at| span(at.0 - now.0))
+    pub fn remaining(&self, now: Timestamp) -> Option<i64> {
+        self.expires_at.filter(|at| *at > now).map(|at| at.0 - now.0)
     }
 
-    /// Whether it expires within [`EXPIRING_SOON`].
+    /// Whether the key expires within [`EXPIRING_SOON`] and has not expired yet.
     #[must_use]
     pub fn is_expiring_soon(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|at| at > now && at < now.plus(EXPIRING_SOON))
     }
 }
 
-/// All keys of an account, newest first and the expired ones last, as they were at `now`: the state of
-/// Settings → API Keys, with which every action on keys answers.
+/// All keys of an account at `now`: newest first, expired ones last. This is the state of Settings → API Keys, and
+/// every server function for keys returns it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyList {
-    /// The server's clock when it answered.
+    /// The server's clock when the list was read.
     pub now: Timestamp,
-    /// The keys in the order in which they are shown.
+    /// The keys, in display order.
     pub keys: Vec<ApiKey>,
-    /// The secret of a key in the list that was just made: once, and to nobody else.
+    /// The secret that this request generated. It is returned once, to the owner's browser only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new: Option<NewSecret>,
 }
 
 impl KeyList {
-    /// How many keys count towards [`LIMIT`].
+    /// The number of unexpired keys, which count towards [`LIMIT`].
     #[must_use]
     pub fn live_count(&self) -> u32 {
         let live = self.keys.iter().filter(|key| key.status(self.now) != Status::Expired).count();
         u32::try_from(live).unwrap_or(u32::MAX)
     }
 
-    /// Whether there is no room for another key.
+    /// Whether [`LIMIT`] is reached.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.live_count() >= LIMIT
     }
 
-    /// The key with this handle.
+    /// The key with this id.
     #[must_use]
     pub fn find(&self, id: &KeyId) -> Option<&ApiKey> {
         self.keys.iter().find(|key| key.id == *id)
     }
-
-    /// A name that is not taken: `API key 1`, `API key 2`, ….
-    #[must_use]
-    pub fn free_name(&self) -> String {
-        (1..)
-            .map(crate::text::default_key_name)
-            .find(|name| !self.keys.iter().any(|key| key.name.eq_ignore_ascii_case(name)))
-            .unwrap_or_default()
-    }
 }
 
-/// The secret of a key just made. The only value that ever carries one to a browser.
+/// A secret that was just generated. No other type carries a secret to the browser. Its `Debug` output is redacted.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewSecret {
-    /// The key.
+    /// The id of the key.
     pub id: KeyId,
-    /// The credential itself.
+    /// The plaintext secret.
     pub secret: String,
 }
 
@@ -196,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_instant_of_its_expiry_a_key_is_expired() {
+    fn a_key_is_expired_at_the_instant_of_its_expiry() {
         let end = NOW.plus(HOUR);
         let key = key("a", Some(end));
         assert_eq!(key.status(end.plus(-1)), Status::Active);
@@ -213,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn expired_keys_do_not_count() {
+    fn expired_keys_do_not_count_towards_the_limit() {
         let mut keys: Vec<_> = (0..9).map(|n| key(&format!("k{n}"), None)).collect();
         keys.push(key("old", Some(NOW)));
         let mut list = KeyList { now: NOW, keys, new: None };
@@ -223,13 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_on_offer_is_free_in_any_spelling() {
-        let keys = vec![key("API KEY 1", None), key("API key 3", None)];
-        assert_eq!(KeyList { now: NOW, keys, new: None }.free_name(), "API key 2");
-    }
-
-    #[test]
-    fn a_handle_is_32_hex_digits() {
+    fn a_key_id_is_32_hex_digits() {
         assert!(KeyId::parse(&"aF0".repeat(11)[..32]).is_some_and(|id| id.as_str().starts_with("af0")));
         for text in ["", "g", &"0".repeat(31), &"0".repeat(33), &"é".repeat(16)] {
             assert_eq!(KeyId::parse(text), None);
@@ -237,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_secret_does_not_print_itself() {
+    fn debug_output_of_a_new_secret_is_redacted() {
         let id = KeyId("0".repeat(32));
         let new = NewSecret { id, secret: "mm_tok_secret".to_owned() };
         assert!(!format!("{new:?}").contains("mm_tok"));

@@ -1,46 +1,47 @@
 //! The name of a key.
 
 use super::unicode::{is_invisible, is_letter, nfc};
-use crate::error::Problem;
+use crate::domain::problem::FieldError;
 
-/// A name that keeps the rules: 1 to [`KeyName::MAX`] characters in NFC without surrounding white
-/// space, beginning with a letter of any script, and nothing invisible in it.
+/// A valid name: 1 to [`KeyName::MAX`] characters in NFC, without surrounding white space and without invisible
+/// characters. The first character is a letter of any script.
 ///
-/// Unique within an account under Unicode case folding; that rule is the database's.
+/// Names are unique within an account under Unicode case folding. The database enforces that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyName(String);
 
 impl KeyName {
-    /// The longest name, in characters (Unicode scalar values) after normalization.
+    /// Maximum length in characters (Unicode scalar values), after normalization.
     pub const MAX: usize = 64;
 
-    /// Reads a name as it was typed.
+    /// Parses a name as entered.
     ///
     /// # Errors
-    /// The first rule that it breaks.
-    pub fn parse(typed: &str) -> Result<Self, Problem> {
+    /// The first rule that the name breaks: [`FieldError::Empty`], [`FieldError::Invisible`],
+    /// [`FieldError::MustBeginWithLetter`] or [`FieldError::TooLong`], in this order.
+    pub fn parse(typed: &str) -> Result<Self, FieldError> {
         let name = nfc(typed.trim());
         let length = name.chars().count();
-        let Some(first) = name.chars().next() else { return Err(Problem::Empty) };
+        let Some(first) = name.chars().next() else { return Err(FieldError::Empty) };
         if name.chars().any(is_invisible) {
-            Err(Problem::Invisible)
+            Err(FieldError::Invisible)
         } else if !is_letter(first) {
-            Err(Problem::MustBeginWithLetter)
+            Err(FieldError::MustBeginWithLetter)
         } else if length > Self::MAX {
-            Err(Problem::TooLong { is: length, max: Self::MAX })
+            Err(FieldError::TooLong { is: length, max: Self::MAX })
         } else {
             Ok(Self(name))
         }
     }
 
-    /// The name itself.
+    /// The name as a string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether somebody who was asked to re-enter `name` has typed it: exactly, but for white space
-    /// around it and for how its accents are encoded.
+    /// Whether the re-entered text `typed` matches `name`. The comparison is exact, but ignores surrounding white space
+    /// and differences that NFC removes.
     #[must_use]
     pub fn is_reentered(name: &str, typed: &str) -> bool {
         nfc(typed.trim()) == name
@@ -53,12 +54,12 @@ mod tests {
     use crate::domain::unicode::fold;
     use proptest::prelude::*;
 
-    fn problem(typed: &str) -> Option<Problem> {
+    fn problem(typed: &str) -> Option<FieldError> {
         KeyName::parse(typed).err()
     }
 
     #[test]
-    fn names_of_many_scripts_are_taken() {
+    fn names_in_any_script_are_accepted() {
         for name in ["a", "CI/CD Pipeline", "API key 1", "Ключ сервера", "生产密钥", "مفتاح", "été", "K8s 🚀"]
         {
             assert_eq!(KeyName::parse(name).as_ref().map(KeyName::as_str), Ok(name));
@@ -66,15 +67,15 @@ mod tests {
     }
 
     #[test]
-    fn a_name_begins_with_a_letter() {
+    fn a_name_must_begin_with_a_letter() {
         for name in ["1key", "_key", "-", "🚀 launch", "'key'", "¹", "\u{301}e", "(a)"] {
-            assert_eq!(problem(name), Some(Problem::MustBeginWithLetter), "{name}");
+            assert_eq!(problem(name), Some(FieldError::MustBeginWithLetter), "{name}");
         }
     }
 
     #[test]
-    fn what_cannot_be_seen_is_refused() {
-        let hidden = [
+    fn invisible_characters_are_rejected() {
+        let invisible = [
             '\0',
             '\n',
             '\t',
@@ -95,8 +96,8 @@ mod tests {
             '\u{e0041}',
             '\u{10ffff}',
         ];
-        for c in hidden {
-            assert_eq!(problem(&format!("a{c}b")), Some(Problem::Invisible), "{:04x}", u32::from(c));
+        for c in invisible {
+            assert_eq!(problem(&format!("a{c}b")), Some(FieldError::Invisible), "{:04x}", u32::from(c));
         }
     }
 
@@ -104,20 +105,20 @@ mod tests {
     fn length_is_counted_in_characters_after_normalization() {
         assert!(KeyName::parse(&"é".repeat(64)).is_ok());
         assert!(KeyName::parse(&"e\u{301}".repeat(64)).is_ok());
-        assert_eq!(problem(&"é".repeat(65)), Some(Problem::TooLong { is: 65, max: 64 }));
-        assert_eq!(problem(""), Some(Problem::Empty));
-        assert_eq!(problem(" \u{3000}\t"), Some(Problem::Empty));
+        assert_eq!(problem(&"é".repeat(65)), Some(FieldError::TooLong { is: 65, max: 64 }));
+        assert_eq!(problem(""), Some(FieldError::Empty));
+        assert_eq!(problem(" \u{3000}\t"), Some(FieldError::Empty));
     }
 
     #[test]
-    fn a_name_is_re_entered_exactly() {
+    fn a_re_entered_name_must_match_exactly() {
         assert!(KeyName::is_reentered("Été", " E\u{301}te\u{301} "));
         assert!(!KeyName::is_reentered("Été", "été"));
         assert!(!KeyName::is_reentered("Été", ""));
     }
 
     #[test]
-    fn spellings_that_differ_in_case_or_encoding_fold_to_one() {
+    fn names_that_differ_in_case_or_encoding_fold_to_the_same_text() {
         for (one, other) in
             [("Straße", "STRASSE"), ("ΣΊΣΥΦΟΣ", "σίσυφος"), ("É", "e\u{301}"), ("K", "\u{212a}")]
         {
@@ -128,7 +129,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_either_refused_or_a_name_that_keeps_every_rule(typed in any::<String>()) {
+        fn every_accepted_name_obeys_every_rule(typed in any::<String>()) {
             if let Ok(name) = KeyName::parse(&typed) {
                 let text = name.as_str();
                 prop_assert!((1..=KeyName::MAX).contains(&text.chars().count()));
@@ -141,23 +142,23 @@ mod tests {
         }
 
         #[test]
-        fn a_name_that_was_taken_is_taken_again_unchanged(typed in "\\p{L}[\\p{L}\\p{N}\\p{P} ]{0,70}") {
+        fn parsing_an_accepted_name_again_returns_the_same_name(typed in "\\p{L}[\\p{L}\\p{N}\\p{P} ]{0,70}") {
             if let Ok(name) = KeyName::parse(&typed) {
                 prop_assert_eq!(KeyName::parse(name.as_str()), Ok(name.clone()));
             }
         }
 
         #[test]
-        fn one_hidden_character_anywhere_spoils_any_name(
+        fn a_name_with_an_invisible_character_is_rejected(
             before in "\\p{L}[\\p{L} ]{0,20}",
-            hidden in "[\\p{Cc}\\p{Cf}\\p{Co}]",
+            invisible in "[\\p{Cc}\\p{Cf}\\p{Co}]",
             after in "\\p{L}{1,20}",
         ) {
-            prop_assert_eq!(problem(&format!("{before}{hidden}{after}")), Some(Problem::Invisible));
+            prop_assert_eq!(problem(&format!("{before}{invisible}{after}")), Some(FieldError::Invisible));
         }
 
         #[test]
-        fn folding_is_blind_to_case(name in "\\p{L}{1,20}") {
+        fn folding_ignores_case(name in "\\p{L}{1,20}") {
             prop_assert_eq!(fold(&fold(&name)), fold(&name));
             prop_assert_eq!(fold(&name.to_ascii_uppercase()), fold(&name.to_ascii_lowercase()));
         }

@@ -1,5 +1,5 @@
-//! The rules of accounts and API keys, the same for browser and server: newtypes that parse, and
-//! functions without side effects that take the present moment as an argument.
+//! The rules for accounts and API keys, shared by browser and server: newtypes that validate on parsing, and pure
+//! functions that take the current time as an argument.
 
 pub mod account;
 #[cfg(feature = "ssr")]
@@ -8,6 +8,7 @@ pub mod api_key;
 pub mod description;
 pub mod expiry;
 pub mod key_name;
+pub mod problem;
 pub mod rotation;
 pub mod timestamp;
 pub mod unicode;

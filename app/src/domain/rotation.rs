@@ -1,29 +1,29 @@
-//! Giving a key another secret while programs still use the old one.
+//! Key rotation: generating a new secret while clients still use the previous one.
 
 use super::timestamp::{DAY, HOUR, Timestamp};
 
-/// How long the old secret works beside the new one (grace period), in the order in which it is offered.
+/// Grace period: how long the previous secret stays valid after a rotation. Variants are in display order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Grace {
-    /// Until the new secret is first used, and [`Grace::Days7`] at most: a new secret that never arrives where it
-    /// belongs does not leave two working for ever.
+    /// Until the new secret is first used, and at most 7 days. The bound ensures that the previous secret expires even
+    /// if the new one is never deployed.
     #[default]
     FirstUse,
-    /// Not at all.
+    /// No grace period: the previous secret is retired at once.
     None,
-    /// One hour.
+    /// 1 hour.
     Hour1,
-    /// One day.
+    /// 24 hours.
     Hours24,
-    /// One week.
+    /// 7 days.
     Days7,
 }
 
 impl Grace {
-    /// All of them, in the order in which they are offered.
+    /// All grace periods, in display order.
     pub const ALL: [Self; 5] = [Self::FirstUse, Self::None, Self::Hour1, Self::Hours24, Self::Days7];
 
-    /// What the form sends.
+    /// The form value.
     #[must_use]
     pub fn value(self) -> &'static str {
         match self {
@@ -35,13 +35,13 @@ impl Grace {
         }
     }
 
-    /// The grace time for what a form sent; `None` for anything that is not on offer.
+    /// Parses a form value; `None` for any other text.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|grace| grace.value() == value)
     }
 
-    /// From when on the old secret of a key rotated at `now` is refused, whatever else happens.
+    /// When the previous secret of a key rotated at `now` expires. It can be retired earlier.
     #[must_use]
     pub fn ends_at(self, now: Timestamp) -> Timestamp {
         now.plus(match self {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_grace_times_on_offer_are_understood() {
+    fn only_values_of_known_grace_periods_are_accepted() {
         for grace in Grace::ALL {
             assert_eq!(Grace::parse(grace.value()), Some(grace));
         }
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn without_grace_the_old_secret_ends_at_once() {
+    fn without_a_grace_period_the_previous_secret_expires_at_once() {
         assert_eq!(Grace::None.ends_at(Timestamp(5)), Timestamp(5));
         assert_eq!(Grace::default().ends_at(Timestamp(0)), Timestamp(7 * DAY));
     }

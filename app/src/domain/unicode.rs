@@ -1,11 +1,10 @@
-//! The three questions about characters that the rules ask.
+//! The Unicode operations that the validation rules need.
 //!
-//! The server answers them from ICU4X's tables. The browser has such tables of its own, behind
-//! `String.prototype.normalize` and the `\p{…}` classes of its regular expressions; asking those
-//! keeps such tables out of the WebAssembly. Where the two know different versions of
-//! Unicode, the server's answer holds.
+//! The server uses the tables of ICU4X. The browser uses its own implementation: `String.prototype.normalize` and the
+//! `\p{…}` classes of regular expressions. That keeps the tables out of the WebAssembly. The two may implement
+//! different versions of Unicode. The server validates every request again, so its result is authoritative.
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(feature = "ssr")]
 mod tables {
     use icu_casemap::CaseMapper;
     use icu_normalizer::{ComposingNormalizer, DecomposingNormalizer};
@@ -36,8 +35,8 @@ mod tables {
         ) || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
     }
 
-    /// The form in which two spellings that differ only in case, or in how their accents are
-    /// encoded, are equal (canonical caseless matching, Unicode 17.0 section 3.13, D145).
+    /// Folds text for comparison: texts that differ only in case or in canonical encoding fold to the same text
+    /// (canonical caseless matching, Unicode 17.0 section 3.13, D145).
     #[must_use]
     pub fn fold(text: &str) -> String {
         let nfd = DecomposingNormalizer::new_nfd();
@@ -46,7 +45,7 @@ mod tables {
     }
 }
 
-#[cfg(all(target_arch = "wasm32", feature = "hydrate"))]
+#[cfg(not(feature = "ssr"))]
 mod tables {
     use js_sys::{JsString, RegExp};
 
@@ -63,24 +62,25 @@ mod tables {
     }
 }
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(feature = "ssr")]
 pub use tables::fold;
 
-/// Normalization Form C: one encoding for what looks the same (Unicode Standard Annex #15).
+/// Normalizes text to Normalization Form C, so that canonically equivalent texts are equal (Unicode Standard
+/// Annex #15).
 #[must_use]
 pub fn nfc(text: &str) -> String {
     tables::nfc(text)
 }
 
-/// A letter of any script: general category L.
+/// Whether `c` is a letter of any script (general category L).
 #[must_use]
 pub fn is_letter(c: char) -> bool {
     if c.is_ascii() { c.is_ascii_alphabetic() } else { tables::is_letter(c) }
 }
 
-/// A character that nobody sees, or that changes how others are seen: control, format (bidirectional
-/// overrides and zero-width joiners among them), line and paragraph separators, private use,
-/// unassigned, and whatever else a renderer ignores by default (`Default_Ignorable_Code_Point`).
+/// Whether `c` is invisible or changes how other characters are displayed: control, format (including bidirectional
+/// overrides and zero-width joiners), line and paragraph separators, private use, surrogate, unassigned, and
+/// `Default_Ignorable_Code_Point`.
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
     if c.is_ascii() { c.is_ascii_control() } else { tables::is_invisible(c) }

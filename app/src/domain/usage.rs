@@ -1,20 +1,20 @@
-//! What programs did with a key, as its owner may know it.
+//! Key usage, as shown to the owner of a key.
 
 use super::timestamp::{DAY, Timestamp};
 
-/// How long it is remembered who used a key and who was refused with it, in milliseconds.
-pub const USAGE_KEPT_FOR: i64 = 30 * DAY;
+/// Retention period of usage and denied requests, in milliseconds.
+pub const USAGE_RETENTION: i64 = 30 * DAY;
 
-/// A program as the server sees it: where it is, and what it says it is.
+/// A client, identified by its IP address and its `User-Agent`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClientName {
-    /// Its address; empty for several that are not told apart.
+    /// IP address; empty for the aggregate of all clients above the limit per key.
     pub address: String,
-    /// Its `User-Agent`, shortened and without what cannot be seen; may be empty.
+    /// `User-Agent`, truncated and without invisible characters; may be empty.
     pub agent: String,
 }
 
-/// `127.0.0.1, curl/8.5`.
+/// Formats as `127.0.0.1, curl/8.5`.
 impl std::fmt::Display for ClientName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let comma = if self.address.is_empty() || self.agent.is_empty() { "" } else { ", " };
@@ -22,53 +22,54 @@ impl std::fmt::Display for ClientName {
     }
 }
 
-/// A program that used a key.
+/// Usage of a key by one client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientUse {
-    /// Which.
-    pub program: ClientName,
-    /// How often, in the days that are remembered.
+    /// The client.
+    pub client: ClientName,
+    /// Number of allowed requests within [`USAGE_RETENTION`].
     pub times: u64,
-    /// When last.
+    /// Time of the last request.
     pub last_at: Timestamp,
 }
 
-/// A program that was refused with a key.
+/// Denied requests of one client with a key, for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeniedClient {
-    /// Which.
-    pub program: ClientName,
-    /// Why.
+    /// The client.
+    pub client: ClientName,
+    /// Why the requests were denied.
     pub reason: DenialReason,
-    /// How often.
+    /// Number of denied requests within [`USAGE_RETENTION`].
     pub times: u64,
-    /// When last.
+    /// Time of the last denied request.
     pub last_at: Timestamp,
 }
 
-/// Who used a key and who was refused with it, each the latest first.
+/// Usage of a key and denied requests with it, each sorted by time, latest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyUsage {
-    /// Who used it.
+    /// Clients whose requests were allowed.
     pub uses: Vec<ClientUse>,
-    /// Who was refused.
-    pub refused: Vec<DeniedClient>,
+    /// Clients whose requests were denied.
+    pub denied: Vec<DeniedClient>,
 }
 
-/// Why a program was refused that named a key. Only the owner of that key is told.
+/// Why a request with a key was denied. The owner of the key sees the reason. The client cannot distinguish the
+/// reasons, except for [`DenialReason::ClosedModule`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DenialReason {
     /// The key had expired.
     Expired,
     /// The key was switched off.
     Inactive,
-    /// The secret was an old one, whose grace had ended.
+    /// The secret was a previous one whose grace period had ended.
     Retired,
-    /// The secret is this key's, but the Key ID given with it is not.
+    /// The secret belongs to this key, but the Key ID in the request does not.
     WrongId,
-    /// The Key ID is this key's, but the secret given with it is not.
+    /// The Key ID belongs to this key, but the secret in the request does not.
     WrongSecret,
-    /// The key is valid, but what was asked for is closed to keys.
+    /// The key is valid, but the requested module is closed to API keys.
     ClosedModule,
 }
 
@@ -82,13 +83,13 @@ impl DenialReason {
         (Self::ClosedModule, "closed-module"),
     ];
 
-    /// Its name, as it is stored and logged.
+    /// The name under which the reason is stored and logged.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::NAMES.iter().find(|(reason, _)| *reason == self).map_or("", |(_, name)| name)
     }
 
-    /// Reads its name.
+    /// Parses a stored name. `None` if this version does not know it.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::NAMES.iter().find(|(_, known)| *known == name).map(|(reason, _)| *reason)

@@ -1,20 +1,23 @@
-//! Settings → Account: the password, the sessions, and the end of the account. Plain forms, complete without a script.
+//! Settings → Account: password, sessions and deletion of the account. Plain forms, which need no script.
 
 use super::credentials_form::PasswordField;
-use super::layout::{SettingsFrame, done_notice, parameter, refusal_notice, set_status, submission};
-use super::not_found::BrokenPage;
+use super::layout::{SettingsFrame, done_notice, error_notice, parameter, set_status, submission};
+use super::not_found::ErrorPage;
 use crate::backend::{self, AccountPage, SessionView, SignedIn, require_account};
 use crate::components::moment::Moment;
+use crate::domain::problem::Field;
 use crate::domain::timestamp::Timestamp;
-use crate::error::{ConsoleError, Field, Refusal};
+use crate::error::ConsoleError;
 use crate::routes::{ACCOUNT, Done};
 use crate::server_fns::account::{ChangePassword, DeleteAccount, SignOutEverywhere};
+use crate::text::time::{date, since};
 use crate::text::{self, account, my_account};
+use crate::view::refusal::Refusal;
 use leptos::either::Either;
 use leptos::prelude::*;
 use leptos::server_fn::ServerFn;
 
-/// The account of whoever is signed in.
+/// The settings of the signed-in account.
 #[component]
 pub(super) fn AccountSettingsPage() -> impl IntoView {
     let refusal = submission().and_then(|submission| submission.outcome.err()).unwrap_or_default();
@@ -24,7 +27,7 @@ pub(super) fn AccountSettingsPage() -> impl IntoView {
     let done = Done::parse(&parameter("done")).filter(|done| *done == Done::PasswordChanged).map(text::done);
     let page = Suspend::new(async move {
         match load().await {
-            Err(error) => Either::Left(view! { <BrokenPage error /> }),
+            Err(error) => Either::Left(view! { <ErrorPage error /> }),
             Ok((who, page)) => {
                 let email = who.email.clone();
                 Either::Right(view! {
@@ -60,7 +63,7 @@ fn content(
             </div>
         </header>
         {done_notice(done)}
-        {refusal_notice(refusal)}
+        {error_notice(refusal)}
         <div class="guide">
             {password(email, refusal)}
             <section aria-labelledby="sessions">
@@ -122,7 +125,7 @@ fn delete(email: &str, keys: usize, refusal: &Refusal) -> impl IntoView + use<> 
     }
 }
 
-/// For the browser to know whose password it is to offer or to keep.
+/// A hidden user name, so that password managers offer and store the password for the right account.
 fn username(email: &str) -> impl IntoView + use<> {
     view! { <input type="text" autocomplete="username" value=email.to_owned() hidden readonly /> }
 }
@@ -139,9 +142,9 @@ fn session(session: &SessionView, now: Timestamp) -> impl IntoView + use<> {
             <p class="quiet">
                 <Moment
                     at=Some(session.created_at)
-                    text=my_account::began(&session.created_at.date(), &session.address)
+                    text=my_account::began(&date(session.created_at), &session.address)
                 /> ", "
-                <Moment at=Some(session.last_seen_at) text=my_account::last_seen(&now.since(session.last_seen_at)) />
+                <Moment at=Some(session.last_seen_at) text=my_account::last_seen(&since(session.last_seen_at, now)) />
             </p>
         </li>
     }

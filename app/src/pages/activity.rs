@@ -1,23 +1,24 @@
-//! Settings → Activity: who did what to the account and its keys.
+//! Settings → Activity: the activity log of the account and its keys.
 
 use super::layout::{SettingsFrame, parameter};
-use super::not_found::BrokenPage;
+use super::not_found::ErrorPage;
 use crate::backend::{self, SignedIn, require_account};
 use crate::components::moment::Moment;
-use crate::domain::activity::{Activity, ActivityPage, What};
+use crate::domain::activity::{Activity, ActivityKind, ActivityPage};
 use crate::error::ConsoleError;
 use crate::routes::ACTIVITY;
 use crate::text::activity;
+use crate::text::time::date_and_time;
 use leptos::either::Either;
 use leptos::prelude::*;
 
-/// Newest first, a page at a time.
+/// One page of the activity log, newest first. The query parameter `before` selects older pages.
 #[component]
 pub(super) fn ActivitySettingsPage() -> impl IntoView {
     let before = parameter("before").parse::<i64>().ok();
     let page = Suspend::new(async move {
         match load(before).await {
-            Err(error) => Either::Left(view! { <BrokenPage error /> }),
+            Err(error) => Either::Left(view! { <ErrorPage error /> }),
             Ok((who, page)) => Either::Right(view! {
                 <SettingsFrame title=activity::TITLE here=ACTIVITY who is_covered=false>
                     {content(&page, before.is_some())}
@@ -65,10 +66,10 @@ fn content(page: &ActivityPage, has_newer: bool) -> impl IntoView + use<> {
 
 fn entry(entry: &Activity) -> impl IntoView + use<> {
     view! {
-        <li data-kind=(entry.what == What::SignInRefused).then_some("warning")>
+        <li data-kind=(entry.what == ActivityKind::SignInRejected).then_some("warning")>
             <p>{activity::what(entry)}</p>
             <p class="quiet">
-                <Moment at=Some(entry.at) text=entry.at.date_and_time() /> " "
+                <Moment at=Some(entry.at) text=date_and_time(entry.at) /> " "
                 {activity::from(&entry.address)}
             </p>
         </li>

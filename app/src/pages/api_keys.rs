@@ -1,24 +1,25 @@
 //! Settings → API Keys.
 
 use super::layout::{SettingsFrame, parameter, set_status, submission};
-use super::not_found::BrokenPage;
+use super::not_found::ErrorPage;
 use crate::backend::{self, SignedIn, require_account};
 use crate::components::api_keys::ApiKeys;
 use crate::components::usage;
 use crate::domain::api_key::KeyId;
-use crate::error::{ConsoleError, Refusal};
+use crate::error::ConsoleError;
 use crate::routes::{Dialog, Done, HOME};
-use crate::submission::{Page, Submission, Typed, UsageHtml};
 use crate::text::{self, keys};
+use crate::view::refusal::Refusal;
+use crate::view::submission::{FormValues, Page, Submission, UsageHtml};
 use leptos::either::Either;
 use leptos::prelude::*;
 
-/// The account's keys, with whatever the address or a form asks to be open.
+/// The keys of the account. The URL or a submitted form determines the dialog that is open.
 #[component]
 pub(super) fn ApiKeysPage() -> impl IntoView {
     let page = Suspend::new(async move {
         match load().await {
-            Err(error) => Either::Left(view! { <BrokenPage error /> }),
+            Err(error) => Either::Left(view! { <ErrorPage error /> }),
             Ok((who, page, usage_html)) => {
                 let is_covered = !page.dialog.is_empty();
                 let json = serde_json::to_string(&page).unwrap_or_default();
@@ -42,7 +43,7 @@ async fn load() -> Result<(SignedIn, Page, UsageHtml), ConsoleError> {
     let keys = backend::keys()?;
     let who = require_account().await?;
     let (typed, outcome) = match submission() {
-        None => (Typed::default(), None),
+        None => (FormValues::default(), None),
         Some(Submission { typed, outcome }) => (typed, Some(outcome)),
     };
     let refusal = match &outcome {

@@ -1,22 +1,22 @@
-//! What programs may call, for people to read.
+//! The API reference page.
 
 use super::layout::PlainFrame;
-use super::not_found::BrokenPage;
+use super::not_found::ErrorPage;
 use crate::backend::{ApiReference, Operation};
 use crate::error::ConsoleError;
 use crate::text::reference;
 use leptos::either::Either;
 use leptos::prelude::*;
 
-/// The address of the description for programs.
+/// Path of the OpenAPI document.
 const DOCUMENT: &str = "/api/v1/openapi.json";
 
-/// The operations of the API, as its description has them.
+/// All operations of the API, from the OpenAPI document.
 #[component]
 pub(super) fn ReferencePage() -> impl IntoView {
-    // Not there while the routes are listed at start-up.
+    // The context is missing when Leptos generates the list of routes at start-up.
     match use_context::<ApiReference>() {
-        None => Either::Left(view! { <BrokenPage error=ConsoleError::Internal /> }),
+        None => Either::Left(view! { <ErrorPage error=ConsoleError::Internal /> }),
         Some(ApiReference(operations)) => Either::Right(view! {
             <PlainFrame title=reference::TITLE>
                 <h1>{reference::TITLE}</h1>

@@ -1,28 +1,35 @@
-//! The form that signing in and signing up have in common.
+//! The form shared by sign-in and sign-up, and the password field.
 
-use super::layout::{parameter, refusal_notice, set_status, submission};
+use super::layout::{error_notice, parameter, set_status, submission};
 use crate::backend::{self, request};
 use crate::components::icon::Icon;
-use crate::error::{ConsoleError, Field, Refusal};
-use crate::submission::{Submission, Typed};
+use crate::domain::problem::Field;
+use crate::error::ConsoleError;
 use crate::text::account;
+use crate::view::refusal::Refusal;
+use crate::view::submission::{FormValues, Submission};
 use leptos::prelude::*;
 
-/// What a form is about to be filled with: what the last attempt left, or what the address says.
+/// The initial state of the form, from a rejected submission or from the URL.
 pub(super) struct Attempt {
-    /// What was typed. A password is never given back.
-    pub(super) typed: Typed,
-    /// Why it was refused.
+    /// The entered values. Passwords are never part of it.
+    pub(super) typed: FormValues,
+    /// Why the submission was rejected; empty without a submission.
     pub(super) refusal: Refusal,
-    /// Where to go afterwards.
+    /// The path to redirect to after success.
     pub(super) next: String,
 }
 
 impl Attempt {
-    /// From the form that this page answers, whose status is then the page's, or from the page's address.
+    /// Reads the submission to which this page is the response, and sets the status of the page to the status of its
+    /// error. Without a submission, reads the query parameter `next`.
     pub(super) fn take() -> Self {
         let Some(Submission { typed, outcome }) = submission() else {
-            return Self { typed: Typed::default(), refusal: Refusal::default(), next: parameter("next") };
+            return Self {
+                typed: FormValues::default(),
+                refusal: Refusal::default(),
+                next: parameter("next"),
+            };
         };
         if let Err(refusal) = &outcome {
             set_status(refusal.status);
@@ -32,25 +39,25 @@ impl Attempt {
     }
 }
 
-/// Whether a stranger may make an account, and whether what is sent travels unencrypted.
+/// Returns whether sign-ups are open, and whether the request is sent unencrypted.
 pub(super) async fn terms() -> Result<(bool, bool), ConsoleError> {
     let (accounts, request) = (backend::accounts()?, request()?);
     Ok((accounts.is_sign_up_open().await?, accounts.is_unencrypted(&request)))
 }
 
-/// E-mail and password. It is complete without a script.
+/// A form for e-mail address and password. It needs no script.
 #[component]
 pub(super) fn CredentialsForm(
-    /// Where it is sent.
+    /// The `action` of the form: the path of a server function.
     action: &'static str,
-    /// What its button says.
+    /// Label of the submit button.
     submit: &'static str,
-    /// What the browser is to offer for the password (WHATWG HTML, autofill).
+    /// `autocomplete` of the password field (WHATWG HTML, autofill).
     password_autocomplete: &'static str,
-    /// What a password must be like.
+    /// Hint with the rules for the password; may be empty.
     #[prop(optional)]
     password_hint: &'static str,
-    /// Whether what is sent travels unencrypted.
+    /// Whether the form is sent unencrypted; shows a warning.
     is_unencrypted: bool,
     attempt: Attempt,
 ) -> impl IntoView {
@@ -67,7 +74,7 @@ pub(super) fn CredentialsForm(
                     </div>
                 }
             })}
-        {refusal_notice(&refusal)}
+        {error_notice(&refusal)}
         <form method="post" action=action novalidate>
             <input type="hidden" name="next" value=next />
             <div class="field">
@@ -101,20 +108,20 @@ pub(super) fn CredentialsForm(
     }
 }
 
-/// A password. It is never filled in: no page gives one back.
+/// A password field. No page ever renders a value into it.
 #[component]
 pub(super) fn PasswordField(
     field: Field,
     label: &'static str,
-    /// What the browser is to offer (WHATWG HTML, autofill).
+    /// `autocomplete` of the field (WHATWG HTML, autofill).
     autocomplete: &'static str,
-    /// What it must be like.
+    /// Hint with the rules for the password; may be empty.
     #[prop(optional)]
     hint: &'static str,
-    /// Whether it is the next thing to fill in.
+    /// Whether the field gets the focus when the page loads.
     #[prop(optional)]
     autofocus: bool,
-    /// What is wrong with the one that was entered.
+    /// The field error of the last submission.
     problem: Option<String>,
 ) -> impl IntoView {
     let id = field.name();

@@ -1,19 +1,21 @@
-//! Settings → Use it: how to put keys to use, with this console's own address in every example.
+//! Settings → Use it: how to send keys, and how to configure a gateway. Every example contains the origin of this
+//! console.
 
 use super::layout::SettingsFrame;
-use super::not_found::BrokenPage;
+use super::not_found::ErrorPage;
 use crate::backend::{self, SignedIn, require_account};
 use crate::components::copyable::{CopyButtons, Copyable};
 use crate::error::ConsoleError;
-use crate::routes::{REFERENCE, USE_IT};
+use crate::routes::{INTEGRATE, REFERENCE};
 use crate::text::integrate;
 use leptos::either::Either;
 use leptos::prelude::*;
 
-/// A file's name and what is in it.
+/// Name and content of a file.
 type File = (&'static str, &'static str);
 
-/// The gateways, each with the very file that the tests run, or that lies beside them.
+/// The supported gateways: id, name and configuration files. They are the files in `deploy/` that the
+/// end-to-end tests run.
 const GATEWAYS: [(&str, &str, &[File]); 5] = [
     ("nginx", "nginx", &[("nginx.conf", include_str!("../../../deploy/nginx.conf"))]),
     ("caddy", "Caddy", &[("Caddyfile", include_str!("../../../deploy/Caddyfile"))]),
@@ -29,17 +31,17 @@ const GATEWAYS: [(&str, &str, &[File]); 5] = [
     ("envoy", "Envoy", &[("envoy.yaml", include_str!("../../../deploy/envoy.yaml"))]),
 ];
 
-/// What the files say where the address of a console belongs.
-const CONSOLE: (&str, &str) = ("127.0.0.1", "3000");
+/// Host and port in the files that stand for the address of the console.
+const EXAMPLE_ADDRESS: (&str, &str) = ("127.0.0.1", "3000");
 
-/// The ways of presenting a key, and the files for each gateway.
+/// How to send a key, and the configuration files for each gateway.
 #[component]
-pub(super) fn UseItPage() -> impl IntoView {
+pub(super) fn IntegratePage() -> impl IntoView {
     let page = Suspend::new(async move {
         match load().await {
-            Err(error) => Either::Left(view! { <BrokenPage error /> }),
+            Err(error) => Either::Left(view! { <ErrorPage error /> }),
             Ok((who, origin)) => Either::Right(view! {
-                <SettingsFrame title=integrate::TITLE here=USE_IT who is_covered=false>
+                <SettingsFrame title=integrate::TITLE here=INTEGRATE who is_covered=false>
                     {content(&origin)}
                 </SettingsFrame>
             }),
@@ -103,7 +105,7 @@ fn content(origin: &str) -> impl IntoView + use<> {
                                 <summary>{name}</summary>
                                 {files
                                     .iter()
-                                    .map(|(file, text)| snippet(file, addressed(text, &origin)))
+                                    .map(|(file, text)| snippet(file, for_origin(text, &origin)))
                                     .collect_view()}
                             </details>
                         }
@@ -129,10 +131,10 @@ fn snippet(what: &'static str, value: String) -> impl IntoView {
     }
 }
 
-/// Marks a line of a gateway's file that is for a console at an `https://` address.
+/// Prefix of lines in a gateway's file that apply only if the console has an `https://` origin.
 const HTTPS_ONLY: &str = "#https:";
 
-/// A gateway's file with the lines that this scheme needs, and no others.
+/// Includes the lines marked with [`HTTPS_ONLY`] for HTTPS, without the mark, and removes them for HTTP.
 fn for_scheme(text: &str, is_https: bool) -> String {
     let mut lines = String::with_capacity(text.len());
     for line in text.lines() {
@@ -143,7 +145,7 @@ fn for_scheme(text: &str, is_https: bool) -> String {
                 lines.push_str(rest);
             }
             Some(_) => continue,
-            // The line at the top that explains the mark.
+            // The comment at the top of the file that explains the mark.
             None if line.contains(HTTPS_ONLY) => continue,
             None => lines.push_str(line),
         }
@@ -152,15 +154,15 @@ fn for_scheme(text: &str, is_https: bool) -> String {
     lines
 }
 
-/// A gateway's file for the console at this address.
-fn addressed(text: &str, origin: &str) -> String {
+/// Adapts a gateway's file to the origin of this console.
+fn for_origin(text: &str, origin: &str) -> String {
     let (scheme, authority) = origin.split_once("://").unwrap_or(("http", origin));
     let (host, port) = match authority.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) {
         Some((host, port)) => (host, port),
         None => (authority, if scheme == "https" { "443" } else { "80" }),
     };
-    let (example_host, example_port) = CONSOLE;
-    // Without the brackets of an IPv6 address (RFC 3986, 3.2.2).
+    let (example_host, example_port) = EXAMPLE_ADDRESS;
+    // Removes the brackets of an IPv6 address (RFC 3986, 3.2.2).
     let name = host.trim_matches(['[', ']']);
     let san_type =
         if name.parse::<std::net::IpAddr>().is_ok() { "san_type: IP_ADDRESS" } else { "san_type: DNS" };
@@ -184,25 +186,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_has_the_address_of_this_console_and_of_no_other() {
+    fn every_file_contains_only_the_address_of_this_console() {
         for (_, name, files) in GATEWAYS {
             let whole: String = files.iter().map(|(_, text)| *text).collect();
             for (origin, host) in
                 [("https://keys.example.com", "keys.example.com"), ("http://10.1.2.3:9000", "10.1.2.3")]
             {
-                let text = addressed(&whole, origin);
+                let text = for_origin(&whole, origin);
                 assert!(!text.contains(":3000") && !text.contains("port_value: 3000"), "{name}: {text}");
                 assert!(text.contains(host), "{name}");
             }
         }
-        let nginx = addressed(GATEWAYS[0].2[0].1, "https://keys.example.com");
+        let nginx = for_origin(GATEWAYS[0].2[0].1, "https://keys.example.com");
         assert!(nginx.contains("server keys.example.com:443;"));
         assert!(nginx.contains("proxy_pass https://console/verify;"));
         assert!(nginx.contains("proxy_set_header Host keys.example.com;"));
     }
 
     #[test]
-    fn at_its_usual_address_a_file_stays_as_it_is_but_for_the_lines_for_https() {
+    fn at_the_example_address_only_the_https_lines_are_removed_from_a_file() {
         for (_, name, files) in GATEWAYS {
             for (_, text) in files {
                 let rest: String = text
@@ -210,16 +212,16 @@ mod tests {
                     .filter(|line| !line.contains(HTTPS_ONLY))
                     .map(|line| format!("{line}\n"))
                     .collect();
-                assert_eq!(addressed(text, "http://127.0.0.1:3000"), rest, "{name}");
+                assert_eq!(for_origin(text, "http://127.0.0.1:3000"), rest, "{name}");
             }
         }
     }
 
     #[test]
-    fn a_console_with_a_certificate_is_verified_by_it() {
+    fn gateways_verify_the_certificate_of_a_console_with_https() {
         let whole = |id: &str| {
             let (_, _, files) = GATEWAYS.into_iter().find(|(gateway, ..)| *gateway == id).unwrap();
-            addressed(files[0].1, "https://keys.example.com")
+            for_origin(files[0].1, "https://keys.example.com")
         };
         for (id, lines) in [
             ("nginx", &["\n        proxy_ssl_verify on;", "\n        proxy_ssl_name keys.example.com;"][..]),
@@ -240,7 +242,7 @@ mod tests {
                 assert!(text.contains(line), "{line} in {text}");
             }
         }
-        let ipv6 = addressed(GATEWAYS[4].2[0].1, "https://[2001:db8::1]:8443");
+        let ipv6 = for_origin(GATEWAYS[4].2[0].1, "https://[2001:db8::1]:8443");
         assert!(ipv6.contains("san_type: IP_ADDRESS, matcher: { exact: 2001:db8::1 }"), "{ipv6}");
         assert!(ipv6.contains("address: 2001:db8::1, port_value: 8443"), "{ipv6}");
     }

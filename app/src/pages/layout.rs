@@ -1,12 +1,12 @@
-//! What pages have around them, and what they ask of the request.
+//! The frames around pages, notices, and access to the request and the response.
 
 use crate::backend::SignedIn;
 use crate::components::icon::Icon;
-use crate::error::Refusal;
-use crate::routes::{ACCOUNT, ACTIVITY, HOME, USE_IT};
+use crate::routes::{ACCOUNT, ACTIVITY, HOME, INTEGRATE};
 use crate::server_fns::account::SignOut;
-use crate::submission::Submission;
 use crate::text::{self, account, activity, integrate, keys, my_account};
+use crate::view::refusal::Refusal;
+use crate::view::submission::Submission;
 use http::StatusCode;
 use http::request::Parts;
 use leptos::prelude::*;
@@ -15,16 +15,16 @@ use leptos_axum::ResponseOptions;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
-/// The console of somebody who is signed in: the way to its settings, and out.
+/// The frame of the settings pages: header with sign-out, navigation, and content.
 #[component]
 pub(super) fn SettingsFrame(
-    /// The page's name.
+    /// Title of the page.
     title: &'static str,
-    /// The page's address.
+    /// Path of the page, to mark it in the navigation.
     here: &'static str,
-    /// Who is signed in.
+    /// The signed-in account.
     who: SignedIn,
-    /// Whether a dialog lies over the page, so that nothing around it can be reached.
+    /// Whether a dialog covers the page. Header and navigation are then inert.
     is_covered: bool,
     children: Children,
 ) -> impl IntoView {
@@ -51,7 +51,7 @@ pub(super) fn SettingsFrame(
                 <ul>
                     {[
                         (HOME, "key", keys::TITLE),
-                        (USE_IT, "plug", integrate::TITLE),
+                        (INTEGRATE, "plug", integrate::TITLE),
                         (ACTIVITY, "clock", activity::TITLE),
                         (ACCOUNT, "person", my_account::TITLE),
                     ]
@@ -76,7 +76,7 @@ pub(super) fn SettingsFrame(
     }
 }
 
-/// A page with one thing on it.
+/// The frame of pages outside the settings: logo and content.
 #[component]
 pub(super) fn PlainFrame(title: &'static str, children: Children) -> impl IntoView {
     view! {
@@ -91,7 +91,7 @@ pub(super) fn PlainFrame(title: &'static str, children: Children) -> impl IntoVi
     }
 }
 
-/// What was just done.
+/// A notice that confirms a successful action.
 pub(super) fn done_notice(done: Option<&'static str>) -> impl IntoView {
     done.map(|done| {
         view! {
@@ -103,8 +103,8 @@ pub(super) fn done_notice(done: Option<&'static str>) -> impl IntoView {
     })
 }
 
-/// Why a form was refused as a whole; nothing, if its fields say it all.
-pub(super) fn refusal_notice(refusal: &Refusal) -> impl IntoView + use<> {
+/// A notice with the error of a rejected form; nothing if there are only field errors.
+pub(super) fn error_notice(refusal: &Refusal) -> impl IntoView + use<> {
     (!refusal.detail.is_empty()).then(|| {
         view! {
             <div class="notice danger" role="alert">
@@ -120,17 +120,17 @@ fn Logo() -> impl IntoView {
     view! { <img class="logo" src="/favicon.svg" alt="" width="28" height="28" /> }
 }
 
-/// What the form that this page answers came to, if it answers one.
+/// The result of the form submission to which this page is the response, if there is one.
 pub(super) fn submission() -> Option<Submission> {
     use_context::<Parts>()?.extensions.get::<Submission>().cloned()
 }
 
-/// A parameter of the page's address; empty if it is not there.
+/// A query parameter of the page's URL; empty if it is missing.
 pub(super) fn parameter(name: &str) -> String {
     use_query_map().with_untracked(|parameters| parameters.get(name)).unwrap_or_default()
 }
 
-/// Sets the status of the page.
+/// Sets the HTTP status of the response.
 pub(super) fn set_status(status: u16) {
     if let (Some(response), Ok(status)) = (use_context::<ResponseOptions>(), StatusCode::from_u16(status)) {
         response.set_status(status);

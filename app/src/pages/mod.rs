@@ -1,4 +1,4 @@
-//! Pages, rendered on the server. What lives in the browser is an island inside them.
+//! The pages, rendered on the server. Interactive parts are islands.
 
 mod account;
 mod activity;
@@ -11,18 +11,19 @@ mod not_found;
 mod sign_in;
 mod sign_up;
 
-use crate::routes::{HOME, SIGN_IN, SIGN_UP, USE_IT};
+use crate::routes::{HOME, INTEGRATE, SIGN_IN, SIGN_UP};
 use http::request::Parts;
 use leptos::prelude::*;
 use leptos_meta::{HashedStylesheet, MetaTags, provide_meta_context};
 use leptos_router::components::{Route, Router, Routes};
 use leptos_router::{SsrMode, StaticSegment};
 
-/// The document around every page.
+/// The HTML document around every page.
 ///
-/// Only pages with an island load WebAssembly; the others are complete without it.
+/// Only pages with an island load the WebAssembly.
 pub fn shell(options: LeptosOptions) -> impl IntoView {
-    let is_live = use_context::<Parts>().is_some_and(|request| [HOME, USE_IT].contains(&request.uri.path()));
+    let is_live =
+        use_context::<Parts>().is_some_and(|request| [HOME, INTEGRATE].contains(&request.uri.path()));
     let with_island = is_live.then(|| options.clone());
     view! {
         <!DOCTYPE html>
@@ -44,8 +45,8 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     }
 }
 
-/// The routes. Their pages wait for their data (`Async`): a page that arrives in pieces needs a script to
-/// put them together.
+/// The routes of all pages. All use [`SsrMode::Async`], which waits for the data: a streamed page needs a script to be
+/// assembled in the browser.
 #[component]
 pub fn App() -> impl IntoView {
     provide_meta_context();
@@ -55,7 +56,7 @@ pub fn App() -> impl IntoView {
                 <Route path=StaticSegment(SIGN_IN) view=sign_in::SignInPage ssr=SsrMode::Async />
                 <Route path=StaticSegment(SIGN_UP) view=sign_up::SignUpPage ssr=SsrMode::Async />
                 <Route path=(StaticSegment("docs"), StaticSegment("api")) view=api_reference::ReferencePage ssr=SsrMode::Async />
-                <Route path=(StaticSegment("settings"), StaticSegment("use-it")) view=integrate::UseItPage ssr=SsrMode::Async />
+                <Route path=(StaticSegment("settings"), StaticSegment("use-it")) view=integrate::IntegratePage ssr=SsrMode::Async />
                 <Route path=(StaticSegment("settings"), StaticSegment("account")) view=account::AccountSettingsPage ssr=SsrMode::Async />
                 <Route path=(StaticSegment("settings"), StaticSegment("activity")) view=activity::ActivitySettingsPage ssr=SsrMode::Async />
                 <Route

@@ -1,12 +1,13 @@
-//! The pages for what is not there, and for what cannot be shown now.
+//! The error pages.
 
 use super::layout::{PlainFrame, set_status};
-use crate::error::{ConsoleError, Refusal};
+use crate::error::ConsoleError;
 use crate::routes::HOME;
 use crate::text::missing;
+use crate::view::refusal::Refusal;
 use leptos::prelude::*;
 
-/// Says that there is nothing at this address, with status 404.
+/// The page for unknown paths, with status 404.
 #[component]
 pub(super) fn NotFoundPage() -> impl IntoView {
     set_status(ConsoleError::NotFound.status());
@@ -23,9 +24,9 @@ pub(super) fn NotFoundPage() -> impl IntoView {
     }
 }
 
-/// Says why a page cannot be shown, with the status of the error.
+/// The page for an error, with its message and its status.
 #[component]
-pub(super) fn BrokenPage(error: ConsoleError) -> impl IntoView {
+pub(super) fn ErrorPage(error: ConsoleError) -> impl IntoView {
     let Refusal { status, detail, .. } = error.into();
     set_status(status);
     view! {

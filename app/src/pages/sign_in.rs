@@ -1,8 +1,8 @@
-//! The page to sign in.
+//! The sign-in page.
 
 use super::credentials_form::{Attempt, CredentialsForm, terms};
 use super::layout::{PlainFrame, done_notice, parameter};
-use super::not_found::BrokenPage;
+use super::not_found::ErrorPage;
 use crate::routes::{Done, SIGN_UP, with_next};
 use crate::server_fns::account::SignIn;
 use crate::text::{self, account};
@@ -10,7 +10,7 @@ use leptos::either::Either;
 use leptos::prelude::*;
 use leptos::server_fn::ServerFn;
 
-/// E-mail and password, and the way to a new account where there can be one.
+/// A form for e-mail address and password. Links to the sign-up page if sign-ups are open.
 #[component]
 pub(super) fn SignInPage() -> impl IntoView {
     let attempt = Attempt::take();
@@ -20,7 +20,7 @@ pub(super) fn SignInPage() -> impl IntoView {
     let page = Suspend::new(async move {
         let (is_open, is_unencrypted) = match terms().await {
             Ok(terms) => terms,
-            Err(error) => return Either::Left(view! { <BrokenPage error /> }),
+            Err(error) => return Either::Left(view! { <ErrorPage error /> }),
         };
         let sign_up = with_next(SIGN_UP, &attempt.next);
         Either::Right(view! {

@@ -1,8 +1,8 @@
-//! The page to make an account.
+//! The sign-up page.
 
 use super::credentials_form::{Attempt, CredentialsForm, terms};
 use super::layout::PlainFrame;
-use super::not_found::BrokenPage;
+use super::not_found::ErrorPage;
 use crate::routes::{SIGN_IN, with_next};
 use crate::server_fns::account::SignUp;
 use crate::text::account;
@@ -10,14 +10,14 @@ use leptos::either::Either;
 use leptos::prelude::*;
 use leptos::server_fn::ServerFn;
 
-/// E-mail and password for a new account, or why there can be none.
+/// A form for e-mail address and password, or a message if sign-ups are closed.
 #[component]
 pub(super) fn SignUpPage() -> impl IntoView {
     let attempt = Attempt::take();
     let page = Suspend::new(async move {
         let (is_open, is_unencrypted) = match terms().await {
             Ok(terms) => terms,
-            Err(error) => return Either::Left(view! { <BrokenPage error /> }),
+            Err(error) => return Either::Left(view! { <ErrorPage error /> }),
         };
         let sign_in = with_next(SIGN_IN, &attempt.next);
         let (lead, form) = if is_open {

@@ -1,26 +1,27 @@
-//! Accounts and sessions.
+//! Server functions for accounts and sessions. Each returns the path to redirect to.
 
-use crate::error::Refusal;
+use crate::view::refusal::Refusal;
 #[cfg(feature = "ssr")]
 use crate::{
     backend::{self, request, require_account},
     domain::account::{Email, Password},
-    error::{ConsoleError, Field, Problems},
+    domain::problem::Field,
+    error::{ConsoleError, FieldErrors},
     routes::{ACCOUNT, Done, SIGN_IN, local_path},
 };
 use leptos::prelude::*;
 
-/// Makes an account and signs it in; answers with the path to go to.
+/// Creates an account and a session. Returns the path to redirect to.
 ///
 /// # Errors
-/// Fields that need mending, closed sign-ups, or too many attempts.
+/// Field errors, closed sign-ups, or too many attempts.
 #[server(name = SignUp, prefix = "/rpc", endpoint = "account/sign-up")]
 pub async fn sign_up(
     email: String,
     password: String,
     #[server(default)] next: String,
 ) -> Result<String, Refusal> {
-    let mut problems = Problems::default();
+    let mut problems = FieldErrors::default();
     let email = problems.check(Field::Email, Email::parse(&email));
     let password = problems.check(Field::Password, Password::parse_new(&password));
     let (Some(email), Some(password)) = (email, password) else {
@@ -30,17 +31,17 @@ pub async fn sign_up(
     Ok(local_path(&next).to_owned())
 }
 
-/// Begins a session; answers with the path to go to.
+/// Creates a session. Returns the path to redirect to.
 ///
 /// # Errors
-/// Fields that need mending, wrong credentials, or too many attempts.
+/// Field errors, wrong credentials, or too many attempts.
 #[server(name = SignIn, prefix = "/rpc", endpoint = "account/sign-in")]
 pub async fn sign_in(
     email: String,
     password: String,
     #[server(default)] next: String,
 ) -> Result<String, Refusal> {
-    let mut problems = Problems::default();
+    let mut problems = FieldErrors::default();
     let email = problems.check(Field::Email, Email::parse(&email));
     let password = problems.check(Field::Password, Password::parse(&password));
     let (Some(email), Some(password)) = (email, password) else {
@@ -50,24 +51,24 @@ pub async fn sign_in(
     Ok(local_path(&next).to_owned())
 }
 
-/// Ends the session; answers with the path to go to. Without a session there is nothing to end.
+/// Ends the session. Succeeds without a session too. Returns the path to redirect to.
 ///
 /// # Errors
-/// Only those of the server.
+/// Only server errors.
 #[server(name = SignOut, prefix = "/rpc", endpoint = "account/sign-out")]
 pub async fn sign_out() -> Result<String, Refusal> {
     backend::accounts()?.sign_out(&request()?).await?;
     Ok(Done::SignedOut.href(SIGN_IN))
 }
 
-/// Gives the account another password and ends its other sessions; answers with the path to go to.
+/// Sets a new password and ends the other sessions of the account. Returns the path to redirect to.
 ///
 /// # Errors
-/// Fields that need mending, or too many attempts.
+/// Field errors, no session, or too many attempts.
 #[server(name = ChangePassword, prefix = "/rpc", endpoint = "account/change-password")]
 pub async fn change_password(current_password: String, new_password: String) -> Result<String, Refusal> {
     let who = require_account().await?;
-    let mut problems = Problems::default();
+    let mut problems = FieldErrors::default();
     let current = problems.check(Field::CurrentPassword, Password::parse(&current_password));
     let new = problems.check(Field::NewPassword, Password::parse_new(&new_password));
     let (Some(current), Some(new)) = (current, new) else {
@@ -77,10 +78,10 @@ pub async fn change_password(current_password: String, new_password: String) -> 
     Ok(Done::PasswordChanged.href(ACCOUNT))
 }
 
-/// Ends all sessions of the account; answers with the path to go to.
+/// Ends all sessions of the account. Returns the path to redirect to.
 ///
 /// # Errors
-/// Only those of the server.
+/// No session, or server errors.
 #[server(name = SignOutEverywhere, prefix = "/rpc", endpoint = "account/sign-out-everywhere")]
 pub async fn sign_out_everywhere() -> Result<String, Refusal> {
     let who = require_account().await?;
@@ -88,10 +89,10 @@ pub async fn sign_out_everywhere() -> Result<String, Refusal> {
     Ok(Done::SignedOutEverywhere.href(SIGN_IN))
 }
 
-/// Deletes the account with everything that it owns; answers with the path to go to.
+/// Deletes the account and all of its data. Returns the path to redirect to.
 ///
 /// # Errors
-/// A password that needs mending, or too many attempts.
+/// A field error for the password, no session, or too many attempts.
 #[server(name = DeleteAccount, prefix = "/rpc", endpoint = "account/delete")]
 pub async fn delete_account(confirm_password: String) -> Result<String, Refusal> {
     let who = require_account().await?;

@@ -1,19 +1,26 @@
-//! API keys. Every action answers with the list as it is afterwards.
+//! Server functions for API keys. All need a session, and each returns the list of keys after the change.
 
 #[cfg(feature = "ssr")]
 use crate::{
     backend::{self, require_account},
     components::api_keys::shown,
-    domain::{api_key::KeyId, description::Description, expiry::Period, key_name::KeyName, rotation::Grace},
-    error::{ConsoleError, Field, Problem, Problems},
+    domain::{
+        api_key::KeyId,
+        description::Description,
+        expiry::Period,
+        key_name::KeyName,
+        problem::{Field, FieldError},
+        rotation::Grace,
+    },
+    error::{ConsoleError, FieldErrors},
 };
-use crate::{domain::api_key::KeyList, error::Refusal};
+use crate::{domain::api_key::KeyList, view::refusal::Refusal};
 use leptos::prelude::*;
 
-/// Makes a key; answers with its secret, this once.
+/// Creates a key. The returned list contains its secret; no later response does.
 ///
 /// # Errors
-/// Fields that need mending, or the limit of keys.
+/// Field errors, or the limit of keys is reached.
 #[server(name = CreateKey, prefix = "/rpc", endpoint = "keys/create")]
 pub async fn create_key(
     name: String,
@@ -21,9 +28,9 @@ pub async fn create_key(
     #[server(default)] description: String,
 ) -> Result<KeyList, Refusal> {
     let who = require_account().await?;
-    let mut problems = Problems::default();
+    let mut problems = FieldErrors::default();
     let name = problems.check(Field::Name, KeyName::parse(&name));
-    let period = problems.check(Field::ExpireIn, Period::parse(&expire_in).ok_or(Problem::NotOnOffer));
+    let period = problems.check(Field::ExpireIn, Period::parse(&expire_in).ok_or(FieldError::NotOnOffer));
     let description = problems.check(Field::Description, Description::parse(&description));
     let (Some(name), Some(period), Some(description)) = (name, period, description) else {
         return Err(ConsoleError::from(problems).into());
@@ -31,10 +38,10 @@ pub async fn create_key(
     Ok(shown(backend::keys()?.create(&who, name, period, description).await?))
 }
 
-/// Gives a key another name.
+/// Renames a key.
 ///
 /// # Errors
-/// A name that needs mending, or no such key.
+/// A field error for the name, or no such key.
 #[server(name = RenameKey, prefix = "/rpc", endpoint = "keys/rename")]
 pub async fn rename_key(key_id: String, name: String) -> Result<KeyList, Refusal> {
     let who = require_account().await?;
@@ -43,16 +50,16 @@ pub async fn rename_key(key_id: String, name: String) -> Result<KeyList, Refusal
     Ok(shown(backend::keys()?.rename(&who, &key, name).await?))
 }
 
-/// Moves the expiry of a key later.
+/// Extends the expiry of a key, counted from now.
 ///
 /// # Errors
-/// A period that needs mending, an expired key, or no such key.
+/// A field error for the period, an expired key, or no such key.
 #[server(name = RefreshKey, prefix = "/rpc", endpoint = "keys/refresh")]
 pub async fn refresh_key(key_id: String, expire_in: String) -> Result<KeyList, Refusal> {
     let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
-    let period =
-        Period::parse(&expire_in).ok_or_else(|| ConsoleError::field(Field::ExpireIn, Problem::NotOnOffer))?;
+    let period = Period::parse(&expire_in)
+        .ok_or_else(|| ConsoleError::field(Field::ExpireIn, FieldError::NotOnOffer))?;
     Ok(shown(backend::keys()?.refresh(&who, &key, period).await?))
 }
 
@@ -67,19 +74,20 @@ pub async fn set_key_active(key_id: String, active: bool) -> Result<KeyList, Ref
     Ok(shown(backend::keys()?.set_active(&who, &key, active).await?))
 }
 
-/// Gives a key another secret; answers with it, this once.
+/// Generates a new secret for a key. The returned list contains the secret; no later response does.
 ///
 /// # Errors
-/// A grace time that needs mending, a rotation that has not ended yet, an expired key, or no such key.
+/// A field error for the grace period, a previous secret that is still valid, an expired key, or no such key.
 #[server(name = RotateKey, prefix = "/rpc", endpoint = "keys/rotate")]
 pub async fn rotate_key(key_id: String, grace: String) -> Result<KeyList, Refusal> {
     let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
-    let grace = Grace::parse(&grace).ok_or_else(|| ConsoleError::field(Field::Grace, Problem::NotOnOffer))?;
+    let grace =
+        Grace::parse(&grace).ok_or_else(|| ConsoleError::field(Field::Grace, FieldError::NotOnOffer))?;
     Ok(shown(backend::keys()?.rotate(&who, &key, grace).await?))
 }
 
-/// Ends the grace of an old secret at once.
+/// Retires the previous secret of a key.
 ///
 /// # Errors
 /// No such key.
@@ -90,10 +98,10 @@ pub async fn retire_key(key_id: String) -> Result<KeyList, Refusal> {
     Ok(shown(backend::keys()?.retire(&who, &key).await?))
 }
 
-/// Deletes a key for ever, if its name was re-entered.
+/// Deletes a key permanently, if `confirm_name` is its name.
 ///
 /// # Errors
-/// A name that does not match, or no such key.
+/// A field error if the name does not match, or no such key.
 #[server(name = DeleteKey, prefix = "/rpc", endpoint = "keys/delete")]
 pub async fn delete_key(key_id: String, confirm_name: String) -> Result<KeyList, Refusal> {
     let who = require_account().await?;

@@ -1,6 +1,7 @@
-//! The actions of the pages: POST under `/rpc`, reached by plain forms and by the island alike.
+//! Server functions: POST requests under `/rpc`. Both plain forms and the island call them.
 //!
-//! Each body finds out who asks, parses, calls the backend, and answers with the page's new state.
+//! Each function requires a session if it needs one, parses its arguments, calls the backend, and returns the new state
+//! of the page.
 
 pub mod account;
 pub mod keys;

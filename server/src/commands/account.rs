@@ -1,4 +1,4 @@
-//! `account add|list|set-password`: accounts, from the command line.
+//! `account add|list|set-password`: manages accounts from the command line.
 
 use crate::clock::Clock;
 use crate::config::{AccountCommand, Cli, DatabaseOptions, ServeOptions};
@@ -7,7 +7,9 @@ use crate::services::accounts::Accounts;
 use crate::state;
 use crate::store::Store;
 use app::domain::account::{Email, Password};
-use app::error::{ConsoleError, Field, Problem, Refusal};
+use app::domain::problem::{Field, FieldError};
+use app::error::ConsoleError;
+use app::view::refusal::Refusal;
 use clap::Parser;
 use std::error::Error;
 use std::io::{BufRead, IsTerminal};
@@ -15,7 +17,7 @@ use std::io::{BufRead, IsTerminal};
 /// Runs the command.
 ///
 /// # Errors
-/// An address or password that is not accepted, or the database does not respond.
+/// The e-mail address or password is not accepted, the password cannot be read, or the database does not respond.
 #[expect(clippy::print_stdout, reason = "the output of the command")]
 pub async fn run(command: AccountCommand) -> Result<(), Box<dyn Error>> {
     match command {
@@ -37,9 +39,9 @@ pub async fn run(command: AccountCommand) -> Result<(), Box<dyn Error>> {
             let (accounts, email) = (accounts(database).await?, parsed(Field::Email, Email::parse(&email))?);
             let password = read_password()?;
             let account = accounts.store.account_by_email(&email).await?;
-            let account = account.ok_or("there is no account with this address")?;
+            let account = account.ok_or("there is no account with this e-mail address")?;
             accounts.set_password(&account, None, password, &mut system_rng()).await.map_err(message)?;
-            println!("The password is changed and all sessions of the account have ended.");
+            println!("The password was changed, and all sessions of the account have ended.");
         }
     }
     Ok(())
@@ -51,7 +53,7 @@ async fn accounts(database: DatabaseOptions) -> Result<Accounts, Box<dyn Error>>
     state::accounts(store, Clock::default(), &ServeOptions { database, ..options }).map_err(message)
 }
 
-/// From a terminal without echo; otherwise the first line of standard input.
+/// Reads a password from the terminal without echo, or else from the first line of standard input.
 fn read_password() -> Result<Password, Box<dyn Error>> {
     let typed = if std::io::stdin().is_terminal() {
         rpassword::prompt_password("Password: ")?
@@ -63,7 +65,7 @@ fn read_password() -> Result<Password, Box<dyn Error>> {
     parsed(Field::Password, Password::parse_new(&typed))
 }
 
-fn parsed<T>(field: Field, result: Result<T, Problem>) -> Result<T, Box<dyn Error>> {
+fn parsed<T>(field: Field, result: Result<T, FieldError>) -> Result<T, Box<dyn Error>> {
     result.map_err(|problem| message(ConsoleError::field(field, problem)))
 }
 

@@ -1,24 +1,28 @@
-//! `backup FILE`: a copy of the database, also while it is served.
+//! `backup FILE`: copies the database to a file, also while a server uses it.
 
 use crate::config::DatabaseOptions;
 use crate::store::backup_file::Copy;
-use crate::store::{StoreError, beside, file_of};
+use crate::store::{StoreError, database_path, with_suffix};
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Why a copy was not made or not put back.
+/// Why a backup or a restore failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// There is a file already.
-    #[error("{0} is there already; nothing was written")]
+    /// The file to create already exists.
+    #[error("{0} already exists; nothing was written")]
     Exists(PathBuf),
-    /// There is a database, and nobody has said that it may be replaced.
-    #[error("there is a database at {0} already; say --overwrite to replace it (it is kept beside)")]
+    /// A database exists, and `--overwrite` was not set.
+    #[error(
+        "a database already exists at {0}; use --overwrite to replace it (it is kept with the suffix .replaced)"
+    )]
     WouldOverwrite(PathBuf),
-    /// The copy has a journal beside it: it is a database that was not closed, and not all of it is in the one file.
-    #[error("{0} has changes beside it that are not in it yet; copy databases with `backup`")]
+    /// The backup has a write-ahead log with_suffix it. It is a database that was not closed, and the file is incomplete.
+    #[error(
+        "{0} is incomplete: some of its changes are in the -wal file with_suffix it; create backups with `backup`"
+    )]
     Unfinished(PathBuf),
     /// A file could not be read or written.
     #[error("{0}: {1}")]
@@ -26,7 +30,7 @@ pub enum BackupError {
     /// A database could not be read or written.
     #[error("{0}: {1}")]
     Database(PathBuf, StoreError),
-    /// Of the database to be copied or replaced.
+    /// The database is not in a file, or a server uses it.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -42,19 +46,20 @@ pub type Result<T> = std::result::Result<T, BackupError>;
 pub async fn run(file: &Path, database: &DatabaseOptions) -> Result<()> {
     let keys = backup(&database.database_url, file).await?;
     println!(
-        "{} is a copy of the whole database, with {keys} keys. It contains account data and no usable credential. Keep it private.",
+        "{} is a copy of the whole database, with {keys} keys. It contains account data and no usable credential. \
+         Keep it private.",
         file.display()
     );
     Ok(())
 }
 
-/// Copies the database, also while it is served; answers how many keys the copy has.
+/// Copies the database to a new file, also while a server uses it. Returns the number of keys in the copy.
 ///
 /// # Errors
-/// The copy is there already, or cannot be written. Nothing is left of it then.
+/// The file already exists or cannot be written, or the database cannot be read. No partial copy is left behind.
 pub async fn backup(url: &str, to: &Path) -> Result<usize> {
-    let database = file_of(url)?;
-    let part = beside(to, ".part");
+    let database = database_path(url)?;
+    let part = with_suffix(to, ".part");
     if to.exists() {
         return Err(BackupError::Exists(to.to_owned()));
     }
@@ -67,7 +72,8 @@ pub async fn backup(url: &str, to: &Path) -> Result<usize> {
         let keys = copy.keys().await.map_err(in_file(&part))?.len();
         copy.close().await.map_err(in_file(&part))?;
         sync(&part)?;
-        // Unlike a rename, a link fails if somebody has made the file meanwhile; not all file systems have links.
+        // Unlike a rename, a hard link fails if the file was created in the meantime. Some file systems have no hard
+        // links.
         match fs::hard_link(&part, to) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 return Err(BackupError::Exists(to.to_owned()));
@@ -91,19 +97,20 @@ pub(super) fn in_file(file: &Path) -> impl FnOnce(StoreError) -> BackupError + u
     move |error| BackupError::Database(file, error)
 }
 
-/// An empty file that only its owner reads.
+/// Creates an empty file that only its owner can read and write.
 fn create_private(file: &Path) -> Result<()> {
     let _ = fs::remove_file(file);
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-    made.map(drop).map_err(|error| BackupError::File(file.to_owned(), error))
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    created.map(drop).map_err(|error| BackupError::File(file.to_owned(), error))
 }
 
+/// Flushes a file or folder to disk.
 pub(super) fn sync(file: &Path) -> Result<()> {
     let synced = File::open(file).and_then(|open| open.sync_all());
     synced.map_err(|error| BackupError::File(file.to_owned(), error))
 }
 
-/// The names in a folder are on the disk, too.
+/// Flushes the folder of a file to disk, so that the file's name persists, too.
 pub(super) fn sync_folder(of: &Path) -> Result<()> {
     match of.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => sync(folder),

@@ -1,4 +1,4 @@
-//! `migrate`: brings the tables of the database up to date.
+//! `migrate`: brings the database schema up to date.
 
 use crate::config::DatabaseOptions;
 use crate::store::{Store, StoreError};
@@ -9,6 +9,6 @@ use crate::store::{Store, StoreError};
 /// The database cannot be opened, or a migration fails.
 pub async fn run(database: &DatabaseOptions) -> Result<(), StoreError> {
     Store::open(&database.database_url).await?.close().await;
-    tracing::info!("the database is up to date");
+    tracing::info!("the database schema is up to date");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What the binary does: one file per command.
+//! The commands of the binary, one file each.
 
 pub mod account;
 pub mod backup;

@@ -1,40 +1,41 @@
-//! `restore FILE`: puts a copy in the place of the database.
+//! `restore FILE`: replaces the database with a backup.
 //!
-//! A copy does not know what was revoked since it was made: restored as it is, it would make revoked keys valid again. So
-//! all keys of a restored database are switched off until their owners decide, unless the operator asks otherwise.
+//! A backup does not contain later revocations. Restored without changes, it would make revoked keys valid again. So
+//! all keys of a restored database are switched off until their owners switch them on, unless the operator sets
+//! `--keep-active`.
 
 use super::backup::{BackupError, Result, in_file, sync, sync_folder};
 use crate::clock::Clock;
 use crate::config::DatabaseOptions;
 use crate::store::backup_file::{BackedUpKey, Copy};
-use crate::store::{Claim, beside, file_of, give_to_owner};
+use crate::store::{Claim, copy_owner, database_path, with_suffix};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// What SQLite keeps beside a database, by the ends of the names.
-const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
+/// Suffixes of the files that SQLite keeps with_suffix a database.
+const SQLITE_SUFFIXES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// What a key became since a copy was made.
+/// How a key was changed after the backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
-    /// It was made since: its programs are refused now.
-    Made,
-    /// It was deleted since: it is back.
+    /// It was created after the backup. It no longer exists, and its secret is denied.
+    Created,
+    /// It was deleted after the backup. It exists again.
     Deleted,
-    /// Its secret, switch, name or expiry was changed since: it is again what it was.
+    /// Its secret, switch, name or expiry was changed after the backup. The change is undone.
     Changed,
 }
 
-/// What came of putting a copy back.
+/// The result of a restore.
 #[derive(Debug)]
 pub struct Restored {
-    /// How many keys there are now.
+    /// Number of keys in the restored database.
     pub keys: usize,
-    /// What became of keys since the copy was made; `None` if the database that was there could not publish.
+    /// The keys that were changed after the backup; `None` if there was no previous database or it could not be read.
     pub since: Option<Vec<(Since, BackedUpKey)>>,
-    /// Where the database is now that was there.
+    /// The file that the previous database was moved to; `None` if there was none.
     pub replaced: Option<PathBuf>,
 }
 
@@ -46,39 +47,39 @@ pub struct Restored {
 pub async fn run(file: &Path, overwrite: bool, keep_active: bool, database: &DatabaseOptions) -> Result<()> {
     let url = &database.database_url;
     let restored = restore(url, file, overwrite, keep_active, &Clock::default()).await?;
-    println!("The database is restored from {}, with {} keys.", file.display(), restored.keys);
+    println!("The database was restored from {}, with {} keys.", file.display(), restored.keys);
     if let Some(replaced) = restored.replaced {
         println!("The previous database is kept at {}.", replaced.display());
     }
     match restored.since {
-        None => println!("Which keys were created, changed or deleted since is not known."),
+        None => println!("It is not known which keys were created, changed or deleted after the backup."),
         Some(since) if since.is_empty() => println!("No key was created, changed or deleted since."),
         Some(since) => {
-            println!("Since the copy was made:");
+            println!("Changes after the backup:");
             for (what, key) in since {
                 let what = match what {
-                    Since::Made => "created; it is gone now",
-                    Since::Deleted => "deleted; it is back now",
-                    Since::Changed => "changed; it is as before now",
+                    Since::Created => "created; it no longer exists",
+                    Since::Deleted => "deleted; it exists again",
+                    Since::Changed => "changed; it is as in the backup",
                 };
                 println!("  {}  {what}: {:?} of {}", key.id, key.name, key.email);
             }
         }
     }
     if keep_active {
-        println!("Keys that were switched on are valid. Delete those that must not be.");
+        println!("Keys that were switched on in the backup are valid. Delete those that must not be.");
     } else {
-        println!("All keys are switched off: their owners switch on those that are to be valid.");
+        println!("All keys are switched off. Their owners can switch on those that should be valid.");
     }
-    println!("All sessions have ended; passwords are those of the copy.");
+    println!("All sessions have ended. Passwords are those of the backup.");
     Ok(())
 }
 
-/// Puts a copy in the place of the database.
+/// Replaces the database with a backup.
 ///
 /// # Errors
-/// The database is served, or is there and not to be replaced; or the copy cannot be read. The database is then as it
-/// was.
+/// A server uses the database, a database exists and `overwrite` is false, or the backup is damaged or cannot be read.
+/// The database is then unchanged.
 pub async fn restore(
     url: &str,
     from: &Path,
@@ -86,40 +87,40 @@ pub async fn restore(
     keep_active: bool,
     clock: &Clock,
 ) -> Result<Restored> {
-    let database = file_of(url)?;
+    let database = database_path(url)?;
     let _claim = Claim::of(url)?;
-    let is_there = fs::metadata(&database).is_ok_and(|file| file.len() > 0);
-    if is_there && !overwrite {
+    let exists = fs::metadata(&database).is_ok_and(|file| file.len() > 0);
+    if exists && !overwrite {
         return Err(BackupError::WouldOverwrite(database));
     }
-    let replaced = beside(&database, ".replaced");
-    if is_there && replaced.exists() {
+    let replaced = with_suffix(&database, ".replaced");
+    if exists && replaced.exists() {
         return Err(BackupError::Exists(replaced));
     }
-    if fs::metadata(beside(from, "-wal")).is_ok_and(|wal| wal.len() > 0) {
+    if fs::metadata(with_suffix(from, "-wal")).is_ok_and(|wal| wal.len() > 0) {
         return Err(BackupError::Unfinished(from.to_owned()));
     }
-    let new = beside(&database, ".restoring");
+    let new = with_suffix(&database, ".restoring");
     remove_all(&new)?;
     let prepared = prepare(from, &new, keep_active, clock).await;
     if prepared.is_err() {
         remove_all(&new)?;
     }
     let keys = prepared?;
-    give_to_owner(&new, &database);
-    let before = if is_there { keys_of(&database).await } else { None };
-    if is_there {
-        // A second name, so that at every moment there is a database under the first.
+    copy_owner(&new, &database);
+    let before = if exists { keys_of(&database).await } else { None };
+    if exists {
+        // The previous database gets a second name, so that a database exists under the first name at every moment.
         fs::hard_link(&database, &replaced)
             .or_else(|_| fs::copy(&database, &replaced).map(drop))
             .map_err(|error| BackupError::File(replaced.clone(), error))?;
     }
-    // What is beside the old database, if it was not closed, would be taken for the new one's.
-    for end in BESIDE {
-        let old = beside(&database, end);
-        if old.exists() {
-            let moved = beside(&replaced, end);
-            fs::rename(&old, &moved).map_err(|error| BackupError::File(old, error))?;
+    // If the previous database was not closed, SQLite would use the files with_suffix it for the new database.
+    for suffix in SQLITE_SUFFIXES {
+        let file = with_suffix(&database, suffix);
+        if file.exists() {
+            let moved = with_suffix(&replaced, suffix);
+            fs::rename(&file, &moved).map_err(|error| BackupError::File(file, error))?;
         }
     }
     fs::rename(&new, &database).map_err(|error| BackupError::File(database.clone(), error))?;
@@ -127,12 +128,12 @@ pub async fn restore(
     Ok(Restored {
         keys: keys.len(),
         since: before.map(|before| differences(&keys, before)),
-        replaced: is_there.then_some(replaced),
+        replaced: exists.then_some(replaced),
     })
 }
 
-/// A copy of the copy, with nobody signed in, and with nobody let in unless that is wished. Answers the keys as they
-/// were in it.
+/// Copies the backup to `new`, checks and migrates it, ends all sessions, and switches all keys off unless
+/// `keep_active`. Returns the keys as they were in the backup.
 async fn prepare(
     from: &Path,
     new: &Path,
@@ -142,26 +143,26 @@ async fn prepare(
     fs::copy(from, new).map_err(|error| BackupError::File(from.to_owned(), error))?;
     fs::set_permissions(new, Permissions::from_mode(0o600))
         .map_err(|error| BackupError::File(new.to_owned(), error))?;
-    let wrong = in_file(from);
+    let in_backup = in_file(from);
     let keys = async {
         let mut copy = Copy::open(new).await?;
         copy.check().await?;
         copy.migrate().await?;
         let keys = copy.keys().await?;
-        copy.end_sessions().await?;
-        copy.forget_clock().await?;
+        copy.delete_sessions().await?;
+        copy.reset_clock_check().await?;
         if !keep_active {
-            copy.switch_all_off(clock.now()).await?;
+            copy.deactivate_all_keys(clock.now()).await?;
         }
         copy.close().await?;
         Ok(keys)
     };
-    let keys = keys.await.map_err(wrong)?;
+    let keys = keys.await.map_err(in_backup)?;
     sync(new)?;
     Ok(keys)
 }
 
-/// The keys of a database that may be of any state.
+/// The keys of the previous database; `None` if it cannot be read.
 async fn keys_of(database: &Path) -> Option<BTreeMap<String, BackedUpKey>> {
     let mut copy = Copy::open(database).await.ok()?;
     let keys = copy.keys().await.ok();
@@ -169,6 +170,7 @@ async fn keys_of(database: &Path) -> Option<BTreeMap<String, BackedUpKey>> {
     keys
 }
 
+/// Compares the keys of the backup with those of the previous database.
 fn differences(
     copy: &BTreeMap<String, BackedUpKey>,
     mut before: BTreeMap<String, BackedUpKey>,
@@ -181,12 +183,14 @@ fn differences(
             Some(_) => {}
         }
     }
-    since.extend(before.into_values().map(|key| (Since::Made, key)));
+    since.extend(before.into_values().map(|key| (Since::Created, key)));
     since
 }
 
+/// Removes a database file and the files with_suffix it.
 fn remove_all(database: &Path) -> Result<()> {
-    for file in [database.to_owned()].into_iter().chain(BESIDE.map(|end| beside(database, end))) {
+    let beside_it = SQLITE_SUFFIXES.map(|suffix| with_suffix(database, suffix));
+    for file in [database.to_owned()].into_iter().chain(beside_it) {
         if file.exists() {
             fs::remove_file(&file).map_err(|error| BackupError::File(file, error))?;
         }

@@ -1,4 +1,4 @@
-//! Serving, and shutdown.
+//! `serve`: runs the server until shutdown.
 
 use crate::clock::Clock;
 use crate::config::ServeOptions;
@@ -24,26 +24,27 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval_at};
 use tower::service_fn;
 
-/// How long requests in flight may take once the server was told to stop.
-const DRAIN: Duration = Duration::from_secs(9);
-/// How often what has been kept for long enough is deleted.
+/// How long requests in flight may take at shutdown, after `--shutdown-delay`.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
+/// Interval at which data past its retention period is deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
-/// How often the clock is checked, for `/readyz`.
+/// Interval of clock checks, whose result `/readyz` shows.
 const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(60);
-/// How often it is written down who used which key.
+/// Interval at which usage is flushed to the database.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Serves until told to stop.
+/// Serves until SIGTERM or SIGINT, then drains connections and flushes usage.
 ///
 /// # Errors
-/// The database cannot be opened, or the address cannot be listened on.
+/// Another server uses the database, the database cannot be opened, or the server cannot listen on the address or
+/// socket.
 pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     let _claim = Claim::of(&options.database.database_url)?;
     let store = Store::open(&options.database.database_url).await?;
     let began = Instant::now();
     let console = AppState::open(store.clone(), Clock::default(), &options).await?;
     let secrets = console.key_cache.index.len();
-    tracing::info!(secrets, milliseconds = began.elapsed().as_millis(), "secrets are in memory");
+    tracing::info!(secrets, milliseconds = began.elapsed().as_millis(), "the key cache is loaded");
     tokio::spawn(retain(console.retention.clone()));
     tokio::spawn(flush_usage(console.keys.clone()));
     let keys = console.keys.clone();
@@ -53,84 +54,84 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     let background = console.accounts.background.clone();
     if options.public_url.is_none() && !options.listen.ip().is_loopback() {
         tracing::warn!(
-            "reachable from other machines without encryption: put it behind HTTPS, and set --public-url"
+            "the console is reachable from other machines without encryption: use HTTPS, and set --public-url"
         );
     }
     let handle = Handle::new();
-    let server = listeners::on_address(options.listen).handle(handle.clone());
+    let server = listeners::tcp_server(options.listen).handle(handle.clone());
     let (socket, _file) = options
         .socket
         .as_deref()
-        .map(|file| listeners::make_socket(file).map_err(|error| format!("{}: {error}", file.display())))
+        .map(|file| listeners::bind_socket(file).map_err(|error| format!("{}: {error}", file.display())))
         .transpose()?
         .unzip();
     let socket_handle = Handle::new();
     if let Some(address) = options.metrics {
         let operators = metrics_endpoint::router(Arc::new(console.clone())).into_make_service();
-        let server = listeners::on_address(address);
+        let server = listeners::tcp_server(address);
         tokio::spawn(async move {
             if let Err(error) = server.serve(operators).await {
-                tracing::error!(%error, "there are no metrics at {address}");
+                tracing::error!(%error, "cannot serve metrics at {address}");
             }
         });
     }
     let site = site(&options);
-    let front = router::build(console, site, TrustedProxies(options.trusted_proxies.clone()));
-    let at_socket = serve_socket(front.clone(), socket, socket_handle.clone());
+    let dispatch = router::build(console, site, TrustedProxies(options.trusted_proxies.clone()));
+    let at_socket = serve_socket(dispatch.clone(), socket, socket_handle.clone());
     tokio::spawn({
         let handle = handle.clone();
         let public_url = options.public_url.clone();
         async move {
             if let Some(address) = handle.listening().await {
                 let url = public_url.map_or_else(|| format!("http://{address}"), |origin| origin.to_string());
-                tracing::info!("the console answers on {url}");
+                tracing::info!("the console is available at {url}");
             }
         }
     });
     tokio::spawn(async move {
-        stop_signal().await;
-        tracing::info!("shutdown");
+        shutdown_signal().await;
+        tracing::info!("shutdown started");
         draining.cancel();
-        // Told so again, it waits no longer.
-        let _ = tokio::time::timeout(shutdown_delay, stop_signal()).await;
+        // A second signal ends the delay.
+        let _ = tokio::time::timeout(shutdown_delay, shutdown_signal()).await;
         shutdown.cancel();
-        usage.no_pauses.cancel();
-        handle.graceful_shutdown(Some(DRAIN));
-        socket_handle.graceful_shutdown(Some(DRAIN));
+        usage.flush_without_pauses.cancel();
+        handle.graceful_shutdown(Some(DRAIN_TIMEOUT));
+        socket_handle.graceful_shutdown(Some(DRAIN_TIMEOUT));
     });
-    let of_peer = move |peer: SocketAddr| ready(Ok::<_, Infallible>(front.of(Peer::At(peer.ip()))));
+    let of_peer = move |peer: SocketAddr| ready(Ok::<_, Infallible>(dispatch.of(Peer::Tcp(peer.ip()))));
     let served = try_join(server.serve(service_fn(of_peer)), at_socket);
     let connections = listeners::threads(options.verification_threads)?;
     let served = connections.spawn(served).await;
-    // It may not be dropped where others wait.
+    // Dropping a runtime in an async context would panic.
     connections.shutdown_background();
     served??;
     background.close();
     background.wait().await;
     if let Err(error) = keys.flush_usage().await {
-        tracing::warn!(%error, "the last uses of keys were not written down");
+        tracing::warn!(%error, "the usage since the last flush is lost");
     }
     keys.key_cache.shut_down().await;
     store.close().await;
     Ok(())
 }
 
-/// Serves gateways on this machine, if there is a socket for them.
+/// Serves gateways on this machine, if `--socket` is set.
 async fn serve_socket(
-    front: Dispatch,
+    dispatch: Dispatch,
     socket: Option<UnixListener>,
     handle: Handle<UnixAddr>,
 ) -> io::Result<()> {
     let Some(listener) = socket else { return Ok(()) };
     if let Some(path) = listener.local_addr()?.as_pathname() {
-        tracing::info!("gateways on this machine are answered at {}", path.display());
+        tracing::info!("listening for gateways on this machine at {}", path.display());
     }
-    let of_peer = move |_: UnixAddr| ready(Ok::<_, Infallible>(front.of(Peer::OnThisMachine)));
-    listeners::on_socket(listener)?.handle(handle).serve(service_fn(of_peer)).await
+    let of_peer = move |_: UnixAddr| ready(Ok::<_, Infallible>(dispatch.of(Peer::UnixSocket)));
+    listeners::unix_server(listener)?.handle(handle).serve(service_fn(of_peer)).await
 }
 
-/// Where the pages' scripts and styles are. Their names carry hashes if `cargo leptos` has listed them
-/// beside the binary.
+/// Where the scripts and styles of the pages are. Their names contain hashes if `cargo leptos` has written `hash.txt`
+/// with_suffix the binary.
 fn site(options: &ServeOptions) -> LeptosOptions {
     let hash_file = "hash.txt";
     let is_hashed = std::env::current_exe()
@@ -146,17 +147,19 @@ fn site(options: &ServeOptions) -> LeptosOptions {
         .build()
 }
 
+/// Flushes usage to the database at regular intervals.
 async fn flush_usage(keys: Keys) {
-    let mut every = tokio::time::interval(FLUSH_INTERVAL);
+    let mut interval = tokio::time::interval(FLUSH_INTERVAL);
     loop {
-        every.tick().await;
+        interval.tick().await;
         if let Err(error) = keys.flush_usage().await {
-            tracing::warn!(%error, "uses of keys are not written down yet");
+            tracing::warn!(%error, "usage could not be flushed; it is kept for the next flush");
         }
     }
 }
 
-/// Deletes nothing at start-up: a clock that is wrong then, as before the network is up, has time to be corrected.
+/// Checks the clock and deletes data past its retention period, at regular intervals. It deletes nothing at start-up: a
+/// clock that is wrong at that time, such as before the network is up, can still be corrected.
 async fn retain(retention: Retention) {
     let mut checks = tokio::time::interval(CLOCK_CHECK_INTERVAL);
     let mut sweeps = interval_at(Instant::now() + SWEEP_INTERVAL, SWEEP_INTERVAL);
@@ -166,12 +169,13 @@ async fn retain(retention: Retention) {
             _ = sweeps.tick() => retention.sweep().await,
         };
         if let Err(error) = done {
-            tracing::warn!(%error, "retention: the database does not answer");
+            tracing::warn!(%error, "retention failed: the database does not respond");
         }
     }
 }
 
-async fn stop_signal() {
+/// Waits for SIGTERM or SIGINT.
+async fn shutdown_signal() {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {

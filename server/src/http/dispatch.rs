@@ -1,14 +1,15 @@
-//! The whole server as one service: gateways' questions first, and for everything else the router.
+//! The server as one service: it handles verifications itself, and passes all other requests to the router.
 //!
-//! A router boxes a request several times on its way to a handler, and a connection's address travels in a map
-//! of its own; a verification needs neither, and would cost a third more with them. It is answered on the thread that
-//! reads it, unless it has to wait; that, and all else, is handed over to others.
+//! A router boxes a request several times on its way to a handler, and the address of the connection is passed in the
+//! request's extensions. A verification needs neither, and would cost a third more with them. It runs on the thread
+//! that reads the request, unless it has to wait. Verifications that wait, and all other requests, run on the page
+//! runtime.
 
 use crate::http::middleware::client_ip::{Peer, TrustedProxies};
 use crate::http::page_runtime::{PageRuntime, PendingResponse};
 use crate::http::problem::ApiProblem;
 use crate::http::verify::endpoint;
-use crate::metrics::TIMED_VERIFICATIONS;
+use crate::metrics::VERIFICATIONS_PER_SAMPLE;
 use crate::state::AppState;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
@@ -23,44 +24,50 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 use tower::{BoxError, Service};
 
-/// When a request arrived, in its extensions: before it waited for another thread.
+/// The time at which a request arrived, in its extensions. It precedes the wait for a thread of the page runtime.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrived(pub(crate) Instant);
 
-/// Answers the requests of one connection.
+/// The service for the requests of one connection.
 ///
-/// It is copied for each request: what the copies count is the connection's own, so that no core waits for another's.
+/// It is cloned for each request. Each connection has its own reference count, so that cores do not contend for one.
 #[derive(Clone, Debug)]
 pub struct Dispatch(Arc<Connection>);
 
 #[derive(Clone, Debug)]
 struct Connection {
     peer: Option<Peer>,
-    console: Arc<AppState>,
+    state: Arc<AppState>,
     proxies: Arc<TrustedProxies>,
     router: Router,
-    others: PageRuntime,
+    page_runtime: PageRuntime,
 }
 
 impl Dispatch {
-    /// The threads that this is called on answer what is no verification.
-    pub(crate) fn new(console: Arc<AppState>, proxies: Arc<TrustedProxies>, router: Router) -> Self {
-        Self(Arc::new(Connection { peer: None, console, proxies, router, others: PageRuntime::to_these() }))
+    /// A service without a peer. Requests other than verifications run on the runtime that this is called on.
+    pub(crate) fn new(state: Arc<AppState>, proxies: Arc<TrustedProxies>, router: Router) -> Self {
+        Self(Arc::new(Connection {
+            peer: None,
+            state,
+            proxies,
+            router,
+            page_runtime: PageRuntime::current(),
+        }))
     }
 
-    /// For the requests of a connection with this other end.
+    /// The service for the requests of a connection with this peer.
     #[must_use]
     pub fn of(&self, peer: Peer) -> Self {
         Self(Arc::new(Connection { peer: Some(peer), ..Connection::clone(&self.0) }))
     }
 }
 
-/// Whether this verification is one of those that are timed.
+/// Returns true for one in [`TIMED_VERIFICATIONS`] verifications of this thread.
 fn is_timed() -> bool {
     thread_local! {
         static COUNT: Cell<u32> = const { Cell::new(0) };
     }
-    COUNT.with(|count| count.replace(count.get().wrapping_add(1))).is_multiple_of(TIMED_VERIFICATIONS)
+    COUNT.with(|count| count.replace(count.get().wrapping_add(1))).is_multiple_of(VERIFICATIONS_PER_SAMPLE)
 }
 
 impl<B> Service<Request<B>> for Dispatch
@@ -77,27 +84,29 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Connection { peer, console, proxies, router, others } = &*self.0;
+        let Connection { peer, state, proxies, router, page_runtime } = &*self.0;
         if endpoint::is_verify_path(request.uri().path()) {
             let began = is_timed().then(Instant::now);
             let client = proxies.client(*peer, request.headers()).address;
-            let answer = endpoint::verify(console, &request, client);
+            let verification = endpoint::verify(state, &request, client);
             if let Some(began) = began {
-                console.metrics.verified(began.elapsed());
+                state.metrics.record_verification(began.elapsed());
             }
-            return match answer {
-                Either::Left(answer) => Either::Left(ready(Ok(answer))),
-                Either::Right(answer) => Either::Right(others.answer(answer)),
+            return match verification {
+                Either::Left(response) => Either::Left(ready(Ok(response))),
+                Either::Right(response) => Either::Right(page_runtime.answer(response)),
             };
         }
         if let Some(peer) = *peer {
-            if peer.may_only_verify() {
+            if peer.is_gateway_socket() {
                 return Either::Left(ready(Ok(ApiProblem::NotFound.into_response())));
             }
             request.extensions_mut().insert(peer);
         }
         request.extensions_mut().insert(Arrived(Instant::now()));
-        let answer = Service::<Request<Body>>::call(&mut router.clone(), request.map(Body::new));
-        Either::Right(others.answer(answer.map(|answer| answer.unwrap_or_else(|never| match never {}))))
+        let response = Service::<Request<Body>>::call(&mut router.clone(), request.map(Body::new));
+        Either::Right(
+            page_runtime.answer(response.map(|result| result.unwrap_or_else(|never| match never {}))),
+        )
     }
 }

@@ -1,5 +1,5 @@
-//! `/healthz`: the process is alive. `/readyz`: it is not shutting down, and its database responds; a second line warns of
-//! a clock that may be wrong.
+//! `/healthz`: the process is alive. `/readyz`: the node is not shutting down, and its database responds. A second line
+//! of the `/readyz` response warns of a clock that may be wrong.
 
 use crate::http::problem::ApiProblem;
 use crate::state::AppState;
@@ -12,16 +12,16 @@ pub(crate) fn router() -> Router<Arc<AppState>> {
     Router::new().route("/healthz", get(async || "ok")).route("/readyz", get(ready))
 }
 
-async fn ready(State(console): State<Arc<AppState>>) -> Result<String, ApiProblem> {
-    if console.draining.is_cancelled() {
+async fn ready(State(state): State<Arc<AppState>>) -> Result<String, ApiProblem> {
+    if state.draining.is_cancelled() {
         return Err(ApiProblem::Unavailable);
     }
-    console.store.ping().await.map_err(|error| {
-        tracing::error!(%error, "the database does not answer");
+    state.store.ping().await.map_err(|error| {
+        tracing::error!(%error, "the database does not respond");
         ApiProblem::Unavailable
     })?;
-    // Requests are served all the same: a server without a right clock is better than none.
+    // A wrong clock is a warning only: a node that serves requests with a wrong clock is better than none.
     let warning =
-        console.retention.paused().map(|problem| format!("\nwarning: nothing is deleted for now: {problem}"));
+        state.retention.paused().map(|problem| format!("\nwarning: nothing is deleted for now: {problem}"));
     Ok(format!("ok{}", warning.unwrap_or_default()))
 }

@@ -1,5 +1,5 @@
-//! `/metrics` (OpenMetrics 1.0), on an address of its own: it is for the operator, and behind a reverse proxy the operator
-//! cannot be told from anybody else.
+//! `/metrics` (OpenMetrics 1.0), on its own listener: it is for the operator, and behind a reverse proxy the server
+//! cannot distinguish the operator from other clients.
 
 use crate::http::health;
 use crate::http::problem::ApiProblem;
@@ -11,16 +11,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::sync::Arc;
 
-/// The operator's routes.
-pub fn router(console: Arc<AppState>) -> Router {
-    Router::new().route("/metrics", get(show)).merge(health::router()).with_state(console)
+/// The routes of the operator's listener: `/metrics`, `/healthz` and `/readyz`.
+pub fn router(state: Arc<AppState>) -> Router {
+    Router::new().route("/metrics", get(show)).merge(health::router()).with_state(state)
 }
 
-async fn show(State(console): State<Arc<AppState>>) -> Response {
-    match console.metrics.text(&console.accounts, &console.verifier) {
+async fn show(State(state): State<Arc<AppState>>) -> Response {
+    match state.metrics.text(&state.accounts, &state.verifier) {
         Ok(text) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(CONTENT_TYPE, kind)], text).into_response()
+            let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(CONTENT_TYPE, content_type)], text).into_response()
         }
         Err(_) => ApiProblem::Internal.into_response(),
     }

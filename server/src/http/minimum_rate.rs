@@ -1,7 +1,7 @@
-//! A minimum rate for clients that read a response, which hyper does not have.
+//! Enforces a minimum rate at which clients read responses. hyper has no such limit.
 //!
-//! A client that stops reading, or reads a few bytes now and then, would keep its connection and the buffers of its
-//! response for as long as it likes (CWE-400). hyper limits how long a request head may take, and nothing after it.
+//! Without it, a client that stops reading, or reads a few bytes at a time, could hold its connection and the buffers
+//! of its response indefinitely (CWE-400). hyper limits the time to receive a request head, and nothing after it.
 
 use axum_server::accept::{Accept, DefaultAcceptor, NoDelayAcceptor};
 use futures::future::{MapOk, TryFutureExt};
@@ -13,15 +13,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Bytes a second that a client has to read while there is more of a response to write.
+/// Bytes per second that a client must read while a write of a response is pending.
 const MINIMUM_RATE: u32 = 1024;
-/// How far a client may fall behind that rate before its connection is closed.
+/// How far a client may fall behind [`MINIMUM_RATE`] before its connection is closed.
 const ALLOWANCE: Duration = Duration::from_secs(30);
-/// Bytes of a response that the kernel holds before they are sent. Without a limit it takes megabytes, which the server
-/// would count as read.
-const UNSENT_BYTES: u32 = 16 * 1024;
+/// Limit on the unsent bytes of a response in the kernel's buffer (`TCP_NOTSENT_LOWAT`). Without it, the kernel buffers
+/// megabytes, which would count as read by the client.
+const UNSENT_BYTES_LIMIT: u32 = 16 * 1024;
 
-/// Prepares a TCP connection: no delay between the pieces of a response (RFC 9293, 3.7.4), and the minimum rate.
+/// Accepts TCP connections: disables the Nagle algorithm (RFC 9293, 3.7.4), limits unsent bytes, and enforces the
+/// minimum rate.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TcpAcceptor;
 
@@ -34,50 +35,50 @@ impl<S> Accept<TcpStream, S> for TcpAcceptor {
     >;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        if let Err(error) = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES) {
-            tracing::debug!(%error, "TCP_NOTSENT_LOWAT");
+        if let Err(error) = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_LIMIT) {
+            tracing::debug!(%error, "TCP_NOTSENT_LOWAT could not be set");
         }
-        NoDelayAcceptor.accept(stream, service).map_ok(limited)
+        NoDelayAcceptor.accept(stream, service).map_ok(with_minimum_rate)
     }
 }
 
-/// Applies the minimum rate to a connection of any other kind.
+/// Accepts connections of any other kind, and enforces the minimum rate.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct AnyAcceptor;
+pub(crate) struct UnixAcceptor;
 
-impl<I, S> Accept<I, S> for AnyAcceptor {
+impl<I, S> Accept<I, S> for UnixAcceptor {
     type Stream = MinimumRate<I>;
     type Service = S;
     type Future = MapOk<<DefaultAcceptor as Accept<I, S>>::Future, fn((I, S)) -> (MinimumRate<I>, S)>;
 
     fn accept(&self, stream: I, service: S) -> Self::Future {
-        DefaultAcceptor.accept(stream, service).map_ok(limited)
+        DefaultAcceptor.accept(stream, service).map_ok(with_minimum_rate)
     }
 }
 
-fn limited<I, S>((stream, service): (I, S)) -> (MinimumRate<I>, S) {
+fn with_minimum_rate<I, S>((stream, service): (I, S)) -> (MinimumRate<I>, S) {
     (MinimumRate::new(stream), service)
 }
 
-/// A stream whose writes fail with [`ErrorKind::TimedOut`] once the other end reads too slowly.
+/// A stream whose writes fail with [`ErrorKind::TimedOut`] once the client reads too slowly.
 ///
-/// Only the time counts in which a write waits: a connection without a response, and a response that the server
-/// computes, may take as long as they like.
+/// Only time with a pending write counts. Idle connections, and the time in which the server computes a response, are
+/// not limited here.
 #[derive(Debug)]
 pub(crate) struct MinimumRate<I> {
     inner: I,
-    /// How far the client was behind [`MINIMUM_RATE`] when it last read.
+    /// How far the client was behind [`MINIMUM_RATE`] when the last write completed.
     behind: Duration,
-    /// Since when a write waits, and when the client will be [`ALLOWANCE`] behind.
-    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// When the pending write began, and a timer for when the client will be [`ALLOWANCE`] behind.
+    pending_write: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl<I> MinimumRate<I> {
     fn new(inner: I) -> Self {
-        Self { inner, behind: Duration::ZERO, waiting: None }
+        Self { inner, behind: Duration::ZERO, pending_write: None }
     }
 
-    /// Accounts for what a write came to.
+    /// Updates `behind` with the result of a write. Fails once the client is [`ALLOWANCE`] behind.
     fn account(
         &mut self,
         context: &mut Context<'_>,
@@ -85,19 +86,19 @@ impl<I> MinimumRate<I> {
     ) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Ok(bytes)) => {
-                let waited = self.waiting.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
-                let worth = Duration::from_secs(bytes as u64) / MINIMUM_RATE;
-                self.behind = (self.behind + waited).saturating_sub(worth);
+                let waited = self.pending_write.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
+                let credit = Duration::from_secs(bytes as u64) / MINIMUM_RATE;
+                self.behind = (self.behind + waited).saturating_sub(credit);
                 Poll::Ready(Ok(bytes))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
                 let left = ALLOWANCE.saturating_sub(self.behind);
-                let (_, late) = self.waiting.get_or_insert_with(|| {
+                let (_, deadline) = self.pending_write.get_or_insert_with(|| {
                     let now = Instant::now();
                     (now, Box::pin(sleep_until(now + left)))
                 });
-                ready!(late.as_mut().poll(context));
+                ready!(deadline.as_mut().poll(context));
                 tracing::debug!("connection closed: the client reads too slowly");
                 Poll::Ready(Err(ErrorKind::TimedOut.into()))
             }
@@ -121,7 +122,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for MinimumRate<I> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let inner = Pin::new(&mut self.inner);
-        // Most responses are a head alone, which is written in less time as one buffer than as a list of one.
+        // Most responses consist of a head only. Writing it as one buffer is faster than as a list of one buffer.
         let written = match slices {
             [one] => inner.poll_write(context, one),
             _ => inner.poll_write_vectored(context, slices),
@@ -157,8 +158,9 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-    /// Writes without end to a client that reads so many bytes each time; how long that went on.
-    async fn lasted(bytes: usize, every: Duration) -> Duration {
+    /// Writes continuously to a client that reads `bytes` at the interval `every`. Returns how long the connection
+    /// lasted, at most an hour.
+    async fn connection_lifetime(bytes: usize, every: Duration) -> Duration {
         let (ours, mut theirs) = duplex(64);
         let mut stream = MinimumRate::new(ours);
         let client = tokio::spawn(async move {
@@ -181,20 +183,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_too_slowly_loses_its_connection_within_a_minute() {
-        let seconds = async |bytes, every| lasted(bytes, Duration::from_secs(every)).await.as_secs();
-        assert_eq!(seconds(64, 3_600).await, 30, "one that reads nothing");
-        assert!((30..=31).contains(&seconds(64, 5).await), "13 bytes a second");
-        assert!((35..=60).contains(&seconds(512, 1).await), "half of the rate");
+        let seconds =
+            async |bytes, every| connection_lifetime(bytes, Duration::from_secs(every)).await.as_secs();
+        assert_eq!(seconds(64, 3_600).await, 30, "reads nothing");
+        assert!((30..=31).contains(&seconds(64, 5).await), "reads 13 bytes a second");
+        assert!((35..=60).contains(&seconds(512, 1).await), "reads at half of the minimum rate");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_at_the_minimum_rate_keeps_its_connection() {
-        assert_eq!(lasted(1024, Duration::from_secs(1)).await.as_secs(), 3_600);
-        assert_eq!(lasted(20 * 1024, Duration::from_secs(20)).await.as_secs(), 3_600);
+        assert_eq!(connection_lifetime(1024, Duration::from_secs(1)).await.as_secs(), 3_600);
+        assert_eq!(connection_lifetime(20 * 1024, Duration::from_secs(20)).await.as_secs(), 3_600);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_in_which_there_is_nothing_to_write_does_not_count() {
+    async fn time_without_a_pending_write_does_not_count() {
         let (ours, mut theirs): (DuplexStream, _) = duplex(64);
         let mut stream = MinimumRate::new(ours);
         for _ in 0..100 {
@@ -203,14 +206,14 @@ mod tests {
             let mut buffer = [0; 64];
             theirs.read_exact(&mut buffer).await.unwrap();
         }
-        // Behind by 29 s, and then in time again.
-        let late = tokio::spawn(async move {
+        // The client falls 29 s behind, which is less than the allowance, and then reads on.
+        let slow_client = tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(29)).await;
             let mut buffer = [0; 32];
             theirs.read_exact(&mut buffer).await.unwrap();
             theirs
         });
         stream.write_all(&[0; 96]).await.unwrap();
-        drop(late);
+        drop(slow_client);
     }
 }

@@ -1,5 +1,5 @@
-//! Hands requests over to other threads than those that serve connections: what takes long, or may, keeps no
-//! verification waiting.
+//! Runs requests on another runtime than the one that serves connections, so that slow requests do not delay
+//! verifications.
 
 use crate::http::problem::ApiProblem;
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
@@ -13,28 +13,31 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Pieces of a body that are sent together with the head if they are there by then.
-const PIECES_AT_ONCE: usize = 64;
+/// Limit on the chunks of a body that are collected before the head is sent, if they are ready.
+const READY_CHUNKS_LIMIT: usize = 64;
 
-type Piece = Result<Bytes, axum::Error>;
+type Chunk = Result<Bytes, axum::Error>;
 
-/// Other threads.
+/// The runtime for requests other than immediate verifications.
 #[derive(Clone, Debug)]
 pub(crate) struct PageRuntime(Handle);
 
-/// An answer that is made on other threads; dropped, it is made no further.
+/// A response computed on another runtime. Dropping it aborts the task.
 #[derive(Debug)]
 pub struct PendingResponse(AbortOnDropHandle<Response>);
 
 impl PageRuntime {
-    /// To the threads that this is called on.
-    pub(crate) fn to_these() -> Self {
+    /// The runtime that this is called on.
+    pub(crate) fn current() -> Self {
         Self(Handle::current())
     }
 
-    /// Has an answer made there; its body only if it went through [`render_body_here`].
-    pub(crate) fn answer(&self, answer: impl Future<Output = Response> + Send + 'static) -> PendingResponse {
-        PendingResponse(AbortOnDropHandle::new(self.0.spawn(answer)))
+    /// Computes a response on this runtime. Its body is rendered there only if it went through [`render_body`].
+    pub(crate) fn answer(
+        &self,
+        response: impl Future<Output = Response> + Send + 'static,
+    ) -> PendingResponse {
+        PendingResponse(AbortOnDropHandle::new(self.0.spawn(response)))
     }
 }
 
@@ -42,63 +45,65 @@ impl Future for PendingResponse {
     type Output = Result<Response, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let made = ready!(self.0.poll_unpin(context));
-        Poll::Ready(Ok(made.unwrap_or_else(|error| {
-            tracing::error!(%error, "a request was not answered");
+        let joined = ready!(self.0.poll_unpin(context));
+        Poll::Ready(Ok(joined.unwrap_or_else(|error| {
+            tracing::error!(%error, "the task of a request failed");
             ApiProblem::Internal.into_response()
         })))
     }
 }
 
-/// Whoever reads the body would otherwise also render, compress and read files.
-pub(crate) async fn render_body_here(response: Response) -> Response {
-    // What knows its length is there already.
+/// Renders a body on the current runtime. Otherwise the runtime that reads the body would also render pages, compress
+/// and read files.
+pub(crate) async fn render_body(response: Response) -> Response {
+    // A body of known length is complete already.
     if response.body().size_hint().exact().is_some() {
         return response;
     }
     let (head, body) = response.into_parts();
     let mut body = body.into_data_stream();
-    let mut there = Vec::new();
-    while let Some(piece) = body.next().now_or_never() {
-        let Some(piece) = piece else { return Response::from_parts(head, whole(there)) };
-        there.push(piece);
-        if there.len() == PIECES_AT_ONCE {
+    let mut ready_chunks = Vec::new();
+    while let Some(chunk) = body.next().now_or_never() {
+        let Some(chunk) = chunk else { return Response::from_parts(head, complete_body(ready_chunks)) };
+        ready_chunks.push(chunk);
+        if ready_chunks.len() == READY_CHUNKS_LIMIT {
             break;
         }
     }
-    let pieces = stream::iter(there).chain(read_ahead(body));
-    Response::from_parts(head, Body::from_stream(pieces))
+    let chunks = stream::iter(ready_chunks).chain(read_ahead(body));
+    Response::from_parts(head, Body::from_stream(chunks))
 }
 
-/// With a length, and sent at once with the head; if it failed, with what there was of it and then a broken connection.
-fn whole(pieces: Vec<Piece>) -> Body {
-    if pieces.iter().all(Result::is_ok) {
-        Body::from(pieces.into_iter().flatten().collect::<Vec<_>>().concat())
+/// Builds a body with a length, which is sent together with the head. If a chunk is an error, the body streams the
+/// chunks before it, and then breaks the connection.
+fn complete_body(chunks: Vec<Chunk>) -> Body {
+    if chunks.iter().all(Result::is_ok) {
+        Body::from(chunks.into_iter().flatten().collect::<Vec<_>>().concat())
     } else {
-        Body::from_stream(stream::iter(pieces))
+        Body::from_stream(stream::iter(chunks))
     }
 }
 
-/// Makes the pieces on these threads, one before it is asked for.
-fn read_ahead(mut body: BodyDataStream) -> impl Stream<Item = Piece> {
-    let (pieces, made) = mpsc::channel(1);
-    let making = AbortOnDropHandle::new(tokio::spawn(async move {
-        while let Ok(room) = pieces.reserve().await {
-            let Some(piece) = body.next().await else { break };
-            room.send(piece);
+/// Spawns a task that renders the body on the current runtime, one chunk ahead of the reader.
+fn read_ahead(mut body: BodyDataStream) -> impl Stream<Item = Chunk> {
+    let (sender, receiver) = mpsc::channel(1);
+    let task = AbortOnDropHandle::new(tokio::spawn(async move {
+        while let Ok(permit) = sender.reserve().await {
+            let Some(chunk) = body.next().await else { break };
+            permit.send(chunk);
         }
     }));
-    let pieces = stream::unfold(Some((made, making)), async |state| {
-        let (mut made, making) = state?;
-        if let Some(piece) = made.recv().await {
-            return Some((piece, Some((made, making))));
+    let chunks = stream::unfold(Some((receiver, task)), async |state| {
+        let (mut receiver, task) = state?;
+        if let Some(chunk) = receiver.recv().await {
+            return Some((chunk, Some((receiver, task))));
         }
-        // A body that could not be made must not look whole.
-        let error = making.await.err()?;
-        tracing::error!(%error, "a body was not made to its end");
+        // A body that could not be rendered completely must not look complete.
+        let error = task.await.err()?;
+        tracing::error!(%error, "a response body could not be rendered completely");
         Some((Err(axum::Error::new(error)), None))
     });
-    pieces.fuse()
+    chunks.fuse()
 }
 
 #[cfg(test)]
@@ -107,39 +112,39 @@ mod tests {
     use axum::body::to_bytes;
     use std::io;
 
-    fn streamed(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Response {
-        Response::new(Body::from_stream(pieces))
+    fn streamed(chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Response {
+        Response::new(Body::from_stream(chunks))
     }
 
-    async fn made(response: Response) -> Response {
-        PageRuntime::to_these().answer(render_body_here(response)).await.unwrap()
+    async fn dispatched(response: Response) -> Response {
+        PageRuntime::current().answer(render_body(response)).await.unwrap()
     }
 
     async fn read(response: Response) -> Result<Bytes, axum::Error> {
-        to_bytes(made(response).await.into_body(), usize::MAX).await
+        to_bytes(dispatched(response).await.into_body(), usize::MAX).await
     }
 
     #[tokio::test]
-    async fn all_pieces_of_a_body_arrive_in_their_order() {
+    async fn all_chunks_of_a_body_arrive_in_order() {
         let numbers = || (0..100).map(|n| format!("{n},"));
-        let pieces = stream::iter(numbers().map(|text| Ok(Bytes::from(text))));
-        assert_eq!(read(streamed(pieces)).await.unwrap(), numbers().collect::<String>());
+        let chunks = stream::iter(numbers().map(|text| Ok(Bytes::from(text))));
+        assert_eq!(read(streamed(chunks)).await.unwrap(), numbers().collect::<String>());
         assert_eq!(read(Response::new(Body::from("at once"))).await.unwrap(), "at once");
     }
 
     #[tokio::test]
-    async fn a_body_that_is_there_at_once_has_a_length_and_one_that_waits_has_not() {
-        let pieces = || stream::iter(["two ", "pieces"].map(|piece| Ok(Bytes::from(piece))));
+    async fn a_body_that_is_ready_has_a_length_and_one_that_waits_has_none() {
+        let chunks = || stream::iter(["two ", "pieces"].map(|chunk| Ok(Bytes::from(chunk))));
         let wait = stream::once(tokio::task::yield_now()).filter_map(async |()| None);
-        for (body, length) in [(streamed(pieces()), Some(10)), (streamed(pieces().chain(wait)), None)] {
-            let answer = made(body).await;
-            assert_eq!(answer.body().size_hint().exact(), length);
-            assert_eq!(to_bytes(answer.into_body(), usize::MAX).await.unwrap(), "two pieces");
+        for (body, length) in [(streamed(chunks()), Some(10)), (streamed(chunks().chain(wait)), None)] {
+            let response = dispatched(body).await;
+            assert_eq!(response.body().size_hint().exact(), length);
+            assert_eq!(to_bytes(response.into_body(), usize::MAX).await.unwrap(), "two pieces");
         }
     }
 
     #[tokio::test]
-    async fn a_body_that_could_not_be_made_is_not_whole() {
+    async fn a_body_that_could_not_be_rendered_is_not_complete() {
         let first = || stream::iter([Ok(Bytes::from("begun"))]);
         let fails = stream::iter([Err(io::Error::other("gone"))]);
         assert!(read(streamed(first().chain(fails))).await.is_err());
@@ -148,26 +153,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_panics_is_a_refusal() {
-        let answer = PageRuntime::to_these().answer(async { panic!("a defect") }).await;
-        assert_eq!(answer.unwrap().status(), axum::http::StatusCode::INTERNAL_SERVER_ERROR);
+    async fn a_panic_becomes_an_internal_server_error() {
+        let response = PageRuntime::current().answer(async { panic!("a defect") }).await;
+        assert_eq!(response.unwrap().status(), axum::http::StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[tokio::test]
-    async fn what_nobody_waits_for_is_made_no_further() {
-        let (held, mut watch) = mpsc::channel::<()>(1);
-        let (by_answer, by_body) = (held.clone(), held);
-        let answer = PageRuntime::to_these().answer(async move {
-            let _held = by_answer;
+    async fn dropping_a_response_or_its_body_aborts_the_task() {
+        let (held, mut released) = mpsc::channel::<()>(1);
+        let (by_response, by_body) = (held.clone(), held);
+        let response = PageRuntime::current().answer(async move {
+            let _held = by_response;
             std::future::pending().await
         });
         let endless = stream::poll_fn(move |_| {
             let _held = &by_body;
             Poll::Pending
         });
-        let body = made(streamed(endless)).await;
-        drop((answer, body));
-        // Until both have let go of it.
-        assert_eq!(watch.recv().await, None);
+        let body = dispatched(streamed(endless)).await;
+        drop((response, body));
+        // Returns `None` once both tasks have dropped their senders.
+        assert_eq!(released.recv().await, None);
     }
 }

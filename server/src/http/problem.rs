@@ -1,5 +1,5 @@
-//! What programs are told when something is refused: `application/problem+json` (RFC 9457) with a stable
-//! `type`, the challenge of RFC 6750, and no echo of what was sent.
+//! Responses to rejected requests of clients: `application/problem+json` (RFC 9457) with a stable `type`, and the
+//! challenge of RFC 6750. They never echo input.
 
 use axum::Json;
 use axum::body::Body;
@@ -11,36 +11,37 @@ use std::collections::BTreeMap;
 use utoipa::openapi::{ContentBuilder, Header, RefOr, ResponseBuilder};
 use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
-/// Why a program is refused.
+/// Why a client's request is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ApiProblem {
     /// No credential was presented.
     Unauthenticated,
-    /// Malformed, unknown, inactive, expired, revoked, or a wrong pair: one answer for all.
+    /// The credential is malformed, unknown, inactive, expired, revoked, or a wrong pair. The response is the same for
+    /// all.
     InvalidToken,
-    /// Two credentials at once, or one header twice.
+    /// Two credentials were presented, or one header twice.
     InvalidRequest,
-    /// The key is valid, but what it asks for is closed to keys.
+    /// The key is valid, but the operation or module is closed to keys.
     InsufficientScope,
-    /// There is no such operation.
+    /// The operation does not exist.
     NotFound,
-    /// Too many refused requests from one network; and the seconds to wait.
+    /// Too many requests from one network were denied. The value is the time to wait, in seconds.
     TooManyRequests(u32),
-    /// The database does not answer.
+    /// The database does not respond.
     Unavailable,
-    /// A defect.
+    /// The server has a defect.
     Internal,
 }
 
-/// Why a request was refused (RFC 9457).
+/// Why a request was rejected (RFC 9457).
 #[derive(Serialize, ToSchema)]
 #[schema(title = "Problem")]
 pub(crate) struct ProblemBody {
-    /// The stable name of the problem.
+    /// The stable URI of the problem.
     r#type: String,
-    /// The same in words.
+    /// A short description of the problem.
     title: &'static str,
-    /// The status of the answer.
+    /// The status of the response.
     status: u16,
 }
 
@@ -57,7 +58,7 @@ impl ApiProblem {
         }
     }
 
-    /// The stable name of the problem.
+    /// The stable name of the problem, which ends its `type`.
     fn name(self) -> &'static str {
         match self {
             Self::Unauthenticated => "unauthenticated",
@@ -84,7 +85,7 @@ impl ApiProblem {
         }
     }
 
-    /// The challenge (RFC 6750, section 3). Never `Basic`, which would make browsers ask for a password.
+    /// The challenge (RFC 6750, section 3). Never `Basic`: browsers would prompt for a password.
     fn challenge(self) -> Option<HeaderValue> {
         let challenge = match self {
             Self::Unauthenticated => r#"Bearer realm="mecha-console""#,
@@ -96,7 +97,7 @@ impl ApiProblem {
         Some(HeaderValue::from_static(challenge))
     }
 
-    /// Status and headers alone, for gateways, which do not read bodies.
+    /// The response with status and headers only, for gateways, which do not read bodies.
     pub(crate) fn without_body(self) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.status();
@@ -133,51 +134,58 @@ impl IntoResponse for ApiProblem {
 
 type Responses = BTreeMap<String, RefOr<utoipa::openapi::Response>>;
 
-/// How an operation that takes a key may refuse, for its description.
-pub(crate) struct ProgramRefusals;
+/// The problems of an operation that requires a key, for the OpenAPI document.
+pub(crate) struct KeyProblems;
 
-impl IntoResponses for ProgramRefusals {
+impl IntoResponses for KeyProblems {
     fn responses() -> Responses {
-        described(true, &PROGRAM_REFUSALS)
+        problem_responses(true, &KEY_PROBLEMS)
     }
 }
 
-/// The same without a body, as gateways are told.
-pub(crate) struct GatewayRefusals;
+/// The problems of `/verify`, whose responses have no body.
+pub(crate) struct GatewayProblems;
 
-impl IntoResponses for GatewayRefusals {
+impl IntoResponses for GatewayProblems {
     fn responses() -> Responses {
-        let mut responses = described(false, &PROGRAM_REFUSALS);
-        responses.extend(described(false, &[(403, "The key is valid, but this module is closed to keys")]));
+        let mut responses = problem_responses(false, &KEY_PROBLEMS);
+        responses.extend(problem_responses(
+            false,
+            &[(403, "The key is valid, but this module is closed to keys")],
+        ));
         responses
     }
 }
 
-/// How an operation refuses that is closed to keys.
-pub(crate) struct OwnerRefusals;
+/// The problems of an operation that is closed to keys.
+pub(crate) struct OwnerProblems;
 
-impl IntoResponses for OwnerRefusals {
+impl IntoResponses for OwnerProblems {
     fn responses() -> Responses {
-        let mut responses = described(true, &PROGRAM_REFUSALS);
-        responses.extend(described(true, &[(403, "A key was presented, and this is closed to keys")]));
+        let mut responses = problem_responses(true, &KEY_PROBLEMS);
+        responses.extend(problem_responses(
+            true,
+            &[(403, "A key was presented, and this operation is closed to keys")],
+        ));
         responses
     }
 }
 
-const PROGRAM_REFUSALS: [(u16, &str); 4] = [
+/// Status and description of each problem.
+const KEY_PROBLEMS: [(u16, &str); 4] = [
     (400, "Two credentials at once, or a header given twice"),
     (401, "No credential; or one that is malformed, unknown, inactive, expired, revoked, or a wrong pair"),
-    (429, "Too many refused requests from this network"),
-    (503, "The database does not answer"),
+    (429, "Too many denied requests from this network"),
+    (503, "The database does not respond"),
 ];
 
-fn described(with_body: bool, refusals: &[(u16, &str)]) -> Responses {
+fn problem_responses(with_body: bool, problems: &[(u16, &str)]) -> Responses {
     let header = |what: &str| {
         let mut header = Header::new(String::schema());
         header.description = Some(what.to_owned());
         header
     };
-    let responses = refusals.iter().map(|(status, description)| {
+    let responses = problems.iter().map(|(status, description)| {
         let mut response = ResponseBuilder::new().description(*description);
         if with_body {
             let body = ContentBuilder::new().schema(Some(ProblemBody::schema())).build();

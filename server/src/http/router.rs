@@ -19,41 +19,41 @@ use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
-/// The whole server. The threads that this is called on answer what is no verification.
-pub fn build(console: AppState, site: LeptosOptions, trusted_proxies: TrustedProxies) -> Dispatch {
-    let console = Arc::new(console);
+/// Builds the service for all requests. Requests other than verifications run on the runtime that this is called on.
+pub fn build(state: AppState, site: LeptosOptions, trusted_proxies: TrustedProxies) -> Dispatch {
+    let state = Arc::new(state);
     let trusted_proxies = Arc::new(trusted_proxies);
-    let pages = pages::router(Arc::clone(&console), site);
-    let browsers = Router::new()
+    let pages = pages::router(Arc::clone(&state), site);
+    let browser_routes = Router::new()
         .merge(form_actions::router(pages.clone()))
-        .merge(api::owners(Arc::clone(&console)))
-        .merge(key_events::router(Arc::clone(&console)))
-        .merge(usage_fragment::router(Arc::clone(&console)))
+        .merge(api::owners(Arc::clone(&state)))
+        .merge(key_events::router(Arc::clone(&state)))
+        .merge(usage_fragment::router(Arc::clone(&state)))
         .fallback_service(pages)
         .layer(compression::layer());
-    let browsers = session_cookie::router(Arc::clone(&console), &browsers)
+    let browser_routes = session_cookie::router(Arc::clone(&state), &browser_routes)
         .layer(from_fn(timeouts::limit_response))
         .layer(from_fn(timeouts::read_body))
-        .layer(from_fn_with_state(Arc::clone(&console), origin_check::require_own_origin))
-        .layer(from_fn_with_state(Arc::clone(&console), local_host::require_local_host));
-    let programs =
-        Router::new().merge(api::programs()).merge(health::router()).with_state(Arc::clone(&console));
-    let routes = request_metrics::Routes::new(Arc::clone(&console));
-    let router = programs
-        .fallback_service(browsers)
-        .layer(from_fn_with_state(Arc::clone(&console), security_headers::set_headers))
-        .layer(map_response(page_runtime::render_body_here))
+        .layer(from_fn_with_state(Arc::clone(&state), origin_check::require_own_origin))
+        .layer(from_fn_with_state(Arc::clone(&state), local_host::require_local_host));
+    let client_routes =
+        Router::new().merge(api::programs()).merge(health::router()).with_state(Arc::clone(&state));
+    let routes = request_metrics::Routes::new(Arc::clone(&state));
+    let router = client_routes
+        .fallback_service(browser_routes)
+        .layer(from_fn_with_state(Arc::clone(&state), security_headers::set_headers))
+        .layer(map_response(page_runtime::render_body))
         .layer(CatchPanicLayer::custom(on_panic))
         .layer(from_fn_with_state(Arc::clone(&trusted_proxies), client_ip::identify))
         .layer(from_fn_with_state(routes, request_metrics::count))
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
-            // Never the query, which may hold what was typed, and never headers.
+            // Never log the query, which may contain form input, or headers, which may contain credentials.
             tracing::info_span!("request", method = %request.method(), path = request.uri().path())
         }));
-    Dispatch::new(console, trusted_proxies, router)
+    Dispatch::new(state, trusted_proxies, router)
 }
 
-/// A defect costs one request, and says nothing of itself.
+/// Responds with 500 if a handler panics. The response contains no details.
 fn on_panic(_panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
     tracing::error!("a request panicked");
     axum::response::IntoResponse::into_response(problem::ApiProblem::Internal)

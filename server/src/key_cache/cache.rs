@@ -1,10 +1,11 @@
-//! Keeps the index what the database is.
+//! Keeps the index consistent with the database.
 //!
-//! Every change of a key goes through [`KeyCache::begin`], and nobody is told that a change was made before the index has
-//! it: what begins after such an answer meets the change.
+//! Every change of a key goes through [`KeyCache::begin`]. A change is acknowledged only after the index contains it.
+//! Every verification that begins after the acknowledgement therefore sees the change.
 //!
-//! On SQLite this process is alone: changes take turns until their effect is in the index, so that it takes them in the
-//! order in which they were committed. On PostgreSQL there may be other nodes, and [`Node`] does both.
+//! On SQLite this process is the only one. A lock serialises the changes until each is in the index, so the index
+//! applies them in commit order. On PostgreSQL there may be other nodes. There the database orders the changes, and
+//! [`Node`] applies them and waits for the other nodes.
 
 use crate::ids::Id;
 use crate::ids::hex;
@@ -21,7 +22,7 @@ use crate::store::{
 };
 use crate::usage::live_events::LiveEvents;
 use app::domain::account::AccountId;
-use app::domain::activity::What;
+use app::domain::activity::ActivityKind;
 use app::domain::api_key::KeyId;
 use app::domain::timestamp::Timestamp;
 use futures::FutureExt;
@@ -31,95 +32,107 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-/// How long a change waits for those before it. Beyond that the database is locked, or far too slow.
-const TURN_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long to wait before the database is asked again what was committed.
+/// How long a change waits for earlier changes. A longer wait means that the database is locked or far too slow.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+/// Delay between attempts to read the committed keys after a failed commit.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Memory may not be what the database has: this node holds no lease.
+/// This node holds no lease, so the index may differ from the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoLease;
 
-/// All secrets. Copies are the same.
+/// In-memory copy of all keys. Clones share state.
 #[derive(Clone, Debug)]
 pub struct KeyCache {
-    /// Where they are kept.
+    /// The database, which holds the authoritative copy.
     pub store: Store,
-    /// Where they are looked up.
+    /// The entry of every secret, by digest.
     pub index: Arc<KeyIndex>,
-    /// Until when that is what the database has.
+    /// While it holds, verifications may rely on the index.
     pub lease: Arc<Lease>,
-    /// `None` where this process is alone.
+    /// `None` on SQLite, where this process is the only one.
     node: Option<Node>,
-    turn: Arc<Mutex<()>>,
+    /// Serialises changes on SQLite.
+    change_lock: Arc<Mutex<()>>,
 }
 
-/// A change of an account's keys that has begun. Dropped, it changes nothing.
+/// An open transaction that changes the keys of an account. Dropping it rolls the transaction back.
 #[derive(Debug)]
 pub struct Change {
-    /// The transaction to change them in.
+    /// The transaction that changes the keys.
     pub tx: Tx,
-    secrets: KeyCache,
+    key_cache: KeyCache,
     account: AccountId,
+    /// Digests of the account's secrets before the change.
     before: HashSet<[u8; 32]>,
-    /// `None` where the database makes changes take turns.
-    turn: Option<OwnedMutexGuard<()>>,
+    /// `None` on PostgreSQL, where the database serialises changes.
+    change_guard: Option<OwnedMutexGuard<()>>,
 }
 
 impl KeyCache {
-    /// Takes all secrets into memory. `node` is a name that no other process has.
+    /// Loads all secrets into the index. `node` is an id that no other process uses.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond, or a row cannot be decoded.
     pub async fn open(store: Store, node: String, live: Arc<LiveEvents>) -> Result<Self, StoreError> {
         let index = Arc::new(KeyIndex::with_capacity(store.key_count().await?));
         if store.is_shared() {
             let lease = Arc::new(Lease::ended());
             let node = Node::join(node, store.clone(), Arc::clone(&index), Arc::clone(&lease), live).await?;
-            return Ok(Self { store, index, lease, node: Some(node), turn: Arc::default() });
+            return Ok(Self { store, index, lease, node: Some(node), change_lock: Arc::default() });
         }
         store.read_key_entries(&|digest, entry| index.put(digest, entry)).await?;
-        Ok(Self { store, index, lease: Arc::new(Lease::for_ever()), node: None, turn: Arc::default() })
+        Ok(Self {
+            store,
+            index,
+            lease: Arc::new(Lease::permanent()),
+            node: None,
+            change_lock: Arc::default(),
+        })
     }
 
-    /// What is known of the secret with this SHA-256, from memory; an error if memory may not be believed now.
+    /// Looks up the entry of the secret with this SHA-256 in the index.
     ///
     /// # Errors
-    /// [`NoLease`]: ask the database.
+    /// [`NoLease`]: the index may be stale; query the database instead.
     pub fn find(&self, digest: &[u8; 32]) -> Result<Option<KeyEntry>, NoLease> {
-        // First the lease: any that holds after a change was answered was extended after the change was in memory.
+        // Check the lease before the lookup. A lease that holds after a change was acknowledged was extended after
+        // the index applied that change.
         if !self.lease.holds() {
             return Err(NoLease);
         }
         let found = self.index.find(digest);
-        // Whoever reads everything anew first ends the lease; what is missing then may only be so for a moment.
+        // A reload ends the lease before it clears the index. A missing entry counts only if the lease still holds.
         if found.is_none() && !self.lease.holds() { Err(NoLease) } else { Ok(found) }
     }
 
-    /// Waits until everything that was committed is met by whoever asks any node: who is told that a key is gone must not
-    /// find that another node lets it in.
+    /// Waits until every node has applied all committed changes. Call it before a response reports that a key does
+    /// not exist: no node may allow that key afterwards.
     pub async fn wait_for_nodes(&self) {
         if let Some(node) = &self.node {
             node.wait_for_nodes().await;
         }
     }
 
-    /// Verifies no more from memory, so that no other node waits for this one.
+    /// Stops verifying from memory and ends the lease, so that other nodes do not wait for this one.
     pub async fn shut_down(&self) {
         if let Some(node) = &self.node {
             node.shut_down().await;
         }
     }
 
-    /// Begins to change the keys of an account. Run it in [`spawn_transaction`].
+    /// Begins a change of an account's keys. Run it in [`spawn_transaction`].
     ///
     /// # Errors
-    /// The database does not answer, or others change keys for too long.
+    /// The database does not respond, or the wait for earlier changes exceeds 3 s.
     pub async fn begin(&self, account: &AccountId) -> Result<Change, StoreError> {
-        let turn = match self.node {
+        let change_guard = match self.node {
             None => Some(
-                with_timeout(TURN_TIMEOUT, Arc::clone(&self.turn).lock_owned().map(Ok::<_, StoreError>))
-                    .await?,
+                with_timeout(
+                    LOCK_TIMEOUT,
+                    Arc::clone(&self.change_lock).lock_owned().map(Ok::<_, StoreError>),
+                )
+                .await?,
             ),
             Some(_) => None,
         };
@@ -128,17 +141,17 @@ impl KeyCache {
         let before = rows::of_account(&mut tx, account).await?;
         Ok(Change {
             tx,
-            secrets: self.clone(),
+            key_cache: self.clone(),
             account: account.clone(),
             before: before.into_iter().map(|(digest, _)| digest).collect(),
-            turn,
+            change_guard,
         })
     }
 
-    /// Ends the grace of an old secret that was to last until the new one is used.
+    /// Retires a previous secret whose grace period lasts until the first use of the new secret, `new`.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub(crate) async fn retire_previous(
         &self,
         key: Id,
@@ -147,54 +160,59 @@ impl KeyCache {
         now: Timestamp,
         client: IpAddr,
     ) -> Result<(), StoreError> {
-        let (secrets, account) = (self.clone(), AccountId(hex(&account)));
+        let (key_cache, account) = (self.clone(), AccountId(hex(&account)));
         spawn_transaction(async move {
             let Some(key) = KeyId::parse(&hex(&key)) else { return Ok(()) };
-            let mut change = secrets.begin(&account).await?;
-            // Of many first uses at once, one has done it.
-            let is_done = || secrets.index.find(new.as_bytes()).is_none_or(|entry| !entry.retires_previous);
-            if secrets.node.is_none() && is_done() {
+            let mut change = key_cache.begin(&account).await?;
+            // Of several concurrent first uses, only one retires the secret. On SQLite the index is current here,
+            // because this change holds the lock.
+            let is_retired =
+                || key_cache.index.find(new.as_bytes()).is_none_or(|entry| !entry.retires_previous);
+            if key_cache.node.is_none() && is_retired() {
                 return Ok(());
             }
-            if api_keys::retire_on_use(&mut change.tx, &key, &new, now).await? {
+            let is_first_use = api_keys::retire_on_use(&mut change.tx, &key, &new, now).await?;
+            if is_first_use {
                 let name = api_keys::name(&mut change.tx, &account, &key).await?.unwrap_or_default();
-                let done = NewActivity {
+                let retired = NewActivity {
                     account: &account,
                     at: now,
-                    what: What::OldSecretReplaced,
+                    what: ActivityKind::PreviousSecretReplaced,
                     key: (key.as_str(), &name),
                     became: "",
                     address: &client.to_string(),
                 };
-                activity::insert(&mut change.tx, &done).await?;
+                activity::insert(&mut change.tx, &retired).await?;
             }
             change.commit().await?;
-            tracing::info!(key = key.as_str(), "old secret retired on first use of the new one");
+            if is_first_use {
+                tracing::info!(key = key.as_str(), "previous secret retired on first use of the new secret");
+            }
             Ok(())
         })
         .await
     }
 
-    /// Clears away what ended at `ended_by` or before.
+    /// Deletes keys that expired, and previous secrets whose grace period ended, at `ended_by` or before.
     ///
     /// # Errors
-    /// The database does not answer.
-    pub async fn clear_ended(&self, ended_by: Timestamp) -> Result<(), StoreError> {
-        let secrets = self.clone();
+    /// The database does not respond.
+    pub async fn delete_expired(&self, ended_by: Timestamp) -> Result<(), StoreError> {
+        let key_cache = self.clone();
         spawn_transaction(async move {
-            let _turn = secrets.turn.lock().await;
-            let mut tx = secrets.store.begin().await?;
+            let _change_guard = key_cache.change_lock.lock().await;
+            let mut tx = key_cache.store.begin().await?;
             disable_statement_timeout(&mut tx).await?;
             let ended = rows::ended(&mut tx, ended_by).await?;
             if ended.is_empty() {
                 return Ok(());
             }
-            api_keys::clear_ended(&mut tx, ended_by).await?;
-            if let Some(node) = &secrets.node {
+            api_keys::delete_expired(&mut tx, ended_by).await?;
+            if let Some(node) = &key_cache.node {
                 cluster::record_change(&mut tx, node.id(), &AccountId(String::new()), &ended).await?;
             }
             tx.commit().await?;
-            ended.iter().for_each(|digest| secrets.index.remove(digest));
+            ended.iter().for_each(|digest| key_cache.index.remove(digest));
             Ok(())
         })
         .await
@@ -202,42 +220,47 @@ impl KeyCache {
 }
 
 impl Change {
-    /// Commits, and then takes the change into the index.
+    /// Commits the transaction and applies the change to the index. On PostgreSQL it also waits for the other nodes.
     ///
     /// # Errors
-    /// The database does not answer. Whether it has committed is then found out, and the index follows.
+    /// The database does not respond, so the outcome of the commit is unknown. The index is updated in the background
+    /// to what was committed.
     pub async fn commit(mut self) -> Result<(), StoreError> {
         let after = rows::of_account(&mut self.tx, &self.account).await?;
-        let Self { mut tx, secrets, account, before, turn } = self;
-        if let Some(node) = &secrets.node {
-            let gone: Vec<_> =
+        let Self { mut tx, key_cache, account, before, change_guard } = self;
+        if let Some(node) = &key_cache.node {
+            let removed: Vec<_> =
                 before.into_iter().filter(|old| !after.iter().any(|(digest, _)| digest == old)).collect();
-            cluster::record_change(&mut tx, node.id(), &account, &gone).await?;
+            cluster::record_change(&mut tx, node.id(), &account, &removed).await?;
             tx.commit().await?;
             node.wait_for_nodes().await;
             return Ok(());
         }
         if let Err(error) = tx.commit().await {
+            // The task keeps the lock, so that no later change reaches the index first.
             tokio::spawn(async move {
                 let after = loop {
-                    match secrets.store.secrets_of(&account).await {
+                    match key_cache.store.key_entries_of(&account).await {
                         Ok(after) => break after,
-                        Err(error) => tracing::error!(%error, "what was committed is not known yet"),
+                        Err(error) => {
+                            tracing::error!(%error, "cannot read the committed keys after a failed commit; retrying");
+                        }
                     }
                     tokio::time::sleep(RETRY_DELAY).await;
                 };
-                secrets.apply(before, after);
-                drop(turn);
+                key_cache.apply(before, after);
+                drop(change_guard);
             });
             return Err(error.into());
         }
-        secrets.apply(before, after);
-        drop(turn);
+        key_cache.apply(before, after);
+        drop(change_guard);
         Ok(())
     }
 }
 
 impl KeyCache {
+    /// Inserts or replaces the entries in `after`, and removes the digests that are only in `before`.
     fn apply(&self, mut before: HashSet<[u8; 32]>, after: Vec<rows::Secret>) {
         for (digest, entry) in after {
             self.index.put(&digest, &entry);

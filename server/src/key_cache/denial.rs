@@ -2,13 +2,13 @@
 
 use app::domain::usage::DenialReason;
 
-/// Why a credential is denied. The client does not learn it.
+/// Why a credential is denied. The client does not learn the reason, except that a module is closed to keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// It cannot be a secret of this console.
+    /// The credential does not have the format of a secret of this console.
     Malformed,
     /// No key has this secret.
     Unknown,
-    /// A key has this secret, and denies it.
+    /// A key has this secret, but may not be used.
     Key(DenialReason),
 }

@@ -1,30 +1,31 @@
-//! All secrets in memory: what a verification looks up instead of asking the database.
+//! In-memory index of all secrets, which a verification reads instead of the database.
 //!
-//! A record is 60 bytes and the name of its key, and lies in one piece: with many keys, nearly all that a lookup
-//! costs is fetching memory that no cache holds, so it touches as few offsets as it can. The index is cut into
-//! shards, each behind a lock of its own, so that a change makes nobody wait who asks about another secret.
+//! An entry is 60 bytes plus the name of its key, in one contiguous block. With many keys, cache misses dominate the
+//! cost of a lookup, so the layout touches as few cache lines as possible. The index is split into shards, each with
+//! its own lock, so that a change blocks only lookups in the same shard.
 
 use crate::key_cache::offsets::OffsetTable;
 use crate::key_entry::KeyEntry;
 use app::domain::timestamp::Timestamp;
 use parking_lot::RwLock;
 
-/// Bytes of a digest that publish secrets apart: at 160 bits, finding a second secret for any of 2^20 stored ones
-/// takes some 2^140 attempts (OWASP ASVS 5.0, 11.2.3 asks for 128 bits of security).
-const DIGEST: usize = 20;
-type Digest = [u8; DIGEST];
+/// Bytes of a SHA-256 digest that the index stores and compares. With 160 bits, finding a second secret for any of
+/// 2^20 stored ones takes about 2^140 attempts (OWASP ASVS 5.0, 11.2.3 asks for 128 bits of security).
+const DIGEST_LEN: usize = 20;
+type Digest = [u8; DIGEST_LEN];
 /// A power of two.
 const SHARDS: usize = 64;
-/// `until` of a secret that does not end: 48 bits, which is 8,900 years in milliseconds.
+/// `until` of a secret that does not expire: the largest 48-bit number. 48 bits of milliseconds are 8,900 years.
 const NEVER: u64 = (1 << 48) - 1;
 
-/// Bytes of a record before the name: digest, key, account, until, flags, length of the name.
-const HEAD: usize = DIGEST + 16 + 16 + 6 + 1 + 1;
-/// Records begin at multiples of so many bytes, which is what offsets are counted in.
+/// Bytes of an entry before the name: digest, key, account, until, flags, length of the name.
+const HEADER_LEN: usize = DIGEST_LEN + 16 + 16 + 6 + 1 + 1;
+/// Alignment of entries, in bytes. Offsets count in this unit.
 const UNIT: usize = 4;
-/// Bytes of a record with a usual name.
-const USUAL_RECORD: usize = HEAD + 16;
+/// Bytes of an entry with a name of typical length.
+const TYPICAL_ENTRY_LEN: usize = HEADER_LEN + 16;
 
+// Flags of an entry.
 const ACTIVE: u8 = 1;
 const PREVIOUS: u8 = 2;
 const RETIRES_PREVIOUS: u8 = 4;
@@ -32,15 +33,16 @@ const RETIRED_AT_UNTIL: u8 = 8;
 
 #[derive(Default)]
 struct Shard {
-    /// Where records begin, by digest.
+    /// Offsets of entries, by digest.
     offsets: OffsetTable,
-    /// Records one after another, each filled up to whole units.
-    records: Vec<u8>,
-    /// Bytes of `records` that were removed.
+    /// Encoded entries, each padded to a multiple of [`UNIT`].
+    entries: Vec<u8>,
+    /// Bytes of `entries` that belong to removed entries.
     unused: usize,
 }
 
-/// Every secret that is let in, and every one that is refused with a reason that its owner may learn.
+/// The entry of every secret, by digest. It contains the secrets that are allowed, and those that are denied for a
+/// reason that the owner may see.
 pub struct KeyIndex {
     shards: Box<[RwLock<Shard>]>,
 }
@@ -58,60 +60,60 @@ impl Default for KeyIndex {
 }
 
 impl KeyIndex {
-    /// With room for so many secrets.
+    /// Creates an empty index with capacity for this many secrets.
     #[must_use]
     pub fn with_capacity(secrets: usize) -> Self {
-        // Chance spreads them a little unevenly.
-        let each = secrets / SHARDS + 3 * (secrets / SHARDS).isqrt();
+        // Digests do not spread evenly over the shards: add three standard deviations.
+        let per_shard = secrets / SHARDS + 3 * (secrets / SHARDS).isqrt();
         let shard = || Shard {
-            offsets: OffsetTable::with_capacity(each),
-            records: Vec::with_capacity(each * USUAL_RECORD),
+            offsets: OffsetTable::with_capacity(per_shard),
+            entries: Vec::with_capacity(per_shard * TYPICAL_ENTRY_LEN),
             unused: 0,
         };
         Self { shards: (0..SHARDS).map(|_| RwLock::new(shard())).collect() }
     }
 
-    /// How many secrets there are.
+    /// The number of secrets.
     #[must_use]
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().offsets.len()).sum()
     }
 
-    /// Whether there are none.
+    /// Whether the index contains no secrets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What is known of the secret with this SHA-256.
+    /// Looks up the entry of the secret with this SHA-256.
     #[must_use]
     pub fn find(&self, digest: &[u8; 32]) -> Option<KeyEntry> {
-        let digest = shorten(digest);
+        let digest = truncate(digest);
         self.shard(&digest)?.read().find(&digest)
     }
 
-    /// Takes in a secret, or what is now known of it.
+    /// Inserts or replaces the entry of a secret.
     pub fn put(&self, digest: &[u8; 32], entry: &KeyEntry) {
-        let digest = shorten(digest);
+        let digest = truncate(digest);
         if let Some(shard) = self.shard(&digest) {
             shard.write().put(&digest, entry);
         }
     }
 
-    /// Forgets a secret.
+    /// Removes a secret, if the index contains it.
     pub fn remove(&self, digest: &[u8; 32]) {
-        let digest = shorten(digest);
+        let digest = truncate(digest);
         if let Some(shard) = self.shard(&digest) {
             shard.write().remove(&digest);
         }
     }
 
-    /// Forgets all secrets, and keeps the room that they took.
+    /// Removes all secrets, and keeps the allocated memory.
     pub fn clear(&self) {
         for shard in &self.shards {
             let mut shard = shard.write();
             shard.offsets.clear();
-            shard.records.clear();
+            shard.entries.clear();
             shard.unused = 0;
         }
     }
@@ -125,74 +127,74 @@ impl KeyIndex {
 impl Shard {
     fn find(&self, digest: &Digest) -> Option<KeyEntry> {
         let offset =
-            self.offsets.find(hash(digest), |offset| digest_at(&self.records, offset) == Some(digest))?;
-        read(self.records.get(offset as usize * UNIT..)?)
+            self.offsets.find(hash(digest), |offset| digest_at(&self.entries, offset) == Some(digest))?;
+        decode(self.entries.get(offset as usize * UNIT..)?)
     }
 
     fn put(&mut self, digest: &Digest, entry: &KeyEntry) {
         self.remove(digest);
-        let offset = u32::try_from(self.records.len() / UNIT).unwrap_or(u32::MAX);
-        // By an eighth rather than by doubling, which could leave half of it empty.
-        if self.records.capacity() - self.records.len() < HEAD + 256 {
-            self.records.reserve_exact((HEAD + 256).max(self.records.len() / 8));
+        let offset = u32::try_from(self.entries.len() / UNIT).unwrap_or(u32::MAX);
+        // Grow by an eighth. Doubling could leave half of the allocation unused.
+        if self.entries.capacity() - self.entries.len() < HEADER_LEN + 256 {
+            self.entries.reserve_exact((HEADER_LEN + 256).max(self.entries.len() / 8));
         }
-        write(&mut self.records, digest, entry);
-        let records = &self.records;
-        if !self.offsets.insert(hash(digest), offset, |offset| digest_at(records, offset).map_or(0, hash)) {
-            tracing::error!("the index is full at half a gigabyte a shard: a secret is not let in");
+        encode(&mut self.entries, digest, entry);
+        let entries = &self.entries;
+        if !self.offsets.insert(hash(digest), offset, |offset| digest_at(entries, offset).map_or(0, hash)) {
+            tracing::error!("a shard of the index is full (512 MiB): the secret is denied");
         }
     }
 
     fn remove(&mut self, digest: &Digest) {
-        let records = &self.records;
+        let entries = &self.entries;
         let removed = self.offsets.remove(
             hash(digest),
-            |offset| digest_at(records, offset) == Some(digest),
-            |offset| digest_at(records, offset).map_or(0, hash),
+            |offset| digest_at(entries, offset) == Some(digest),
+            |offset| digest_at(entries, offset).map_or(0, hash),
         );
         let Some(offset) = removed else { return };
-        self.unused += length(records.get(offset as usize * UNIT..).unwrap_or_default());
-        if self.unused > self.records.len() / 2 {
-            self.pack();
+        self.unused += entry_len(entries.get(offset as usize * UNIT..).unwrap_or_default());
+        if self.unused > self.entries.len() / 2 {
+            self.compact();
         }
     }
 
-    /// What was removed takes no room for long.
-    fn pack(&mut self) {
-        let mut packed = Vec::with_capacity(self.records.len() - self.unused);
-        self.offsets.move_each(|offset| {
-            let to = u32::try_from(packed.len() / UNIT).unwrap_or_default();
-            let record = self.records.get(offset as usize * UNIT..).unwrap_or_default();
-            packed.extend_from_slice(record.get(..length(record)).unwrap_or_default());
-            to
+    /// Moves the remaining entries together, and frees the space of removed ones.
+    fn compact(&mut self) {
+        let mut compacted = Vec::with_capacity(self.entries.len() - self.unused);
+        self.offsets.remap_offsets(|offset| {
+            let new_offset = u32::try_from(compacted.len() / UNIT).unwrap_or_default();
+            let entry = self.entries.get(offset as usize * UNIT..).unwrap_or_default();
+            compacted.extend_from_slice(entry.get(..entry_len(entry)).unwrap_or_default());
+            new_offset
         });
-        self.records = packed;
+        self.entries = compacted;
         self.unused = 0;
     }
 }
 
-fn digest_at(records: &[u8], offset: u32) -> Option<&Digest> {
-    records.get(offset as usize * UNIT..)?.first_chunk()
+fn digest_at(entries: &[u8], offset: u32) -> Option<&Digest> {
+    entries.get(offset as usize * UNIT..)?.first_chunk()
 }
 
-/// Bytes of the record that begins here.
-fn length(record: &[u8]) -> usize {
-    let name = record.get(HEAD - 1).map_or(0, |less_one| usize::from(*less_one) + 1);
-    (HEAD + name).next_multiple_of(UNIT)
+/// The length in bytes, with padding, of the entry at the start of `bytes`.
+fn entry_len(bytes: &[u8]) -> usize {
+    let name_len = bytes.get(HEADER_LEN - 1).map_or(0, |len_minus_one| usize::from(*len_minus_one) + 1);
+    (HEADER_LEN + name_len).next_multiple_of(UNIT)
 }
 
-/// The record that begins here.
-fn read(record: &[u8]) -> Option<KeyEntry> {
-    let (_, rest) = record.split_first_chunk::<DIGEST>()?;
+/// Decodes the entry at the start of `bytes`.
+fn decode(bytes: &[u8]) -> Option<KeyEntry> {
+    let (_, rest) = bytes.split_first_chunk::<DIGEST_LEN>()?;
     let (key, rest) = rest.split_first_chunk()?;
     let (account, rest) = rest.split_first_chunk()?;
-    let (&[a, b, c, d, e, f, flags, name], rest) = rest.split_first_chunk()?;
+    let (&[a, b, c, d, e, f, flags, len_minus_one], rest) = rest.split_first_chunk()?;
     let until = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
     let is = |flag| flags & flag != 0;
     Some(KeyEntry {
         key: *key,
         account: *account,
-        name: std::str::from_utf8(rest.get(..=usize::from(name))?).ok()?.to_owned(),
+        name: std::str::from_utf8(rest.get(..=usize::from(len_minus_one))?).ok()?.to_owned(),
         until: (until != NEVER).then(|| Timestamp(i64::try_from(until).unwrap_or_default())),
         active: is(ACTIVE),
         is_previous: is(PREVIOUS),
@@ -201,7 +203,8 @@ fn read(record: &[u8]) -> Option<KeyEntry> {
     })
 }
 
-fn write(records: &mut Vec<u8>, digest: &Digest, entry: &KeyEntry) {
+/// Appends an encoded entry. Names have 1 to 256 bytes, so their length minus one fits into a byte.
+fn encode(entries: &mut Vec<u8>, digest: &Digest, entry: &KeyEntry) {
     let until = entry.until.map_or(NEVER, |at| u64::try_from(at.0).unwrap_or_default().min(NEVER - 1));
     let [a, b, c, d, e, f, ..] = until.to_le_bytes();
     let flags = [
@@ -212,22 +215,22 @@ fn write(records: &mut Vec<u8>, digest: &Digest, entry: &KeyEntry) {
     ];
     let flags = flags.into_iter().filter_map(|(is, flag)| is.then_some(flag)).sum();
     let name = entry.name.as_bytes().get(..256).unwrap_or(entry.name.as_bytes());
-    let less_one = u8::try_from(name.len().saturating_sub(1)).unwrap_or(u8::MAX);
-    records.extend_from_slice(digest);
-    records.extend_from_slice(&entry.key);
-    records.extend_from_slice(&entry.account);
-    records.extend_from_slice(&[a, b, c, d, e, f, flags, less_one]);
-    records.extend_from_slice(name);
-    records.resize(records.len().next_multiple_of(UNIT), 0);
+    let len_minus_one = u8::try_from(name.len().saturating_sub(1)).unwrap_or(u8::MAX);
+    entries.extend_from_slice(digest);
+    entries.extend_from_slice(&entry.key);
+    entries.extend_from_slice(&entry.account);
+    entries.extend_from_slice(&[a, b, c, d, e, f, flags, len_minus_one]);
+    entries.extend_from_slice(name);
+    entries.resize(entries.len().next_multiple_of(UNIT), 0);
 }
 
-fn shorten(digest: &[u8; 32]) -> Digest {
-    let mut short = [0; DIGEST];
-    short.iter_mut().zip(digest).for_each(|(to, from)| *to = *from);
-    short
+fn truncate(digest: &[u8; 32]) -> Digest {
+    let mut truncated = [0; DIGEST_LEN];
+    truncated.iter_mut().zip(digest).for_each(|(to, from)| *to = *from);
+    truncated
 }
 
-/// SHA-256 is as good as random already.
+/// The first 8 bytes of the digest: SHA-256 output is uniformly distributed and needs no further hashing.
 fn hash(digest: &Digest) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = *digest;
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
@@ -240,9 +243,9 @@ mod tests {
     use std::collections::HashMap;
 
     fn digest(n: u8) -> [u8; 32] {
-        // Half of them in one shard, so that records move about.
+        // Half of the digests share one shard, so that compaction moves entries.
         let mut digest = [n; 32];
-        digest[DIGEST - 1] = n % 2;
+        digest[DIGEST_LEN - 1] = n % 2;
         digest
     }
 
@@ -261,7 +264,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_answers_as_a_plain_map_would(
+        fn the_index_behaves_like_a_hash_map(
             steps in proptest::collection::vec(
                 (0u8..24, proptest::option::of(("\\PC{1,64}", proptest::option::of(0i64..(1 << 47))))), 1..200)
         ) {
@@ -284,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cleared_is_empty_and_can_be_filled_again() {
+    fn a_cleared_index_is_empty_and_can_be_filled_again() {
         let index = KeyIndex::with_capacity(100);
         for round in 0..2 {
             for n in 0..24 {
@@ -297,20 +300,20 @@ mod tests {
     }
 
     #[test]
-    fn secrets_whose_digests_begin_alike_are_told_apart() {
+    fn digests_that_share_a_prefix_are_distinguished() {
         let index = KeyIndex::default();
         let mut other = digest(1);
-        other[DIGEST - 2] ^= 1;
+        other[DIGEST_LEN - 2] ^= 1;
         index.put(&digest(1), &entry(1, "one", None));
         assert_eq!(index.find(&other), None);
     }
 
     #[test]
-    fn a_key_that_changed_often_takes_no_room() {
+    fn repeated_changes_of_a_key_do_not_grow_the_index() {
         let index = KeyIndex::default();
         for n in 0..10_000 {
             index.put(&digest(1), &entry(1, &format!("name {n}"), None));
         }
-        assert!(index.shard(&shorten(&digest(1))).unwrap().read().records.len() < 200);
+        assert!(index.shard(&truncate(&digest(1))).unwrap().read().entries.len() < 200);
     }
 }

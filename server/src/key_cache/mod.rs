@@ -1,7 +1,7 @@
-//! Every secret in memory, coherent with what was committed: a verification is one lookup.
+//! In-memory copy of all keys, coherent with the committed state of the database: a verification is one lookup.
 //!
-//! [`verifier`] decides; [`cache`] applies changes to the [`index`]; [`outcome_counters`] counts for the operator. Where
-//! several nodes serve one database, [`cluster`] keeps the memory of each node up to date.
+//! [`verifier`] decides; [`cache`] applies changes to the [`index`]; [`outcome_counters`] counts outcomes for the
+//! operator. If several nodes serve one database, [`cluster`] keeps the key cache of each node up to date.
 
 pub mod cache;
 pub mod cluster;

@@ -1,13 +1,13 @@
-//! What came of verifications, counted.
+//! Counts verifications by outcome.
 
 use crate::key_cache::denial::Denial;
 use app::domain::usage::DenialReason;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// Threads that count apart from each other.
-const LANES: usize = 16;
-/// What there is to count, by the names that a dashboard sees.
-const NAMES: [&str; 12] = [
+/// Sets of counters. Threads are distributed over them.
+const SHARDS: usize = 16;
+/// Values of the metric's `outcome` label, in the order of [`CountedOutcome::index`].
+const LABELS: [&str; 12] = [
     "allowed",
     "no-credential",
     "ambiguous",
@@ -22,23 +22,23 @@ const NAMES: [&str; 12] = [
     "unavailable",
 ];
 
-/// What came of a request of a program.
+/// The outcome of a client's request, for the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CountedOutcome {
-    /// It was let in.
+    /// The credential was allowed.
     Allowed,
-    /// It presented nothing.
+    /// The request had no credential.
     NoCredential,
-    /// It presented more than one credential.
+    /// The request had more than one credential.
     Ambiguous,
-    /// It was refused.
+    /// The credential was denied.
     Denied(Denial),
-    /// Neither memory nor the database could publish.
+    /// The node held no lease, and the database did not respond.
     Unavailable,
 }
 
 impl CountedOutcome {
-    const fn number(self) -> usize {
+    const fn index(self) -> usize {
         match self {
             Self::Allowed => 0,
             Self::NoCredential => 1,
@@ -58,37 +58,37 @@ impl CountedOutcome {
     }
 }
 
-/// Counts of one thread, in cache lines of their own (pairs of them, which is what processors fetch): every request
-/// adds to them, and waiting for another core's would cost more than counting.
+/// One set of counters, in cache lines of its own. Every request increments one of them, and contention with another
+/// core would cost more than the increment. The alignment is two cache lines because processors fetch lines in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Lane([AtomicU64; NAMES.len()]);
+struct Shard([AtomicU64; LABELS.len()]);
 
-/// How often each outcome came.
+/// The number of verifications by outcome, since the process started.
 #[derive(Debug, Default)]
-pub struct OutcomeCounters([Lane; LANES]);
+pub struct OutcomeCounters([Shard; SHARDS]);
 
 thread_local! {
-    static LANE: usize = {
+    static SHARD: usize = {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        NEXT.fetch_add(1, Relaxed) % LANES
+        NEXT.fetch_add(1, Relaxed) % SHARDS
     };
 }
 
 impl OutcomeCounters {
-    /// Counts one.
+    /// Counts one outcome.
     pub fn count(&self, outcome: CountedOutcome) {
-        let lane = self.0.get(LANE.with(|lane| *lane));
-        if let Some(count) = lane.and_then(|lane| lane.0.get(outcome.number())) {
-            count.fetch_add(1, Relaxed);
+        let shard = self.0.get(SHARD.with(|shard| *shard));
+        if let Some(counter) = shard.and_then(|shard| shard.0.get(outcome.index())) {
+            counter.fetch_add(1, Relaxed);
         }
     }
 
-    /// How often each came so far, by its name.
+    /// The total of each outcome, with its label value.
     pub fn totals(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        NAMES.into_iter().enumerate().map(|(number, name)| {
-            let counts = self.0.iter().filter_map(|lane| lane.0.get(number));
-            (name, counts.map(|count| count.load(Relaxed)).sum())
+        LABELS.into_iter().enumerate().map(|(index, label)| {
+            let counters = self.0.iter().filter_map(|shard| shard.0.get(index));
+            (label, counters.map(|counter| counter.load(Relaxed)).sum())
         })
     }
 }
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_is_counted_under_its_own_name() {
+    fn every_denial_reason_has_a_counter_with_its_own_label() {
         let outcomes = OutcomeCounters::default();
         for reason in [
             DenialReason::Expired,
@@ -108,17 +108,17 @@ mod tests {
             DenialReason::WrongSecret,
             DenialReason::ClosedModule,
         ] {
-            let number = CountedOutcome::Denied(Denial::Key(reason)).number();
-            assert_eq!(NAMES[number], reason.name());
+            let index = CountedOutcome::Denied(Denial::Key(reason)).index();
+            assert_eq!(LABELS[index], reason.name());
             outcomes.count(CountedOutcome::Denied(Denial::Key(reason)));
         }
         std::thread::scope(|scope| {
-            for _ in 0..3 * LANES {
+            for _ in 0..3 * SHARDS {
                 scope.spawn(|| outcomes.count(CountedOutcome::Allowed));
             }
         });
         let totals: Vec<_> = outcomes.totals().filter(|(_, total)| *total > 0).collect();
         assert_eq!(totals.len(), 7);
-        assert_eq!(totals[0], ("allowed", 3 * LANES as u64));
+        assert_eq!(totals[0], ("allowed", 3 * SHARDS as u64));
     }
 }

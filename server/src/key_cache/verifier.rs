@@ -1,4 +1,4 @@
-//! Decides whether a credential is allowed: one lookup in memory, coherent with what was committed.
+//! Decides whether a credential is allowed: one lookup in memory, coherent with the committed state of the database.
 
 use crate::client::Client;
 use crate::clock::Clock;
@@ -17,14 +17,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long the database may take to decide a verification.
+/// Timeout of a database lookup for a verification.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// What a client presents. Its `Debug` omits the secret.
+/// The credential that a client presents. Its `Debug` omits the secret.
 pub struct Credential<'h> {
     /// The Key ID, if this form of credential has one.
     pub id: Option<Cow<'h, str>>,
-    /// The secret, unchecked.
+    /// The secret, not validated.
     pub secret: Cow<'h, str>,
 }
 
@@ -43,7 +43,8 @@ pub struct AllowedKey {
     pub account: Id,
     /// Its name.
     pub name: String,
-    /// When the presented secret ends: with the key, or with its grace period. `None` means never.
+    /// When the presented secret expires: at the expiry of the key, or at the end of the secret's grace period. `None`
+    /// means never.
     pub until: Option<Timestamp>,
 }
 
@@ -52,15 +53,15 @@ pub struct AllowedKey {
 pub enum Outcome {
     /// The request may proceed.
     Allowed(AllowedKey),
-    /// It may not.
+    /// The credential is denied.
     Denied(Denial),
-    /// Memory cannot decide: this node holds no lease.
+    /// This node holds no lease, so the database must decide.
     NeedsDatabase(Box<DatabaseLookup>),
-    /// The request may proceed once the previous secret of the key is retired: this is the first use of the new one.
+    /// The request may proceed once the key's previous secret is retired: this is the first use of the new secret.
     RetiresPreviousSecret(FirstUse),
 }
 
-/// The first use of a new secret, which is_retired_at_until the previous one.
+/// The first use of a new secret, which retires the previous secret.
 #[derive(Debug)]
 pub struct FirstUse {
     key: AllowedKey,
@@ -71,8 +72,8 @@ pub struct FirstUse {
 }
 
 impl FirstUse {
-    /// Retires the previous secret: every node rejects it before this returns. A concurrent use does not wait for the other
-    /// nodes.
+    /// Retires the previous secret. Every node denies it before this returns. A concurrent use of the new secret does
+    /// not wait for the other nodes.
     ///
     /// # Errors
     /// The database does not respond.
@@ -83,16 +84,36 @@ impl FirstUse {
     }
 }
 
-/// What a credential is checked against besides the entry of its secret.
+/// The Key ID that was presented with a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClaimedId {
+    /// None was.
+    Absent,
+    /// A text that is no Key ID.
+    Invalid,
+    /// This one.
+    Valid(Id),
+}
+
+impl ClaimedId {
+    fn of(credential: &Credential<'_>) -> Self {
+        match credential.id.as_deref().map(parse_id) {
+            None => Self::Absent,
+            Some(None) => Self::Invalid,
+            Some(Some(id)) => Self::Valid(id),
+        }
+    }
+}
+
+/// What a credential is checked against, besides the entry of its secret.
 #[derive(Clone, Copy, Debug)]
 struct Check {
-    /// The Key ID that was presented with the secret. The inner value is `None` if it is not an id.
-    claimed: Option<Option<Id>>,
+    claimed: ClaimedId,
     /// Whether the module is closed to keys.
     is_closed: bool,
 }
 
-/// A verification that the database decides.
+/// A verification for which the database must be queried.
 #[derive(Debug)]
 pub struct DatabaseLookup {
     verifier: Verifier,
@@ -109,33 +130,33 @@ impl DatabaseLookup {
     /// The database does not respond.
     pub async fn run(self) -> Result<Outcome, StoreError> {
         let Self { verifier, digest, check, address, user_agent } = self;
-        let lookup = verifier.key_cache.store.find_secret(digest.as_bytes());
+        let lookup = verifier.key_cache.store.find_key_entry(digest.as_bytes());
         let found = with_timeout(DATABASE_TIMEOUT, lookup).await?;
         Ok(verifier.decide(digest, found, check, Client { address, user_agent: &user_agent }))
     }
 }
 
-/// Verifies credentials, and records their use. Copies share everything.
+/// Verifies credentials, and records their use. Clones share state.
 #[derive(Clone, Debug)]
 pub struct Verifier {
-    /// Decides what has expired.
+    /// The clock for expiry checks.
     pub clock: Clock,
-    /// What secrets begin with.
+    /// The prefixes of valid secrets.
     pub prefixes: Prefixes,
-    /// Every secret in memory.
+    /// In-memory copy of all keys.
     pub key_cache: KeyCache,
     /// Records who used which key.
     pub usage: Arc<UsageRecorder>,
-    /// Counts outcomes.
+    /// Counts verifications by outcome.
     pub outcomes: Arc<OutcomeCounters>,
 }
 
 impl Verifier {
-    /// Verifies a credential; a module that is closed denies every key. It does not wait.
+    /// Verifies a credential. If the module is closed, every key is denied. This function does not block.
     #[must_use]
     pub fn verify(&self, credential: &Credential<'_>, client: Client<'_>, is_closed: bool) -> Outcome {
-        let check = Check { claimed: credential.id.as_deref().map(parse_id), is_closed };
-        let Some(digest) = SecretDigest::of_presented(&self.prefixes, &credential.secret) else {
+        let check = Check { claimed: ClaimedId::of(credential), is_closed };
+        let Some(digest) = SecretDigest::parse_presented(&self.prefixes, &credential.secret) else {
             return self.deny_unknown(check, client, Denial::Malformed);
         };
         match self.key_cache.find(digest.as_bytes()) {
@@ -160,8 +181,8 @@ impl Verifier {
         let Some(entry) = found else { return self.deny_unknown(check, client, Denial::Unknown) };
         let now = self.clock.now();
         if let Some(reason) = denial_reason(&entry, check, now) {
-            if let (DenialReason::WrongId, Some(Some(other))) = (reason, check.claimed) {
-                self.usage.denied_by_id(other, client, now);
+            if let (DenialReason::WrongId, ClaimedId::Valid(claimed)) = (reason, check.claimed) {
+                self.usage.denied_by_id(claimed, client, now);
             }
             if self.usage.denied(entry.key, reason, client, now) {
                 let (key, client) = (hex(&entry.key), client.address);
@@ -179,18 +200,18 @@ impl Verifier {
         Outcome::RetiresPreviousSecret(FirstUse { key, key_cache, digest, now, client: client.address })
     }
 
-    /// No key has the secret. The key whose id was presented with it, if there is one, has a denied request.
+    /// Denies a secret that no key has. If a Key ID was presented, records a denied request for that id.
     fn deny_unknown(&self, check: Check, client: Client<'_>, denial: Denial) -> Outcome {
-        if let Some(Some(key)) = check.claimed {
+        if let ClaimedId::Valid(key) = check.claimed {
             self.usage.denied_by_id(key, client, self.clock.now());
         }
         Outcome::Denied(denial)
     }
 }
 
-/// Why a secret with this entry is denied; `None` if it is allowed.
+/// The reason why a secret with this entry is denied. `None` if it is allowed.
 fn denial_reason(entry: &KeyEntry, check: Check, now: Timestamp) -> Option<DenialReason> {
-    if check.claimed.is_some_and(|claimed| claimed != Some(entry.key)) {
+    if !matches!(check.claimed, ClaimedId::Absent) && check.claimed != ClaimedId::Valid(entry.key) {
         Some(DenialReason::WrongId)
     } else if entry.until.is_some_and(|until| until <= now) {
         Some(if entry.is_retired_at_until { DenialReason::Retired } else { DenialReason::Expired })

@@ -1,53 +1,55 @@
-//! Use cases of accounts.
+//! Account use cases: sign-up, sign-in, password changes and deletion.
 
 use crate::clock::Clock;
 use crate::ids::new_id;
 use crate::key_cache::cache::KeyCache;
-use crate::services::passwords::{Passwords, judge};
+use crate::services::passwords::{Passwords, check_strength};
 use crate::services::rate_limit::SignInLimiter;
 use crate::services::sessions::{Authenticated, limits};
-use crate::store::accounts::{self, Insertion, NewAccount};
+use crate::store::accounts::{self, InsertOutcome, NewAccount};
 use crate::store::activity::{self, NewActivity};
 use crate::store::{AccountRow, Store, StoreError, Tx, sessions, spawn_transaction};
 use app::backend::SignedIn;
 use app::domain::account::{AccountId, Email, Password};
-use app::domain::activity::What;
+use app::domain::activity::ActivityKind;
+use app::domain::problem::{Field, FieldError};
 use app::domain::timestamp::Timestamp;
-use app::error::{ConsoleError, Field, Problem};
+use app::error::ConsoleError;
 use rand::CryptoRng;
 use std::net::IpAddr;
 use tokio_util::task::TaskTracker;
 
-/// Makes accounts and lets them in.
+/// Creates, authenticates and changes accounts.
 #[derive(Clone, Debug)]
 pub struct Accounts {
-    /// Where they are kept.
+    /// The database.
     pub store: Store,
-    /// Tells when they were made.
+    /// Source of the current time.
     pub clock: Clock,
-    /// Judges and hashes passwords.
+    /// Hashes and verifies passwords.
     pub passwords: Passwords,
-    /// Counts attempts.
+    /// Limits sign-in and sign-up attempts.
     pub sign_in_limiter: SignInLimiter,
-    /// Whether anybody may make an account, and not only the first visitor.
+    /// Whether anyone may create an account. If not, only the first visitor may.
     pub is_open: bool,
-    /// What is written down while nobody waits for it; the server does before it stops.
+    /// Tasks that write to the database after the response. Shutdown waits for them.
     pub background: TaskTracker,
 }
 
 impl Accounts {
-    /// Whether a stranger may make an account now.
+    /// Whether a visitor may create an account now.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn is_sign_up_open(&self) -> Result<bool, ConsoleError> {
         Ok(self.is_open || !self.store.had_account().await?)
     }
 
-    /// Makes an account for a visitor.
+    /// Creates an account for a visitor.
     ///
     /// # Errors
-    /// Closed sign-ups, too many attempts, a guessable password, or an address that is taken.
+    /// Sign-ups are closed, there were too many attempts, the password is easy to guess, the e-mail address is taken,
+    /// or the database does not respond.
     pub async fn sign_up(
         &self,
         email: Email,
@@ -62,7 +64,7 @@ impl Accounts {
         self.add(email, password, self.is_open, client.to_string(), rng).await
     }
 
-    /// Makes an account. `address` is where it is made from; empty: on the server itself.
+    /// Creates an account. `address` is the network address to record; it is empty on the command line.
     ///
     /// # Errors
     /// As [`Accounts::sign_up`].
@@ -74,7 +76,7 @@ impl Accounts {
         address: String,
         rng: &mut (impl CryptoRng + Send),
     ) -> Result<AccountId, ConsoleError> {
-        judge(&password, &email).map_err(|problem| ConsoleError::field(Field::Password, problem))?;
+        check_strength(&password, &email).map_err(|problem| ConsoleError::field(Field::Password, problem))?;
         let password_hash = self.passwords.hash(&password, rng).await?;
         let id = AccountId(new_id(self.clock.now().0, rng));
         let (store, created_at) = (self.store.clone(), self.clock.now());
@@ -82,23 +84,23 @@ impl Accounts {
             let mut tx = store.begin().await?;
             let new = NewAccount { id: &id, email: &email, password_hash: &password_hash, created_at };
             match accounts::insert(&mut tx, &new, is_open).await? {
-                Insertion::Done => {}
-                Insertion::Taken => return Err(ConsoleError::field(Field::Email, Problem::Taken)),
-                Insertion::Closed => return Err(ConsoleError::SignUpsClosed),
+                InsertOutcome::Done => {}
+                InsertOutcome::Taken => return Err(ConsoleError::field(Field::Email, FieldError::Taken)),
+                InsertOutcome::Closed => return Err(ConsoleError::SignUpsClosed),
             }
-            insert_activity(&mut tx, &id, created_at, What::AccountMade, &address).await?;
+            insert_activity(&mut tx, &id, created_at, ActivityKind::AccountCreated, &address).await?;
             tx.commit().await.map_err(StoreError::from)?;
-            tracing::info!(account = id.0, "account made");
+            tracing::info!(account = id.0, "account created");
             Ok(id)
         })
         .await
     }
 
-    /// The account with this address and password. An unknown address gives the same answer in the same
-    /// time as a wrong password (OWASP ASVS 5.0, 6.3.8).
+    /// Returns the account with this e-mail address if the password is correct. An unknown address gets the same
+    /// response after the same time as a wrong password (OWASP ASVS 5.0, 6.3.8).
     ///
     /// # Errors
-    /// Wrong credentials, or too many attempts.
+    /// The credentials are wrong, there were too many attempts, or the database does not respond.
     pub async fn authenticate(
         &self,
         email: &Email,
@@ -111,29 +113,36 @@ impl Accounts {
         let is_right = self.passwords.verify(password, hash).await?;
         let known = account.map(|row| (AccountId(row.id), row.password_version));
         let Some((account, password_version)) = known else {
-            tracing::info!(%client, "sign-in refused: unknown address");
+            tracing::info!(%client, "sign-in rejected: unknown address");
             return Err(ConsoleError::WrongCredentials);
         };
         if is_right {
-            self.record(&account, What::SignedIn, &client.to_string()).await?;
+            self.record(&account, ActivityKind::SignedIn, &client.to_string()).await?;
             return Ok(Authenticated { account, password_version });
         }
-        tracing::info!(%client, account = account.0, "sign-in refused: wrong password");
-        // Nobody waits for it: the answer would take longer than for an unknown address.
+        tracing::info!(%client, account = account.0, "sign-in rejected: wrong password");
+        // Recorded in the background: the response must not take longer than for an unknown address.
         let accounts = self.clone();
         self.background.spawn(async move {
-            if let Err(error) = accounts.record(&account, What::SignInRefused, &client.to_string()).await {
-                tracing::error!(?error, "a refused sign-in was not written down");
+            if let Err(error) =
+                accounts.record(&account, ActivityKind::SignInRejected, &client.to_string()).await
+            {
+                tracing::error!(?error, "a rejected sign-in was not recorded");
             }
         });
         Err(ConsoleError::WrongCredentials)
     }
 
-    /// Writes down what was done to an account.
+    /// Adds an entry to the activity log of an account.
     ///
     /// # Errors
-    /// The database does not answer.
-    pub async fn record(&self, account: &AccountId, what: What, address: &str) -> Result<(), ConsoleError> {
+    /// The database does not respond.
+    pub async fn record(
+        &self,
+        account: &AccountId,
+        what: ActivityKind,
+        address: &str,
+    ) -> Result<(), ConsoleError> {
         let (store, now) = (self.store.clone(), self.clock.now());
         let (account, address) = (account.clone(), address.to_owned());
         spawn_transaction(async move {
@@ -144,11 +153,13 @@ impl Accounts {
         .await
     }
 
-    /// Gives an account another password and ends all its sessions. Whoever is signed in enters the current one again,
-    /// which is rate-limited like a sign-in; the operator need not.
+    /// Changes the password of an account and ends all its sessions. `by` is the signed-in owner with the current
+    /// password and the network address; checking that password is rate-limited like a sign-in. `None` is the operator,
+    /// who does not need it.
     ///
     /// # Errors
-    /// Another old password, a guessable new one, or too many attempts.
+    /// The current password is wrong, the new one is easy to guess, there were too many attempts, or the database does
+    /// not respond. [`ConsoleError::SignedOut`] if the session has ended or the account was changed in the meantime.
     pub async fn set_password(
         &self,
         account: &AccountRow,
@@ -165,7 +176,7 @@ impl Accounts {
             }
             None => (Field::Password, String::new(), None),
         };
-        judge(&new, &email).map_err(|problem| ConsoleError::field(field, problem))?;
+        check_strength(&new, &email).map_err(|problem| ConsoleError::field(field, problem))?;
         let (version, hash) = (account.password_version, self.passwords.hash(&new, rng).await?);
         let (store, now) = (self.store.clone(), self.clock.now());
         spawn_transaction(async move {
@@ -174,11 +185,11 @@ impl Accounts {
                 require_session(&mut tx, &who, now).await?;
             }
             if !accounts::set_password(&mut tx, &id, version, &hash).await? {
-                // Somebody else has changed it meanwhile, or deleted the account.
+                // The password was changed in the meantime, or the account was deleted.
                 return Err(ConsoleError::SignedOut);
             }
             sessions::delete_all_of(&mut tx, &id).await?;
-            insert_activity(&mut tx, &id, now, What::PasswordChanged, &address).await?;
+            insert_activity(&mut tx, &id, now, ActivityKind::PasswordChanged, &address).await?;
             tx.commit().await.map_err(StoreError::from)?;
             tracing::info!(account = id.0, "password changed");
             Ok(())
@@ -189,27 +200,29 @@ impl Accounts {
     /// Ends all sessions of an account.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// [`ConsoleError::SignedOut`] if the session has ended already, or the database does not respond.
     pub async fn sign_out_everywhere(&self, who: &SignedIn) -> Result<(), ConsoleError> {
         let (store, now, who) = (self.store.clone(), self.clock.now(), who.clone());
         spawn_transaction(async move {
             let mut tx = store.begin().await?;
             require_session(&mut tx, &who, now).await?;
             sessions::delete_all_of(&mut tx, &who.account).await?;
-            insert_activity(&mut tx, &who.account, now, What::SignedOutEverywhere, &who.address).await?;
+            insert_activity(&mut tx, &who.account, now, ActivityKind::SignedOutEverywhere, &who.address)
+                .await?;
             Ok(tx.commit().await.map_err(StoreError::from)?)
         })
         .await
     }
 
-    /// Deletes an account with everything that it owns, if this is its password. Its keys are refused once this is
-    /// answered.
+    /// Deletes an account and everything that it owns, if the password is correct. When this returns, its keys are
+    /// denied on every node.
     ///
     /// # Errors
-    /// Another password, or too many attempts.
+    /// The password is wrong, there were too many attempts, or the database does not respond.
+    /// [`ConsoleError::SignedOut`] if the session has ended or the password was changed in the meantime.
     pub async fn delete(
         &self,
-        secrets: &KeyCache,
+        key_cache: &KeyCache,
         who: &SignedIn,
         account: &AccountRow,
         password: &Password,
@@ -217,11 +230,11 @@ impl Accounts {
     ) -> Result<(), ConsoleError> {
         let email = Email::parse(&account.email).map_err(|_| ConsoleError::Internal)?;
         self.confirm(account, &email, password, client, Field::ConfirmPassword).await?;
-        let (secrets, id, version) =
-            (secrets.clone(), AccountId(account.id.clone()), account.password_version);
+        let (key_cache, id, version) =
+            (key_cache.clone(), AccountId(account.id.clone()), account.password_version);
         let (who, now) = (who.clone(), self.clock.now());
         spawn_transaction(async move {
-            let mut change = secrets.begin(&id).await?;
+            let mut change = key_cache.begin(&id).await?;
             require_session(&mut change.tx, &who, now).await?;
             if !accounts::delete(&mut change.tx, &id, version).await? {
                 return Err(ConsoleError::SignedOut);
@@ -233,7 +246,7 @@ impl Accounts {
         .await
     }
 
-    /// Makes sure that who is signed in knows the password (OWASP ASVS 5.0, 7.5.1).
+    /// Verifies the password of a signed-in account again, rate-limited like a sign-in (OWASP ASVS 5.0, 7.5.1).
     async fn confirm(
         &self,
         account: &AccountRow,
@@ -246,39 +259,41 @@ impl Accounts {
         if self.passwords.verify(password, Some(&account.password_hash)).await? {
             return Ok(());
         }
-        self.record(&AccountId(account.id.clone()), What::SignInRefused, &client.to_string()).await?;
-        Err(ConsoleError::field(field, Problem::WrongPassword))
+        self.record(&AccountId(account.id.clone()), ActivityKind::SignInRejected, &client.to_string())
+            .await?;
+        Err(ConsoleError::field(field, FieldError::WrongPassword))
     }
 
-    /// All accounts, oldest first.
+    /// Returns all accounts, oldest first.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn list(&self) -> Result<Vec<AccountRow>, ConsoleError> {
         Ok(self.store.accounts().await?)
     }
 }
 
-/// Makes sure that the session of whoever makes a change has not ended: what is in flight when a session ends changes
-/// nothing afterwards (OWASP ASVS 5.0, 7.4.1). Sessions of the account end after the transaction.
+/// Checks within the transaction of a change that the session has not ended. A request that is in flight when its
+/// session ends then changes nothing (OWASP ASVS 5.0, 7.4.1). The check locks the account, so its sessions can only end
+/// after the transaction.
 ///
 /// # Errors
-/// [`ConsoleError::SignedOut`], or the database does not answer.
+/// [`ConsoleError::SignedOut`] if the session has ended, or the database does not respond.
 pub(crate) async fn require_session(tx: &mut Tx, who: &SignedIn, now: Timestamp) -> Result<(), ConsoleError> {
-    let (idle_since, made_since) = limits(now);
-    if sessions::is_live(tx, &who.account, &who.session, idle_since, made_since).await? {
+    let (idle_since, created_since) = limits(now);
+    if sessions::is_live(tx, &who.account, &who.session, idle_since, created_since).await? {
         Ok(())
     } else {
         Err(ConsoleError::SignedOut)
     }
 }
 
-/// Writes down what is done to an account in the same transaction.
+/// Adds an entry to the activity log of an account in an open transaction.
 async fn insert_activity(
     tx: &mut Tx,
     account: &AccountId,
     at: Timestamp,
-    what: What,
+    what: ActivityKind,
     address: &str,
 ) -> Result<(), StoreError> {
     activity::insert(tx, &NewActivity { account, at, what, key: ("", ""), became: "", address }).await

@@ -1,32 +1,32 @@
-//! Makes sure that the configured prefixes reject no existing key.
+//! Checks at start-up that the configured prefixes cover all existing keys.
 
 use crate::secret::Prefixes;
 use crate::store::{Store, StoreError, key_prefixes, spawn_transaction};
 use app::domain::timestamp::Timestamp;
 
-/// Why the server does not start with these prefixes.
+/// Why the server does not start with the configured prefixes.
 #[derive(Debug, thiserror::Error)]
 pub enum PrefixError {
-    /// A prefix is missing.
+    /// Existing keys have a prefix that is not configured.
     #[error(
-        "existing keys ({keys}) begin with {prefix:?}, which is neither --key-prefix nor among --previous-key-prefixes: they \
-         would be rejected. Start with --previous-key-prefixes {prefix}"
+        "existing keys ({keys}) begin with {prefix:?}, which is neither --key-prefix nor in --previous-key-prefixes; \
+         they would be denied. Start with --previous-key-prefixes {prefix}"
     )]
     Unlisted {
-        /// The prefix.
+        /// The prefix that is not configured.
         prefix: String,
-        /// How many keys have it.
+        /// Number of keys with this prefix.
         keys: i64,
     },
-    /// The database does not answer.
+    /// The database does not respond.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Records the prefix of new secrets, if no key that can still be used has a prefix that is not listed.
+/// Records the prefix of new secrets, and removes recorded prefixes that no unexpired key has.
 ///
 /// # Errors
-/// There is such a key.
+/// [`PrefixError::Unlisted`] if an unexpired key has a prefix that is not configured, or the database does not respond.
 pub async fn check(store: &Store, prefixes: &Prefixes, now: Timestamp) -> Result<(), PrefixError> {
     let known = store.key_prefixes().await?;
     let mut unused = Vec::new();

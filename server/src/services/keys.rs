@@ -1,4 +1,4 @@
-//! Use cases of API keys: their owner's.
+//! API key use cases of the account that owns the keys.
 
 use crate::clock::Clock;
 use crate::ids::new_id;
@@ -15,32 +15,33 @@ use crate::store::{Store, StoreError, Tx, disable_statement_timeout, spawn_trans
 use crate::usage::recorder::UsageRecorder;
 use app::backend::{KeyBackend, SignedIn};
 use app::domain::account::AccountId;
-use app::domain::activity::{ACTIVITY_KEPT_FOR, What};
-use app::domain::api_key::{ApiKey, EXPIRED_KEPT_FOR, KeyId, KeyList, NewSecret};
+use app::domain::activity::{ACTIVITY_RETENTION, ActivityKind};
+use app::domain::api_key::{ApiKey, EXPIRED_KEY_RETENTION, KeyId, KeyList, NewSecret};
 use app::domain::description::Description;
 use app::domain::expiry::Period;
 use app::domain::key_name::KeyName;
+use app::domain::problem::{Field, FieldError};
 use app::domain::rotation::Grace;
 use app::domain::timestamp::{SECOND, Timestamp};
-use app::domain::usage::{KeyUsage, USAGE_KEPT_FOR};
-use app::error::{ConsoleError, Field, Problem};
+use app::domain::usage::{KeyUsage, USAGE_RETENTION};
+use app::error::ConsoleError;
 use async_trait::async_trait;
 use std::sync::Arc;
 
-/// Makes and governs keys.
+/// Creates, changes and deletes API keys, and reports their usage.
 #[derive(Clone, Debug)]
 pub struct Keys {
     /// The database.
     pub store: Store,
-    /// The one clock.
+    /// Source of the current time.
     pub clock: Clock,
-    /// The prefix of new secrets, and earlier ones.
+    /// The prefix of new secrets, and previous prefixes.
     pub prefixes: Prefixes,
-    /// Every change of a key goes through it.
+    /// The key cache. Every change of a key goes through it.
     pub key_cache: KeyCache,
-    /// Who used which key.
+    /// Records who used which key.
     pub usage: Arc<UsageRecorder>,
-    /// Limits changes by account.
+    /// Limits changes per account.
     pub change_limiter: ChangeLimiter,
 }
 
@@ -104,7 +105,7 @@ impl KeyBackend for Keys {
             grace,
         };
         let mut list = self.change(who, now, Edit::Rotate(key.clone(), new)).await?;
-        // Before now nobody had the new secret: earlier uses were of the old one.
+        // The new secret was unknown until now: all uses up to this moment were of the previous secret.
         list.now = self.clock.now();
         list.new = Some(NewSecret { id: key.clone(), secret: secret.reveal().to_owned() });
         Ok(list)
@@ -120,17 +121,17 @@ impl KeyBackend for Keys {
         if !keys.iter().any(|listed| listed.id == *key) {
             return Err(ConsoleError::NotFound);
         }
-        let mut usage = self.store.usage(account, key, now.plus(-USAGE_KEPT_FOR)).await?;
+        let mut usage = self.store.usage(account, key, now.plus(-USAGE_RETENTION)).await?;
         if let Some(id) = parse_id(key.as_str()) {
-            self.usage.add_to(&mut usage, &id);
+            self.usage.add_unflushed(&mut usage, &id);
         }
         Ok(usage)
     }
 }
 
 impl Keys {
-    /// Makes one change and reads the list, in one transaction: what is answered is what was committed, and
-    /// no error after a commit can lose a secret.
+    /// Applies a change and reads the list in the same transaction. The response shows what was committed, and no error
+    /// after the commit can lose a secret.
     async fn change(&self, who: &SignedIn, now: Timestamp, edit: Edit) -> Result<KeyList, ConsoleError> {
         self.change_limiter.count(&who.account).await?;
         let (keys, who) = (self.clone(), who.clone());
@@ -144,14 +145,15 @@ impl Keys {
                 Edit::Create(new) => Some(new.name.as_str().to_owned()),
                 _ => api_keys::name(&mut change.tx, account, &key).await?,
             };
-            if let Err(refused) = edit.apply(&mut change.tx, account, now).await {
-                if refused == ConsoleError::NotFound {
+            if let Err(error) = edit.apply(&mut change.tx, account, now).await {
+                if error == ConsoleError::NotFound {
+                    // The key may just have been deleted. Respond only when every node has applied that.
                     drop(change);
                     keys.key_cache.wait_for_nodes().await;
                 }
-                return Err(refused);
+                return Err(error);
             }
-            let done = NewActivity {
+            let entry = NewActivity {
                 account,
                 at: now,
                 what,
@@ -159,7 +161,7 @@ impl Keys {
                 became: &became,
                 address: &who.address,
             };
-            activity::insert(&mut change.tx, &done).await?;
+            activity::insert(&mut change.tx, &entry).await?;
             let rows = api_keys::list(&mut *change.tx, account, now).await?;
             change.commit().await?;
             tracing::info!(key = key.as_str(), account = account.0, "{}", what.name());
@@ -168,49 +170,49 @@ impl Keys {
         .await
     }
 
-    /// Clears away keys that expired long ago, and what was long ago.
+    /// Deletes expired keys, usage and activity that are past their retention periods.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn sweep(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
-        self.key_cache.clear_ended(now.plus(-EXPIRED_KEPT_FOR)).await?;
+        self.key_cache.delete_expired(now.plus(-EXPIRED_KEY_RETENTION)).await?;
         let store = self.store.clone();
         spawn_transaction(async move {
             let mut tx = store.begin().await?;
             disable_statement_timeout(&mut tx).await?;
-            usage::forget(&mut tx, now.plus(-USAGE_KEPT_FOR)).await?;
-            // The database counts in whole seconds.
-            activity::forget(&mut tx, now.plus(-ACTIVITY_KEPT_FOR - SECOND)).await?;
+            usage::forget(&mut tx, now.plus(-USAGE_RETENTION)).await?;
+            // One second later, because the database's own check of the age uses whole seconds.
+            activity::forget(&mut tx, now.plus(-ACTIVITY_RETENTION - SECOND)).await?;
             Ok(tx.commit().await?)
         })
         .await
     }
 
-    /// Writes down who used keys since the last time.
+    /// Persists the usage that was recorded since the last flush.
     ///
     /// # Errors
-    /// The database does not answer; the next time will write it.
+    /// The database does not respond. The usage is then kept for the next flush.
     pub async fn flush_usage(&self) -> Result<(), StoreError> {
         self.usage.flush(&self.store).await
     }
 
-    /// What was used since the list was last written down is known in memory.
+    /// Adds the last uses that are only in memory, because they were recorded after the last flush.
     fn listed(&self, now: Timestamp, mut keys: Vec<ApiKey>) -> KeyList {
         for key in &mut keys {
             let last_use = parse_id(key.id.as_str()).and_then(|id| self.usage.last_use(&id));
-            if let Some((at, program)) =
+            if let Some((at, client)) =
                 last_use.filter(|(at, _)| key.last_used_at.is_none_or(|known| known <= *at))
             {
                 key.last_used_at = Some(at);
-                key.last_used_from = Some(program.to_string());
+                key.last_used_from = Some(client.to_string());
             }
         }
         KeyList { now, keys, new: None }
     }
 }
 
-/// One change of an account's keys.
+/// A change of one key.
 #[derive(Debug)]
 enum Edit {
     Create(NewApiKey),
@@ -235,18 +237,18 @@ impl Edit {
         }
     }
 
-    /// What it is to its owner, and what the key becomes.
-    fn activity(&self) -> (What, String) {
+    /// The kind of the activity, and the new value that the activity log shows.
+    fn activity(&self) -> (ActivityKind, String) {
         let moment = |at: Option<Timestamp>| at.map(|at| at.0.to_string()).unwrap_or_default();
         match self {
-            Self::Create(new) => (What::KeyMade, moment(new.expires_at)),
-            Self::Rename(_, name) => (What::KeyRenamed, name.as_str().to_owned()),
-            Self::Refresh(_, until) => (What::KeyRefreshed, moment(*until)),
-            Self::SetActive(_, true) => (What::KeySwitchedOn, String::new()),
-            Self::SetActive(_, false) => (What::KeySwitchedOff, String::new()),
-            Self::Rotate(_, new) => (What::KeyRotated, new.grace.value().to_owned()),
-            Self::Retire(_) => (What::OldSecretRetired, String::new()),
-            Self::Delete(..) => (What::KeyDeleted, String::new()),
+            Self::Create(new) => (ActivityKind::KeyCreated, moment(new.expires_at)),
+            Self::Rename(_, name) => (ActivityKind::KeyRenamed, name.as_str().to_owned()),
+            Self::Refresh(_, until) => (ActivityKind::KeyRefreshed, moment(*until)),
+            Self::SetActive(_, true) => (ActivityKind::KeySwitchedOn, String::new()),
+            Self::SetActive(_, false) => (ActivityKind::KeySwitchedOff, String::new()),
+            Self::Rotate(_, new) => (ActivityKind::KeyRotated, new.grace.value().to_owned()),
+            Self::Retire(_) => (ActivityKind::PreviousSecretRetired, String::new()),
+            Self::Delete(..) => (ActivityKind::KeyDeleted, String::new()),
         }
     }
 
@@ -265,12 +267,12 @@ impl Edit {
         match change {
             Change::Done => Ok(()),
             Change::NotFound => Err(ConsoleError::NotFound),
-            Change::Taken => Err(ConsoleError::field(Field::Name, Problem::Taken)),
+            Change::Taken => Err(ConsoleError::field(Field::Name, FieldError::Taken)),
             Change::LimitReached => Err(ConsoleError::LimitReached),
             Change::Expired => Err(ConsoleError::KeyExpired),
-            Change::NotLater => Err(ConsoleError::field(Field::ExpireIn, Problem::NotLater)),
+            Change::NotLater => Err(ConsoleError::field(Field::ExpireIn, FieldError::NotLater)),
             Change::Rotating => Err(ConsoleError::Rotating),
-            Change::DoesNotMatch => Err(ConsoleError::field(Field::ConfirmName, Problem::DoesNotMatch)),
+            Change::DoesNotMatch => Err(ConsoleError::field(Field::ConfirmName, FieldError::DoesNotMatch)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Use cases of accounts and of their API keys, between HTTP and the database.
+//! Use cases of accounts and API keys: the layer between HTTP and the database.
 
 pub mod accounts;
 pub mod key_prefixes;

@@ -1,11 +1,12 @@
-//! Passwords: how guessable they are, and their hashes.
+//! Passwords: strength check and hashing.
 //!
-//! Argon2id with m = 19456 KiB, t = 2, p = 1 (OWASP Password Storage Cheat Sheet). Each hash takes 19 MiB
-//! and a core, so there are never more at once than permits, on threads of their own; what
-//! would wait too long is turned away.
+//! Argon2id with m = 19456 KiB, t = 2, p = 1 (OWASP Password Storage Cheat Sheet). Each hash needs 19 MiB and one core.
+//! Hashes run on dedicated threads, and never more at once than there are permits. A request that waits too long for a
+//! permit is rejected.
 
 use app::domain::account::{Email, Password};
-use app::error::{ConsoleError, Problem};
+use app::domain::problem::FieldError;
+use app::error::ConsoleError;
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use memmap2::MmapMut;
@@ -18,27 +19,27 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
-/// How long a request waits for its turn.
-const TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a thread without work keeps its 19 MiB for the next hash.
+/// How long a request waits for a permit.
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long an idle hashing thread keeps its 19 MiB for the next hash.
 const MEMORY_KEPT_FOR: Duration = Duration::from_secs(60);
-/// How far hashes give way to requests (nice(2)): to a tenth of a core that both want.
+/// Niceness of the hashing threads (nice(2)). On a core that requests also want, they get about a tenth of the time.
 const NICENESS: i32 = 10;
-/// The least score of a new password, of 0 to 4: safely unguessable online (zxcvbn).
-const LEAST_SCORE: zxcvbn::Score = zxcvbn::Score::Three;
+/// The minimum zxcvbn score of a new password, on a scale from 0 to 4. 3 means safely unguessable online.
+const MINIMUM_SCORE: zxcvbn::Score = zxcvbn::Score::Three;
 
-/// How many hashes there are.
+/// Numbers of password hashes.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// That run.
+    /// Hashes that are running.
     pub running: usize,
-    /// That wait for their turn.
+    /// Requests that are waiting for a permit.
     pub waiting: usize,
-    /// That may run at once.
+    /// Maximum number of hashes that run at once.
     pub most: usize,
 }
 
-/// Counted for as long as it is kept: a request that is dropped while it waits does not wait any more.
+/// Counts one waiting request until it is dropped, so that an aborted request is no longer counted.
 struct Waiting<'c>(&'c AtomicUsize);
 
 impl<'c> Waiting<'c> {
@@ -54,53 +55,53 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Hashes and verifies passwords, so many at once.
+/// Hashes and verifies passwords. Clones share the threads and their permits.
 #[derive(Clone, Debug)]
 pub struct Passwords {
     permits: Arc<Semaphore>,
-    most: usize,
+    limit: usize,
     waiting: Arc<AtomicUsize>,
     jobs: Sender<Job>,
-    /// Verified where there is no account, so that an unknown address takes as long as a wrong password.
+    /// The hash to verify if there is no account, so that an unknown address takes as long as a wrong password.
     dummy: Arc<str>,
 }
 
 impl Passwords {
-    /// With room for `permits` hashes at once.
+    /// Starts the hashing threads. At most `permits` hashes run at once.
     ///
     /// # Errors
-    /// The hash function does not work on this machine.
+    /// The hash function does not work on this machine, or a thread cannot be spawned.
     pub fn new(permits: usize, rng: &mut impl CryptoRng) -> Result<Self, ConsoleError> {
         let dummy = hash(&mut Memory::default(), "no account has this password", salt(rng))?;
         Ok(Self {
             permits: Arc::new(Semaphore::new(permits)),
-            most: permits,
+            limit: permits,
             waiting: Arc::default(),
             jobs: start_threads(permits)?,
             dummy: dummy.into(),
         })
     }
 
-    /// How much there is to do.
+    /// The current load.
     #[must_use]
     pub fn load(&self) -> Load {
-        let running = self.most.saturating_sub(self.permits.available_permits());
-        Load { running, waiting: self.waiting.load(Ordering::Relaxed), most: self.most }
+        let running = self.limit.saturating_sub(self.permits.available_permits());
+        Load { running, waiting: self.waiting.load(Ordering::Relaxed), most: self.limit }
     }
 
-    /// The hash of a password, as a PHC string.
+    /// Hashes a password. Returns a PHC string.
     ///
     /// # Errors
-    /// [`ConsoleError::Unavailable`] if there are too many waiting.
+    /// [`ConsoleError::Unavailable`] if no permit was free in time.
     pub async fn hash(&self, password: &Password, rng: &mut impl CryptoRng) -> Result<String, ConsoleError> {
         let (password, salt) = (password.clone(), salt(rng));
         self.run(move |memory| hash(memory, password.reveal(), salt)).await?
     }
 
-    /// Whether this is the password with that hash; without a hash it takes as long and is not.
+    /// Whether the password has this hash. Without a hash it takes the same time and returns false.
     ///
     /// # Errors
-    /// [`ConsoleError::Unavailable`] if there are too many waiting.
+    /// [`ConsoleError::Unavailable`] if no permit was free in time.
     pub async fn verify(&self, password: &Password, hash: Option<&str>) -> Result<bool, ConsoleError> {
         let is_known = hash.is_some();
         let (password, hash) = (password.clone(), hash.unwrap_or(&self.dummy).to_owned());
@@ -117,34 +118,35 @@ impl Passwords {
         Ok(is_right == Some(true) && is_known)
     }
 
-    /// Runs `work` on one of the threads for it when it is its turn. The permit goes with the work: a client that
-    /// hangs up does not make room for more hashes than there are permits.
+    /// Runs `work` on a hashing thread once a permit is free. The job holds the permit: when a client disconnects, its
+    /// hash still counts until it has finished.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, ConsoleError> {
         let waiting = Waiting::begin(&self.waiting);
-        let turn = tokio::time::timeout(TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
+        let permit = tokio::time::timeout(PERMIT_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
         drop(waiting);
-        let Ok(Ok(permit)) = turn else { return Err(ConsoleError::Unavailable) };
-        let (publish, told) = oneshot::channel();
+        let Ok(Ok(permit)) = permit else { return Err(ConsoleError::Unavailable) };
+        let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |memory| {
-            // Whoever asked may have hung up.
-            let _ = publish.send(work(memory));
+            // Sending fails if the client has disconnected.
+            let _ = sender.send(work(memory));
             drop(permit);
         });
         let failed = |error: &dyn std::fmt::Display| {
-            tracing::error!(%error, "a hash did not finish");
+            tracing::error!(%error, "a password hash did not finish");
             ConsoleError::Internal
         };
         self.jobs.send(job).map_err(|error| failed(&error))?;
-        told.await.map_err(|error| failed(&error))
+        receiver.await.map_err(|error| failed(&error))
     }
 }
 
-/// What a hash is computed in: 19 MiB from its first use until it is dropped.
+/// The working memory of a hash: 19 MiB from its first use until it is dropped.
 ///
-/// It is mapped by itself: an allocator keeps what it is given back, and these 19 MiB are most of what an idle server has.
+/// It is mapped directly, because an allocator keeps memory that is freed, and these 19 MiB are most of the memory of
+/// an idle server.
 #[derive(Default)]
 struct Memory(Option<MmapMut>);
 
@@ -154,8 +156,8 @@ impl Memory {
         if self.0.as_ref().is_none_or(|map| map.len() < bytes) {
             self.0 = Some(MmapMut::map_anon(bytes).ok()?);
         }
-        // SAFETY: a block is an array of numbers, for which any bytes are a value, and which needs no drop.
-        #[expect(unsafe_code, reason = "a mapping has bytes, and no library has these blocks in one")]
+        // SAFETY: a block is an array of integers. Any bytes are a valid value of it, and it needs no drop.
+        #[expect(unsafe_code, reason = "a mapping is bytes, and no library provides it as blocks")]
         let (_, blocks, _) = unsafe { self.0.as_mut()?.align_to_mut::<Block>() };
         blocks.get_mut(..count)
     }
@@ -163,26 +165,26 @@ impl Memory {
 
 type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 
-/// Threads that hash, as many as there are permits. Each keeps its memory for the next hash: half of the time of a hash
-/// would go into getting it again. They have a lower priority than the threads that serve requests.
+/// Spawns the hashing threads, one per permit. Each keeps its memory for the next hash, because mapping it again takes
+/// half of the time of a hash. The threads have a lower priority than those that serve requests.
 fn start_threads(count: usize) -> Result<Sender<Job>, ConsoleError> {
     let (send, receive) = channel::<Job>();
     let jobs = Arc::new(Mutex::new(receive));
     for _ in 0..count {
         let jobs = Arc::clone(&jobs);
-        let started = std::thread::Builder::new().name("password-hash".to_owned()).spawn(move || {
+        let spawned = std::thread::Builder::new().name("password-hash".to_owned()).spawn(move || {
             if let Err(error) = rustix::process::nice(NICENESS) {
-                tracing::warn!(%error, "hashes have the priority of requests");
+                tracing::warn!(%error, "cannot lower the priority of password hashes");
             }
             let mut memory = Memory::default();
             loop {
-                // One thread at a time waits for a job, and the others for their turn to wait.
+                // One thread waits for a job, the others wait for the lock.
                 let job = jobs.try_lock_for(MEMORY_KEPT_FOR).map(|jobs| jobs.recv_timeout(MEMORY_KEPT_FOR));
                 match job {
                     Some(Ok(job)) => {
-                        // A defect costs one request, and no thread.
+                        // A panic fails one request and does not end the thread.
                         if catch_unwind(AssertUnwindSafe(|| job(&mut memory))).is_err() {
-                            tracing::error!("a hash panicked");
+                            tracing::error!("a password hash panicked");
                         }
                     }
                     Some(Err(RecvTimeoutError::Disconnected)) => return,
@@ -190,25 +192,25 @@ fn start_threads(count: usize) -> Result<Sender<Job>, ConsoleError> {
                 }
             }
         });
-        started.map_err(|error| {
-            tracing::error!(%error, "no thread for password hashes");
+        spawned.map_err(|error| {
+            tracing::error!(%error, "cannot spawn a thread for password hashes");
             ConsoleError::Internal
         })?;
     }
     Ok(send)
 }
 
-/// Whether a new password is hard to guess, also for somebody who knows the address (OWASP ASVS 5.0, 6.2.4).
+/// Checks that a new password is hard to guess, also with knowledge of the e-mail address (OWASP ASVS 5.0, 6.2.4).
 ///
 /// # Errors
-/// [`Problem::Guessable`].
-pub fn judge(password: &Password, email: &Email) -> Result<(), Problem> {
+/// [`FieldError::Guessable`].
+pub fn check_strength(password: &Password, email: &Email) -> Result<(), FieldError> {
     let mut known: Vec<&str> = email.as_str().split(['@', '.', '+', '-', '_']).collect();
     known.extend([email.as_str(), "mecha", "console"]);
-    if zxcvbn::zxcvbn(password.reveal(), &known).score() >= LEAST_SCORE {
+    if zxcvbn::zxcvbn(password.reveal(), &known).score() >= MINIMUM_SCORE {
         Ok(())
     } else {
-        Err(Problem::Guessable)
+        Err(FieldError::Guessable)
     }
 }
 
@@ -218,7 +220,7 @@ fn salt(rng: &mut impl CryptoRng) -> [u8; 16] {
     salt
 }
 
-/// The hash of a password, as a PHC string.
+/// Hashes a password. Returns a PHC string.
 fn hash(memory: &mut Memory, password: &str, salt: [u8; 16]) -> Result<String, ConsoleError> {
     let mut hashed = || {
         let params = Params::new(19_456, 2, 1, None).ok()?;
@@ -251,15 +253,15 @@ mod tests {
     use argon2::PasswordHasher;
 
     #[test]
-    fn memory_that_was_used_before_changes_no_hash() {
+    fn reused_memory_does_not_change_a_hash() {
         let mut memory = Memory::default();
         let first = hash(&mut memory, "plum orchard tuesday lantern", [1; 16]).unwrap();
         hash(&mut memory, "velvet anchor nineteen moss", [2; 16]).unwrap();
         assert_eq!(hash(&mut memory, "plum orchard tuesday lantern", [1; 16]).unwrap(), first);
-        // What the library makes of it by itself.
+        // The library's own result, with memory that it allocates itself.
         let params = Params::new(19_456, 2, 1, None).unwrap();
-        let own = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let theirs = own.hash_password_with_salt(b"plum orchard tuesday lantern", &[1; 16]).unwrap();
-        assert_eq!(first, theirs.to_string());
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let expected = argon2.hash_password_with_salt(b"plum orchard tuesday lantern", &[1; 16]).unwrap();
+        assert_eq!(first, expected.to_string());
     }
 }

@@ -1,12 +1,12 @@
-//! How often one may try to sign in, guess a key, or change one.
+//! Rate limits of sign-ins, denied requests, and changes of keys.
 //!
-//! Attempts are counted by account and network together, and by network alone; never by account alone,
-//! which would let a stranger lock its owner out. A network is what one customer usually has: an IPv4
+//! Sign-in attempts are counted per account and network together, and per network alone. They are never counted per
+//! account alone, because then anyone could lock the owner out. A network is what one customer usually has: an IPv4
 //! address, or an IPv6 /64 (RFC 6177).
 //!
-//! Each process counts for itself, which costs nothing. Where many nodes serve one database, attempts and changes are
-//! counted there as well, so that nobody gains by turning to another node; refusals of programs are not, because each
-//! would be a write.
+//! Each process has its own counters, which are cheap. If several nodes share a database, sign-in attempts and changes
+//! are also counted in the database, so that a client gains nothing by switching nodes. Denied requests are not,
+//! because each would cost a write.
 
 use crate::store::Store;
 use app::domain::account::{AccountId, Email};
@@ -21,14 +21,14 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Attempts at one account from one network at once, and the time after which each comes back.
+/// Attempts per account and network: the burst size, and the time after which one more is allowed.
 const PER_ACCOUNT: (NonZeroU32, Duration) = (NonZeroU32::new(10).unwrap(), Duration::from_secs(30));
-/// Attempts from one network at once, and the time after which each comes back.
+/// Attempts per network: the burst size, and the time after which one more is allowed.
 const PER_NETWORK: (NonZeroU32, Duration) = (NonZeroU32::new(300).unwrap(), Duration::from_secs(1));
-/// Beyond so many counters, those that have run down are forgotten.
-const MANY: usize = 10_000;
+/// Above this number of counters, those that have run down to zero are removed.
+const CLEANUP_THRESHOLD: usize = 10_000;
 
-/// Counts attempts. Copies count together.
+/// Limits sign-in and sign-up attempts. Clones share the counters.
 #[derive(Clone)]
 pub struct SignInLimiter {
     by_account: Arc<DefaultKeyedRateLimiter<(String, IpAddr)>>,
@@ -43,7 +43,7 @@ impl std::fmt::Debug for SignInLimiter {
 }
 
 impl SignInLimiter {
-    /// Counts for this process, and with `shared` for others.
+    /// Counts in this process, and in `shared` for all nodes.
     #[must_use]
     pub fn new(shared: SharedCounters) -> Self {
         let quota = |(burst, every): (NonZeroU32, Duration)| {
@@ -57,10 +57,10 @@ impl SignInLimiter {
         }
     }
 
-    /// Counts an attempt to sign in.
+    /// Counts a sign-in attempt.
     ///
     /// # Errors
-    /// [`ConsoleError::TooManyAttempts`], with the time to wait.
+    /// [`ConsoleError::TooManyAttempts`] with the seconds to wait, or the database does not respond.
     pub async fn sign_in(&self, email: &Email, client: IpAddr) -> Result<(), ConsoleError> {
         let (network, account) = (network(client), fold(email.as_str()));
         count(&self.by_network, &network)?;
@@ -69,10 +69,10 @@ impl SignInLimiter {
         self.shared.count(&["account", &account, &network.to_string()], PER_ACCOUNT).await
     }
 
-    /// Counts an attempt to make an account.
+    /// Counts a sign-up attempt.
     ///
     /// # Errors
-    /// [`ConsoleError::TooManyAttempts`], with the time to wait.
+    /// [`ConsoleError::TooManyAttempts`] with the seconds to wait, or the database does not respond.
     pub async fn sign_up(&self, client: IpAddr) -> Result<(), ConsoleError> {
         let network = network(client);
         count(&self.by_network, &network)?;
@@ -80,12 +80,12 @@ impl SignInLimiter {
     }
 }
 
-/// Counts for all nodes on one database; where there is one process, for nobody. Copies count together.
+/// Counters in the database, shared by all its nodes. They count nothing if only one process can use the database.
 #[derive(Clone, Debug, Default)]
 pub struct SharedCounters(Option<Store>);
 
 impl SharedCounters {
-    /// With the other nodes on this database, if it may have others.
+    /// Counts in this database, if several nodes can use it.
     #[must_use]
     pub fn of(store: &Store) -> Self {
         Self(store.is_shared().then(|| store.clone()))
@@ -103,21 +103,21 @@ impl SharedCounters {
     }
 }
 
-/// Counts requests that were refused, by network. Copies count together.
+/// Limits denied requests per network. Clones share the counters.
 ///
-/// Only what is refused anyway is ever told to wait: behind one gateway there may be strangers who guess and
-/// programs with good keys.
+/// The limit only applies to requests that are denied anyway, because clients that guess keys and clients with valid
+/// keys may use the same gateway.
 #[derive(Clone, Debug)]
-pub struct DenialLimiter(PerMinute<IpAddr>);
+pub struct DenialLimiter(PerMinuteLimiter<IpAddr>);
 
 impl DenialLimiter {
-    /// So many a minute from one network; 0 means any number.
+    /// Allows `count` denied requests per minute and network. 0 means no limit.
     #[must_use]
     pub fn per_minute(count: u32) -> Self {
-        Self(PerMinute::new(count))
+        Self(PerMinuteLimiter::new(count))
     }
 
-    /// Counts one. Answers how many seconds to wait, if there were too many.
+    /// Counts a denied request. Returns the seconds to wait if the limit is exceeded.
     #[must_use]
     pub fn count(&self, client: IpAddr) -> Option<u32> {
         match self.0.count(&network(client)) {
@@ -127,64 +127,64 @@ impl DenialLimiter {
     }
 }
 
-/// Counts changes of keys, by account. Copies count together.
+/// Limits changes of keys per account. Clones share the counters.
 ///
-/// Each change is kept for a year in the account's activity: without a bound, one account could fill the disk.
+/// Each change stays in the account's activity log for a year. Without a limit, one account could fill the disk.
 #[derive(Clone, Debug)]
 pub struct ChangeLimiter {
-    here: PerMinute<AccountId>,
+    local: PerMinuteLimiter<AccountId>,
     per_minute: u32,
     shared: SharedCounters,
 }
 
 impl ChangeLimiter {
-    /// So many a minute of one account; 0 means any number.
+    /// Allows `per_minute` changes per minute and account. 0 means no limit.
     #[must_use]
     pub fn new(per_minute: u32, shared: SharedCounters) -> Self {
-        Self { here: PerMinute::new(per_minute), per_minute, shared }
+        Self { local: PerMinuteLimiter::new(per_minute), per_minute, shared }
     }
 
-    /// Counts one.
+    /// Counts a change.
     ///
     /// # Errors
-    /// [`ConsoleError::TooManyAttempts`], with the time to wait.
+    /// [`ConsoleError::TooManyAttempts`] with the seconds to wait, or the database does not respond.
     pub async fn count(&self, account: &AccountId) -> Result<(), ConsoleError> {
-        self.here.count(account)?;
+        self.local.count(account)?;
         let Some(burst) = NonZeroU32::new(self.per_minute) else { return Ok(()) };
         self.shared.count(&["changes", &account.0], (burst, Duration::from_secs(60) / self.per_minute)).await
     }
 }
 
-/// Counts by the minute. Copies count together.
+/// A limit per minute for each `K`, such as a network or an account. Clones share the counters.
 #[derive(Clone)]
-pub struct PerMinute<K: Clone + Eq + Hash>(Option<Arc<DefaultKeyedRateLimiter<K>>>);
+pub struct PerMinuteLimiter<K: Clone + Eq + Hash>(Option<Arc<DefaultKeyedRateLimiter<K>>>);
 
-impl<K: Clone + Eq + Hash> std::fmt::Debug for PerMinute<K> {
+impl<K: Clone + Eq + Hash> std::fmt::Debug for PerMinuteLimiter<K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PerMinute").finish_non_exhaustive()
+        f.debug_struct("PerMinuteLimiter").finish_non_exhaustive()
     }
 }
 
-impl<K: Clone + Eq + Hash> PerMinute<K> {
-    /// So many of each; 0 means any number.
+impl<K: Clone + Eq + Hash> PerMinuteLimiter<K> {
+    /// Allows `count` events per minute for each `K`. 0 means no limit.
     #[must_use]
     pub fn new(count: u32) -> Self {
         Self(NonZeroU32::new(count).map(|count| Arc::new(RateLimiter::keyed(Quota::per_minute(count)))))
     }
 
-    /// Counts one.
+    /// Counts an event.
     ///
     /// # Errors
-    /// [`ConsoleError::TooManyAttempts`], with the time to wait.
-    pub fn count(&self, of: &K) -> Result<(), ConsoleError> {
-        self.0.as_ref().map_or(Ok(()), |limiter| count(limiter, of))
+    /// [`ConsoleError::TooManyAttempts`] with the seconds to wait.
+    pub fn count(&self, key: &K) -> Result<(), ConsoleError> {
+        self.0.as_ref().map_or(Ok(()), |limiter| count(limiter, key))
     }
 }
 
 fn count<K: Clone + Eq + Hash>(limiter: &DefaultKeyedRateLimiter<K>, key: &K) -> Result<(), ConsoleError> {
-    // Now and then, and not at each attempt of a flood.
+    // The cleanup visits every counter, so it must not run on each attempt of a flood.
     let counters = limiter.len();
-    if counters > MANY && counters.is_multiple_of(MANY / 10) {
+    if counters > CLEANUP_THRESHOLD && counters.is_multiple_of(CLEANUP_THRESHOLD / 10) {
         limiter.retain_recent();
     }
     limiter.check_key(key).map_err(|until| {
@@ -193,6 +193,7 @@ fn count<K: Clone + Eq + Hash>(limiter: &DefaultKeyedRateLimiter<K>, key: &K) ->
     })
 }
 
+/// The network of a client: the IPv4 address, or the IPv6 /64.
 fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
@@ -205,23 +206,23 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_stranger_who_tries_too_often_does_not_lock_the_owner_out() {
+    async fn too_many_attempts_from_one_network_do_not_lock_the_owner_out() {
         let (sign_in_limiter, ada) =
             (SignInLimiter::new(SharedCounters::default()), Email::parse("ada@example.com").unwrap());
-        let stranger = "203.0.113.7".parse().unwrap();
+        let attacker = "203.0.113.7".parse().unwrap();
         for _ in 0..10 {
-            assert_eq!(sign_in_limiter.sign_in(&ada, stranger).await, Ok(()));
+            assert_eq!(sign_in_limiter.sign_in(&ada, attacker).await, Ok(()));
         }
-        let spelled_otherwise = Email::parse("ADA@example.com").unwrap();
+        let other_case = Email::parse("ADA@example.com").unwrap();
         assert!(matches!(
-            sign_in_limiter.sign_in(&spelled_otherwise, stranger).await,
+            sign_in_limiter.sign_in(&other_case, attacker).await,
             Err(ConsoleError::TooManyAttempts { retry_after: 1..=30 })
         ));
         assert_eq!(sign_in_limiter.sign_in(&ada, "198.51.100.1".parse().unwrap()).await, Ok(()));
     }
 
     #[test]
-    fn one_ipv6_customer_is_one_network() {
+    fn addresses_in_the_same_ipv6_64_are_one_network() {
         let of = |text: &str| network(text.parse().unwrap());
         assert_eq!(of("2001:db8:1:2:3::1"), of("2001:db8:1:2:ffff::9"));
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));

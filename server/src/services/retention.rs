@@ -1,7 +1,7 @@
-//! Deletes what has been kept for long enough, unless the clock may be wrong.
+//! Deletes data that is past its retention period, unless the clock may be wrong.
 //!
-//! A clock that is ahead would delete for good what has not expired. A deletion can wait: keys that have expired are
-//! rejected all the same.
+//! With a clock that is ahead, data that has not expired would be lost. Deletion can wait: expired keys are denied in
+//! any case.
 
 use crate::clock::Clock;
 use crate::services::keys::Keys;
@@ -13,25 +13,25 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How far two clocks may differ, in milliseconds.
+/// Maximum difference between two clocks, in milliseconds.
 const TOLERANCE: i64 = 5 * MINUTE;
-/// How long a server may have been stopped before its clock has to prove itself, in milliseconds.
-const LONGEST_STOP: i64 = 2 * DAY;
-/// How long a clock that is later than expected has to go on steadily before it is believed.
+/// Longest downtime after which the clock is accepted without a probation, in milliseconds.
+const LONGEST_DOWNTIME: i64 = 2 * DAY;
+/// How long a clock that is later than expected must run steadily before it is accepted.
 const PROBATION: Duration = Duration::from_secs(24 * 60 * 60);
-/// How often it is recorded that the clock is right, in milliseconds.
-const RECORD_EVERY: i64 = HOUR;
+/// Interval at which the time of a correct clock is recorded, in milliseconds.
+const RECORD_INTERVAL: i64 = HOUR;
 
-/// What clocks show, and what is recorded of them.
+/// The times that are compared to check the clock.
 #[derive(Clone, Copy, Debug)]
 struct Readings {
-    /// The time that this process judges keys by; it never goes back.
+    /// The time that this process uses for keys. It never goes back.
     now: Timestamp,
-    /// The machine's clock.
+    /// The machine's clock, system_time.
     machine: Timestamp,
-    /// The clock of the database's machine, if that is another.
+    /// The clock of the database's machine, if that is another machine.
     database: Option<Timestamp>,
-    /// When this clock, or that of another node, was last found to be right.
+    /// The last time at which this node or another one found its clock correct.
     recorded: Option<Timestamp>,
 }
 
@@ -42,9 +42,9 @@ pub enum ClockProblem {
     SetBack(i64),
     /// It differs from the clock of the database.
     DiffersFromDatabase(i64),
-    /// It is earlier than this database has seen it.
+    /// It is earlier than the time that is recorded in the database.
     Behind(i64),
-    /// It is later than this database has seen it by more than a server is usually stopped.
+    /// It is later than the time that is recorded in the database, by more than a usual downtime.
     Ahead(i64),
 }
 
@@ -57,23 +57,23 @@ impl fmt::Display for ClockProblem {
             Self::Ahead(by) => (
                 by,
                 "is later than the time that the database has recorded: correct it, or wait a day if the server was \
-                 stopped for so long",
+                 down for that long",
             ),
         };
         write!(f, "the clock {what} ({} h {} min)", by / HOUR, by % HOUR / MINUTE)
     }
 }
 
-/// Judges the clock from what it shows over time.
+/// Decides from successive readings whether the clock is correct.
 #[derive(Debug, Default)]
 struct ClockCheck {
-    /// When the clock was first found to be ahead: on the clock that is never set, and on itself.
+    /// When the clock was first found to be ahead: on a monotonic clock, and on the clock itself.
     ahead_since: Option<(Duration, Timestamp)>,
 }
 
 impl ClockCheck {
-    /// `uptime` is the time since some fixed moment, on a clock that is never set.
-    fn judge(&mut self, readings: Readings, uptime: Duration) -> Option<ClockProblem> {
+    /// Returns why the clock may be wrong. `uptime` is the time since a fixed moment, on a monotonic clock.
+    fn evaluate(&mut self, readings: Readings, uptime: Duration) -> Option<ClockProblem> {
         let Readings { now, machine, database, recorded } = readings;
         if now.0 - machine.0 > TOLERANCE {
             return Some(ClockProblem::SetBack(now.0 - machine.0));
@@ -86,14 +86,14 @@ impl ClockCheck {
         if passed < -TOLERANCE {
             return Some(ClockProblem::Behind(-passed));
         }
-        if passed <= LONGEST_STOP {
+        if passed <= LONGEST_DOWNTIME {
             self.ahead_since = None;
             return None;
         }
         let (since, then) = *self.ahead_since.get_or_insert((uptime, now));
         let steady = i64::try_from((uptime - since).as_millis()).unwrap_or(i64::MAX);
         if (now.0 - then.0).abs_diff(steady) > TOLERANCE.unsigned_abs() {
-            // It was set again.
+            // The clock was set again, so its probation starts over.
             self.ahead_since = Some((uptime, now));
         } else if uptime - since >= PROBATION {
             self.ahead_since = None;
@@ -103,7 +103,7 @@ impl ClockCheck {
     }
 }
 
-/// Deletes what has been kept for long enough. Copies are the same.
+/// Deletes data that is past its retention period. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct Retention {
     store: Store,
@@ -121,42 +121,42 @@ struct State {
 }
 
 impl Retention {
-    /// Of this console.
+    /// Creates the retention of this database's data. No clock problem is known yet.
     #[must_use]
     pub fn new(store: Store, clock: Clock, keys: Keys, sessions: DatabaseSessions) -> Self {
         Self { store, clock, keys, sessions, started: Instant::now(), state: Arc::default() }
     }
 
-    /// Why nothing is deleted, as of the last [`Retention::check_clock`].
+    /// Why nothing is deleted, as of the last [`Retention::check_clock`]; `None` if the clock was correct.
     #[must_use]
     pub fn paused(&self) -> Option<ClockProblem> {
         self.state.lock().problem
     }
 
-    /// Judges the clock, and records that it is right. Logs when that changes.
+    /// Checks the clock, and records the time if the clock is correct. Logs when the result changes.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn check_clock(&self) -> Result<Option<ClockProblem>, StoreError> {
         let recorded = self.store.clock_checked_at().await?;
         let readings = Readings {
             database: self.store.database_clock().await?,
             recorded,
             now: self.clock.now(),
-            machine: self.clock.unadjusted(),
+            machine: self.clock.system_time(),
         };
         let problem = {
             let mut state = self.state.lock();
-            let problem = state.check.judge(readings, self.started.elapsed());
+            let problem = state.check.evaluate(readings, self.started.elapsed());
             match (problem, state.problem) {
                 (Some(problem), None) => tracing::warn!("nothing is deleted for now: {problem}"),
-                (None, Some(_)) => tracing::info!("the clock is right again"),
+                (None, Some(_)) => tracing::info!("the clock is correct again; deletion resumes"),
                 _ => {}
             }
             state.problem = problem;
             problem
         };
-        let is_due = recorded.is_none_or(|recorded| (readings.now.0 - recorded.0).abs() >= RECORD_EVERY);
+        let is_due = recorded.is_none_or(|recorded| (readings.now.0 - recorded.0).abs() >= RECORD_INTERVAL);
         if problem.is_none() && is_due {
             let (store, now) = (self.store.clone(), readings.now);
             spawn_transaction(async move {
@@ -169,10 +169,10 @@ impl Retention {
         Ok(problem)
     }
 
-    /// Deletes keys, sessions, usage and activity that have been kept for long enough, if the clock is right.
+    /// Deletes keys, sessions, usage and activity that are past their retention periods, if the clock is correct.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn sweep(&self) -> Result<(), StoreError> {
         if self.check_clock().await?.is_some() {
             return Ok(());
@@ -193,50 +193,50 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_agrees_with_what_was_recorded_is_right() {
+    fn a_clock_that_agrees_with_the_recorded_time_is_correct() {
         let mut check = ClockCheck::default();
-        for recorded in [None, Some(NOW), Some(NOW.plus(-LONGEST_STOP)), Some(NOW.plus(TOLERANCE))] {
-            assert_eq!(check.judge(readings(NOW, recorded), Duration::ZERO), None, "{recorded:?}");
+        for recorded in [None, Some(NOW), Some(NOW.plus(-LONGEST_DOWNTIME)), Some(NOW.plus(TOLERANCE))] {
+            assert_eq!(check.evaluate(readings(NOW, recorded), Duration::ZERO), None, "{recorded:?}");
         }
     }
 
     #[test]
-    fn a_clock_that_is_ahead_behind_or_set_back_is_not() {
+    fn a_clock_that_is_ahead_behind_or_set_back_is_a_problem() {
         let mut check = ClockCheck::default();
-        let mut judge = |readings| check.judge(readings, Duration::ZERO);
-        assert_eq!(judge(readings(NOW, Some(NOW.plus(-60 * DAY)))), Some(ClockProblem::Ahead(60 * DAY)));
-        assert_eq!(judge(readings(NOW, Some(NOW.plus(HOUR)))), Some(ClockProblem::Behind(HOUR)));
+        let mut evaluate = |readings| check.evaluate(readings, Duration::ZERO);
+        assert_eq!(evaluate(readings(NOW, Some(NOW.plus(-60 * DAY)))), Some(ClockProblem::Ahead(60 * DAY)));
+        assert_eq!(evaluate(readings(NOW, Some(NOW.plus(HOUR)))), Some(ClockProblem::Behind(HOUR)));
         let set_back = Readings { machine: NOW.plus(-DAY), ..readings(NOW, None) };
-        assert_eq!(judge(set_back), Some(ClockProblem::SetBack(DAY)));
+        assert_eq!(evaluate(set_back), Some(ClockProblem::SetBack(DAY)));
         for database in [NOW.plus(DAY), NOW.plus(-DAY)] {
             let differs = Readings { database: Some(database), ..readings(NOW, None) };
-            assert_eq!(judge(differs), Some(ClockProblem::DiffersFromDatabase(DAY)));
+            assert_eq!(evaluate(differs), Some(ClockProblem::DiffersFromDatabase(DAY)));
         }
     }
 
     #[test]
-    fn after_a_long_stop_a_clock_that_goes_on_steadily_for_a_day_is_believed() {
+    fn after_a_long_downtime_a_clock_that_runs_steadily_for_a_day_is_accepted() {
         let mut check = ClockCheck::default();
         let hour = Duration::from_secs(3_600);
-        let stopped = Some(NOW.plus(-60 * DAY));
+        let recorded = Some(NOW.plus(-60 * DAY));
         for hours in 0..24_u32 {
             let now = NOW.plus(i64::from(hours) * HOUR);
-            assert!(check.judge(readings(now, stopped), hour * hours).is_some(), "{hours}");
+            assert!(check.evaluate(readings(now, recorded), hour * hours).is_some(), "{hours}");
         }
-        assert_eq!(check.judge(readings(NOW.plus(DAY), stopped), hour * 24), None);
+        assert_eq!(check.evaluate(readings(NOW.plus(DAY), recorded), hour * 24), None);
     }
 
     #[test]
-    fn a_clock_that_is_set_again_starts_its_day_again() {
+    fn a_clock_that_is_set_again_restarts_its_probation() {
         let mut check = ClockCheck::default();
-        let (hour, stopped) = (Duration::from_secs(3_600), Some(NOW.plus(-60 * DAY)));
-        assert!(check.judge(readings(NOW, stopped), Duration::ZERO).is_some());
-        assert!(check.judge(readings(NOW.plus(10 * DAY), stopped), hour * 23).is_some());
-        assert!(check.judge(readings(NOW.plus(10 * DAY + HOUR), stopped), hour * 24).is_some());
+        let (hour, recorded) = (Duration::from_secs(3_600), Some(NOW.plus(-60 * DAY)));
+        assert!(check.evaluate(readings(NOW, recorded), Duration::ZERO).is_some());
+        assert!(check.evaluate(readings(NOW.plus(10 * DAY), recorded), hour * 23).is_some());
+        assert!(check.evaluate(readings(NOW.plus(10 * DAY + HOUR), recorded), hour * 24).is_some());
     }
 
     #[test]
-    fn a_problem_says_what_to_do() {
+    fn a_clock_problem_states_the_remedy() {
         let text = ClockProblem::Ahead(60 * DAY + 5 * MINUTE).to_string();
         assert!(text.contains("1440 h 5 min") && text.contains("correct it"), "{text}");
     }

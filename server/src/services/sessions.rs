@@ -1,7 +1,7 @@
-//! Sessions: tower-sessions carries the cookie, the database keeps what counts.
+//! Sessions: tower-sessions handles the cookie, and the database stores the state.
 //!
-//! Both limits are kept here, in the database's columns, because the library's own expiry does not slide
-//! while nothing is written and knows no absolute limit (OWASP ASVS 5.0, 7.3.1 and 7.3.2).
+//! Both limits are enforced here, with columns of the database (OWASP ASVS 5.0, 7.3.1 and 7.3.2). The library's own
+//! expiry does not slide while nothing is written, and it has no absolute limit.
 
 use crate::client::ClientIp;
 use crate::clock::Clock;
@@ -23,11 +23,11 @@ use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error, Result};
 use tower_sessions::{Expiry, Session, SessionStore};
 
-/// A session that was not used for so long has ended, in milliseconds.
+/// A session ends after this time without a request, in milliseconds.
 pub const IDLE_LIMIT: i64 = 24 * HOUR;
-/// A session that is so old has ended, in milliseconds.
+/// A session ends this long after it began, in milliseconds.
 pub const ABSOLUTE_LIMIT: i64 = 30 * DAY;
-/// How often it is noted that a session is used, in milliseconds.
+/// Minimum interval between updates of the last use of a session, in milliseconds.
 const TOUCH_INTERVAL: i64 = MINUTE;
 
 const ACCOUNT: &str = "account";
@@ -35,28 +35,28 @@ const EMAIL: &str = "email";
 const PASSWORD_VERSION: &str = "password_version";
 const ADDRESS: &str = "address";
 const AGENT: &str = "agent";
-/// Bytes of a `User-Agent` that are remembered.
+/// Length limit of a recorded `User-Agent`, in bytes.
 const AGENT_LENGTH: usize = 200;
 
-/// Somebody who gave the password of an account.
+/// An account whose password was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authenticated {
-    /// Which.
+    /// The account.
     pub account: AccountId,
-    /// How often the password had been changed.
+    /// The version of the verified password: how often it had been changed.
     pub password_version: i64,
 }
 
-/// How long the browser keeps the cookie.
+/// How long the browser keeps the cookie: [`ABSOLUTE_LIMIT`].
 #[must_use]
 pub fn cookie_lifetime() -> Expiry {
     Expiry::OnInactivity(time::Duration::milliseconds(ABSOLUTE_LIMIT))
 }
 
-/// Who sends a request with these extensions.
+/// The signed-in account of a request with these extensions; `None` if it has no live session.
 ///
 /// # Errors
-/// The database does not answer.
+/// The database does not respond.
 pub async fn signed_in(request: &Extensions) -> std::result::Result<Option<SignedIn>, ConsoleError> {
     let session = of(request)?;
     let value = async |key| session.get::<String>(key).await.map_err(|error| unavailable(&error));
@@ -70,19 +70,19 @@ pub async fn signed_in(request: &Extensions) -> std::result::Result<Option<Signe
     }
 }
 
-/// The session of a request, which the session layer has put there.
+/// The session of a request, as the session layer inserted it.
 ///
 /// # Errors
-/// There is none: the route is outside that layer.
+/// [`ConsoleError::Internal`] if the route is outside that layer.
 pub fn of(request: &Extensions) -> std::result::Result<&Session, ConsoleError> {
     request.get::<Session>().ok_or(ConsoleError::Internal)
 }
 
-/// Begins a session, always with a new id: one that somebody planted is never taken on (OWASP ASVS 5.0,
+/// Begins a session, always with a new id. An id that was planted in the browser is never adopted (OWASP ASVS 5.0,
 /// 7.2.4).
 ///
 /// # Errors
-/// The database does not answer, or the password was changed since it was given.
+/// The database does not respond, or the password was changed after it was verified.
 pub async fn begin(
     request: &Parts,
     Authenticated { account, password_version }: &Authenticated,
@@ -100,10 +100,10 @@ pub async fn begin(
     begun.await.map_err(|error| unavailable(&error))
 }
 
-/// Ends a session for good.
+/// Ends a session permanently.
 ///
 /// # Errors
-/// The database does not answer.
+/// The database does not respond.
 pub async fn end(session: &Session) -> std::result::Result<(), ConsoleError> {
     session.flush().await.map_err(|error| unavailable(&error))
 }
@@ -113,22 +113,22 @@ fn unavailable(error: &tower_sessions::session::Error) -> ConsoleError {
     ConsoleError::Unavailable
 }
 
-/// Keeps sessions in the database.
+/// Stores sessions in the database.
 #[derive(Clone, Debug)]
 pub struct DatabaseSessions {
     /// The database.
     pub store: Store,
-    /// Judges what is idle and what is too old.
+    /// Source of the current time, for both limits.
     pub clock: Clock,
 }
 
-/// The moments before which a session has ended: last seen, made.
+/// The bounds of a live session: it was last seen after the first time, and began after the second.
 #[must_use]
 pub fn limits(now: Timestamp) -> (Timestamp, Timestamp) {
     (now.plus(-IDLE_LIMIT), now.plus(-ABSOLUTE_LIMIT))
 }
 
-/// What is stored of a session's id.
+/// The SHA-256 digest of a session id, which is stored instead of the id.
 #[must_use]
 pub fn hash(id: &Id) -> Vec<u8> {
     Sha256::digest(id.0.to_le_bytes()).to_vec()
@@ -140,11 +140,11 @@ fn failed(error: StoreError) -> Error {
 
 #[async_trait]
 impl SessionStore for DatabaseSessions {
-    /// A session is made when somebody signs in, and never otherwise.
+    /// Inserts a session. Only a sign-in does this, so every session has an account.
     async fn create(&self, record: &mut Record) -> Result<()> {
         let text = |key| record.data.get(key).and_then(|value| value.as_str()).map(ToOwned::to_owned);
         let Some(account) = text(ACCOUNT) else {
-            return Err(Error::Encode("a session belongs to an account".to_owned()));
+            return Err(Error::Encode("a session must have an account".to_owned()));
         };
         let new = NewSession {
             id_hash: hash(&record.id),
@@ -167,17 +167,17 @@ impl SessionStore for DatabaseSessions {
         .and_then(|begun| begun.then_some(()).ok_or(Error::Backend("the password was changed".to_owned())))
     }
 
-    /// Nothing of a session changes but when it was seen, and that is noted when it is read. To write here
-    /// would bring back a session that was ended in the meantime.
+    /// Writes nothing. Only the time of the last use changes, and `load` records it. A write here could bring back a
+    /// session that has ended in the meantime.
     async fn save(&self, _record: &Record) -> Result<()> {
         Ok(())
     }
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let now = self.clock.now();
-        let (idle_since, made_since) = limits(now);
+        let (idle_since, created_since) = limits(now);
         let id_hash = hash(id);
-        let Some(row) = self.store.session(&id_hash, idle_since, made_since).await.map_err(failed)? else {
+        let Some(row) = self.store.session(&id_hash, idle_since, created_since).await.map_err(failed)? else {
             return Ok(None);
         };
         if row.last_seen_at <= now.0 - TOUCH_INTERVAL {
@@ -215,34 +215,35 @@ impl DatabaseSessions {
     /// The sessions of an account that have not ended, newest first.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn of_account(
         &self,
         account: &AccountId,
     ) -> std::result::Result<Vec<ListedSession>, StoreError> {
-        let (idle_since, made_since) = limits(self.clock.now());
-        self.store.sessions_of(account, idle_since, made_since).await
+        let (idle_since, created_since) = limits(self.clock.now());
+        self.store.sessions_of(account, idle_since, created_since).await
     }
 
-    /// Whether a session has not ended. To ask is not to use it.
+    /// Whether a session of this account has not ended; false if the database does not respond. The check does not
+    /// count as a use of the session.
     pub async fn is_live(&self, id: &Id, account: &AccountId) -> bool {
-        let (idle_since, made_since) = limits(self.clock.now());
-        let row = self.store.session(&hash(id), idle_since, made_since).await;
+        let (idle_since, created_since) = limits(self.clock.now());
+        let row = self.store.session(&hash(id), idle_since, created_since).await;
         row.is_ok_and(|row| row.is_some_and(|row| row.account_id == account.0))
     }
 
-    /// Clears away sessions that have ended by themselves, and counters of attempts to begin one.
+    /// Deletes sessions that are past a limit, and shared rate-limit counters that have run down.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn sweep(&self) -> std::result::Result<(), StoreError> {
-        let (store, (idle_since, made_since)) = (self.store.clone(), limits(self.clock.now()));
+        let (store, (idle_since, created_since)) = (self.store.clone(), limits(self.clock.now()));
         spawn_transaction(async move {
             let mut tx = store.begin().await?;
             disable_statement_timeout(&mut tx).await?;
-            sessions::delete_ended(&mut tx, idle_since, made_since).await?;
+            sessions::delete_expired(&mut tx, idle_since, created_since).await?;
             tx.commit().await?;
-            store.forget_attempts().await
+            store.delete_empty_counters().await
         })
         .await
     }

@@ -6,49 +6,49 @@ use app::domain::timestamp::Timestamp;
 use app::domain::unicode::fold;
 use sqlx::FromRow;
 
-/// An account, as it signs in.
+/// An account, with the data needed to sign in.
 #[derive(Clone, Debug, FromRow)]
 pub struct AccountRow {
-    /// Its handle.
+    /// Its id.
     pub id: String,
-    /// Its address, as it was typed.
+    /// Its email address, as it was entered.
     pub email: String,
-    /// Argon2id, as a PHC string.
+    /// The Argon2id hash of its password, as a PHC string.
     pub password_hash: String,
-    /// How often that was changed.
+    /// How often the password was changed.
     pub password_version: i64,
-    /// When it was made.
+    /// When it was created, in milliseconds since 1970.
     pub created_at: i64,
 }
 
-/// An account to be made.
+/// An account to insert.
 pub struct NewAccount<'a> {
-    /// Its handle.
+    /// Its id.
     pub id: &'a AccountId,
-    /// Its address.
+    /// Its email address.
     pub email: &'a Email,
-    /// Argon2id, as a PHC string.
+    /// The Argon2id hash of its password, as a PHC string.
     pub password_hash: &'a str,
-    /// When it is made.
+    /// When it is created.
     pub created_at: Timestamp,
 }
 
-/// What came of making an account.
+/// The outcome of inserting an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Insertion {
-    /// It was made.
+pub enum InsertOutcome {
+    /// The account was inserted.
     Done,
-    /// Another account has its address.
+    /// Another account has the email address.
     Taken,
-    /// There has been an account already, and no other may be created.
+    /// Sign-ups are closed, and the database has already had an account.
     Closed,
 }
 
 impl Store {
-    /// The account with this address.
+    /// The account with this email address.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn account_by_email(&self, email: &Email) -> Result<Option<AccountRow>, StoreError> {
         Ok(sqlx::query_as(
             "SELECT id, email, password_hash, password_version, created_at FROM accounts WHERE email_folded = $1",
@@ -58,10 +58,10 @@ impl Store {
         .await?)
     }
 
-    /// The account with this handle.
+    /// The account with this id.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn account(&self, account: &AccountId) -> Result<Option<AccountRow>, StoreError> {
         Ok(sqlx::query_as(
             "SELECT id, email, password_hash, password_version, created_at FROM accounts WHERE id = $1",
@@ -74,7 +74,7 @@ impl Store {
     /// All accounts, oldest first.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn accounts(&self) -> Result<Vec<AccountRow>, StoreError> {
         Ok(sqlx::query_as(
             "SELECT id, email, password_hash, password_version, created_at FROM accounts ORDER BY created_at, id",
@@ -84,18 +84,18 @@ impl Store {
     }
 }
 
-/// Creates an account: always the first one of a database, another only if sign-ups are open. Deleting the only account
-/// does not open the console to whoever comes first.
+/// Inserts an account. The first account of a database is always allowed, further ones only if `is_open` is true. After
+/// the only account is deleted, the next one does not count as the first.
 pub(crate) async fn insert(
     tx: &mut Tx,
     new: &NewAccount<'_>,
     is_open: bool,
-) -> Result<Insertion, StoreError> {
+) -> Result<InsertOutcome, StoreError> {
     lock_sign_ups(tx).await?;
     if !is_open && instance_state::had_account(tx).await? {
-        return Ok(Insertion::Closed);
+        return Ok(InsertOutcome::Closed);
     }
-    let made = sqlx::query(
+    let inserted = sqlx::query(
         "INSERT INTO accounts (id, email, email_folded, password_hash, created_at) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (email_folded) DO NOTHING",
     )
@@ -106,14 +106,14 @@ pub(crate) async fn insert(
     .bind(new.created_at.0)
     .execute(&mut **tx)
     .await?;
-    if made.rows_affected() == 0 {
-        return Ok(Insertion::Taken);
+    if inserted.rows_affected() == 0 {
+        return Ok(InsertOutcome::Taken);
     }
     instance_state::record_account(tx).await?;
-    Ok(Insertion::Done)
+    Ok(InsertOutcome::Done)
 }
 
-/// Gives an account another password, if it still has the one of this version; whether it had.
+/// Replaces the password of an account if its version is still `version`. Returns whether it was replaced.
 pub(crate) async fn set_password(
     tx: &mut Tx,
     account: &AccountId,
@@ -132,7 +132,8 @@ pub(crate) async fn set_password(
     Ok(changed.rows_affected() == 1)
 }
 
-/// Deletes an account with everything that it owns, if its password still is of this version; whether it was.
+/// Deletes an account and everything that it owns if the version of its password is still `version`. Returns whether it
+/// was deleted.
 pub(crate) async fn delete(tx: &mut Tx, account: &AccountId, version: i64) -> Result<bool, StoreError> {
     let deleted = sqlx::query("DELETE FROM accounts WHERE id = $1 AND password_version = $2")
         .bind(&account.0)

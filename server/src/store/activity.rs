@@ -1,25 +1,27 @@
-//! What was done to accounts and their keys. It is only ever added to; the database refuses anything else.
+//! The activity log of accounts and their keys. It is append-only: the database rejects updates, and rejects
+//! deletions within a year unless the account itself is deleted.
 
 use crate::store::{Store, StoreError, Tx};
 use app::domain::account::AccountId;
-use app::domain::activity::{ACTIVITY_A_PAGE, Activity, ActivityPage, What};
+use app::domain::activity::{ACTIVITY_PAGE_SIZE, Activity, ActivityKind, ActivityPage};
 use app::domain::timestamp::{DAY, Timestamp};
 use sqlx::FromRow;
 
-/// Refused attempts to sign in that are kept for an account in a day, so that strangers cannot fill the disk.
-const REFUSED_SIGN_INS_A_DAY: i64 = 100;
+/// Maximum number of rejected sign-ins recorded per account in 24 hours. It bounds the storage that unauthenticated
+/// clients can use.
+const REJECTED_SIGN_INS_PER_DAY: i64 = 100;
 
-/// Something that was done.
+/// An entry to insert.
 #[derive(Clone, Debug)]
 pub(crate) struct NewActivity<'a> {
     pub account: &'a AccountId,
     pub at: Timestamp,
-    pub what: What,
-    /// The handle and the name of a key; empty if it was done to the account.
+    pub what: ActivityKind,
+    /// The id and the name of the key; both empty for an action on the account.
     pub key: (&'a str, &'a str),
-    /// What it became; see [`What`].
+    /// The new value, such as the new name; see [`What`].
     pub became: &'a str,
-    /// Where it was done from; empty: on the server itself.
+    /// The IP address of the client; empty for an action on the server itself.
     pub address: &'a str,
 }
 
@@ -34,31 +36,31 @@ struct ActivityRow {
 }
 
 impl Store {
-    /// What was done to an account before the entry of this number, newest first.
+    /// A page of the activity of an account, newest first: the entries with ids below `before`, or the latest ones.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn activity(
         &self,
         account: &AccountId,
         before: Option<i64>,
     ) -> Result<ActivityPage, StoreError> {
-        let most = i64::try_from(ACTIVITY_A_PAGE).unwrap_or(i64::MAX);
+        let limit = i64::try_from(ACTIVITY_PAGE_SIZE).unwrap_or(i64::MAX);
         let rows: Vec<ActivityRow> = sqlx::query_as(
             "SELECT id, at, what, key_name, became, address FROM activity
              WHERE account_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
         )
         .bind(&account.0)
         .bind(before.unwrap_or(i64::MAX))
-        .bind(most + 1)
+        .bind(limit + 1)
         .fetch_all(&self.read)
         .await?;
-        let has_older = rows.len() > ACTIVITY_A_PAGE;
-        let entries = rows.into_iter().take(ACTIVITY_A_PAGE).filter_map(|row| {
+        let has_older = rows.len() > ACTIVITY_PAGE_SIZE;
+        let entries = rows.into_iter().take(ACTIVITY_PAGE_SIZE).filter_map(|row| {
             Some(Activity {
                 id: row.id,
                 at: Timestamp(row.at),
-                what: What::parse(&row.what)?,
+                what: ActivityKind::parse(&row.what)?,
                 key_name: row.key_name,
                 became: row.became,
                 address: row.address,
@@ -68,7 +70,7 @@ impl Store {
     }
 }
 
-/// Writes down what is done in the same transaction.
+/// Records an action in the transaction of the action. Ignores rejected sign-ins beyond [`REJECTED_SIGN_INS_PER_DAY`].
 pub(crate) async fn insert(tx: &mut Tx, new: &NewActivity<'_>) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO activity (account_id, at, what, key_id, key_name, became, address)
@@ -83,15 +85,15 @@ pub(crate) async fn insert(tx: &mut Tx, new: &NewActivity<'_>) -> Result<(), Sto
     .bind(new.key.1)
     .bind(new.became)
     .bind(new.address)
-    .bind(What::SignInRefused.name())
+    .bind(ActivityKind::SignInRejected.name())
     .bind(new.at.plus(-DAY).0)
-    .bind(REFUSED_SIGN_INS_A_DAY)
+    .bind(REJECTED_SIGN_INS_PER_DAY)
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
-/// Forgets what was done at `until` or before.
+/// Deletes the entries of `until` and earlier.
 pub(crate) async fn forget(tx: &mut Tx, until: Timestamp) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM activity WHERE at <= $1").bind(until.0).execute(&mut **tx).await?;
     Ok(())

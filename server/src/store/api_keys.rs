@@ -1,5 +1,5 @@
-//! API keys. Whose they are, whether they are live and what they may become stands in the statements, so
-//! that no answer depends on what was true a moment ago.
+//! API keys. Each statement itself checks ownership, state, expiry and limits, so no result depends on data from an
+//! earlier read.
 
 mod rotation;
 
@@ -16,7 +16,7 @@ use app::domain::unicode::fold;
 use app::domain::usage::ClientName;
 use sqlx::{Executor, FromRow};
 
-/// The columns of [`KeyRow`].
+/// Selects the columns of [`KeyRow`].
 macro_rules! select_keys {
     ($where:literal) => {
         concat!(
@@ -28,7 +28,7 @@ macro_rules! select_keys {
     };
 }
 
-/// A key, as it is listed.
+/// A key in the list of its account.
 #[derive(Clone, Debug, FromRow)]
 pub struct KeyRow {
     id: String,
@@ -47,7 +47,7 @@ pub struct KeyRow {
 }
 
 impl KeyRow {
-    /// `None` for a row that is not one of ours.
+    /// Returns `None` if the id cannot be parsed.
     fn into_key(self) -> Option<ApiKey> {
         Some(ApiKey {
             id: KeyId::parse(&self.id)?,
@@ -72,79 +72,79 @@ impl KeyRow {
     }
 }
 
-/// A key to be made.
+/// A key to insert.
 #[derive(Debug)]
 pub struct NewApiKey {
-    /// Its handle.
+    /// Its id.
     pub id: KeyId,
     /// Its name.
     pub name: KeyName,
-    /// What it is for.
+    /// Its description.
     pub description: Description,
     /// The digest of its secret.
     pub digest: SecretDigest,
     /// The last four characters of its secret.
     pub last_four: String,
-    /// What its secret begins with.
+    /// The prefix of its secret.
     pub prefix: String,
-    /// When it expires.
+    /// When it expires; `None` means never.
     pub expires_at: Option<Timestamp>,
 }
 
-/// What came of changing a key.
+/// The outcome of changing a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It was done.
+    /// The change was applied.
     Done,
     /// The account has no such key.
     NotFound,
-    /// Another key of the account has the name.
+    /// Another key of the account has the same name.
     Taken,
-    /// The account has as many keys as it may have.
+    /// The account has reached its limit of keys.
     LimitReached,
     /// The key has expired.
     Expired,
-    /// The new expiry is not later than the old one.
+    /// The new expiry is not later than the current one.
     NotLater,
-    /// The name given is not the key's.
+    /// The name entered to confirm the deletion is not the name of the key.
     DoesNotMatch,
-    /// Its last rotation has not ended yet.
+    /// The previous secret of the last rotation is still valid.
     Rotating,
 }
 
-/// A key as a program is told of its own.
+/// A key, as it is returned to a client that presents it.
 #[derive(Clone, Debug, FromRow)]
-pub struct OwnKey {
-    /// Its handle.
+pub struct KeyById {
+    /// Its id.
     pub id: String,
-    /// Whose it is.
+    /// The id of its account.
     pub account_id: String,
     /// Its name.
     pub name: String,
-    /// What it is for.
+    /// Its description.
     pub description: String,
-    /// When it was made.
+    /// When it was created, in milliseconds since 1970.
     pub created_at: i64,
-    /// When it expires.
+    /// When it expires, in milliseconds since 1970; `None` means never.
     pub expires_at: Option<i64>,
-    /// When it was last let in, as far as that is written down.
+    /// When it was last allowed, as of the last flush of usage, in milliseconds since 1970.
     pub last_used_at: Option<i64>,
 }
 
 impl Store {
-    /// All keys of an account, newest first and the expired ones last.
+    /// All keys of an account, newest first, with the expired ones last.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn keys(&self, account: &AccountId, now: Timestamp) -> Result<Vec<ApiKey>, StoreError> {
         list(&self.read, account, now).await
     }
 
-    /// The key with this handle, whosever it is.
+    /// The key with this id, of any account.
     ///
     /// # Errors
-    /// The database does not answer.
-    pub async fn own_key(&self, key: &KeyId) -> Result<Option<OwnKey>, StoreError> {
+    /// The database does not respond.
+    pub async fn key_by_id(&self, key: &KeyId) -> Result<Option<KeyById>, StoreError> {
         Ok(sqlx::query_as(
             "SELECT k.id, k.account_id, k.name, k.description, k.created_at, k.expires_at, u.last_at AS last_used_at
              FROM api_keys k LEFT JOIN api_key_last_uses u ON u.key_id = k.id WHERE k.id = $1",
@@ -155,7 +155,7 @@ impl Store {
     }
 }
 
-/// All keys of an account, newest first and the expired ones last.
+/// All keys of an account, newest first, with the expired ones last.
 pub(crate) async fn list<'e>(
     executor: impl Executor<'e, Database = super::Db>,
     account: &AccountId,
@@ -172,7 +172,7 @@ pub(crate) async fn list<'e>(
     Ok(rows.into_iter().filter_map(KeyRow::into_key).collect())
 }
 
-/// Makes a key, if the account has room for it and the name is free.
+/// Inserts a key, if the account has not reached its limit and has no other key with the same name.
 pub(crate) async fn insert(
     tx: &mut Tx,
     account: &AccountId,
@@ -180,7 +180,7 @@ pub(crate) async fn insert(
     now: Timestamp,
 ) -> Result<Change, StoreError> {
     let name_folded = fold(new.name.as_str());
-    let made = sqlx::query(
+    let inserted = sqlx::query(
         "INSERT INTO api_keys (id, account_id, name, name_folded, description, secret_digest, last_four,
                                created_at, expires_at, prefix)
          SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $11
@@ -201,7 +201,7 @@ pub(crate) async fn insert(
     .bind(&new.prefix)
     .execute(&mut **tx)
     .await?;
-    if made.rows_affected() == 1 {
+    if inserted.rows_affected() == 1 {
         return Ok(Change::Done);
     }
     let live: i64 = sqlx::query_scalar(
@@ -214,7 +214,7 @@ pub(crate) async fn insert(
     Ok(if live >= i64::from(LIMIT) { Change::LimitReached } else { Change::Taken })
 }
 
-/// Gives a key another name; another spelling of its own name is another name too.
+/// Renames a key. The new name may be another spelling of the current name.
 pub(crate) async fn rename(
     tx: &mut Tx,
     account: &AccountId,
@@ -239,7 +239,7 @@ pub(crate) async fn rename(
     Ok(if find(tx, account, key).await?.is_some() { Change::Taken } else { Change::NotFound })
 }
 
-/// Moves the expiry of a key that has not expired later; `None` means never.
+/// Moves the expiry of a key that has not expired to a later time; `None` means never.
 pub(crate) async fn refresh(
     tx: &mut Tx,
     account: &AccountId,
@@ -267,7 +267,7 @@ pub(crate) async fn refresh(
     })
 }
 
-/// Switches a key that has not expired on or off.
+/// Activates or deactivates a key that has not expired.
 pub(crate) async fn set_active(
     tx: &mut Tx,
     account: &AccountId,
@@ -291,7 +291,7 @@ pub(crate) async fn set_active(
     Ok(if find(tx, account, key).await?.is_some() { Change::Expired } else { Change::NotFound })
 }
 
-/// Deletes a key, if `name` is its name.
+/// Deletes a key, if `is_named` accepts its name.
 pub(crate) async fn delete(
     tx: &mut Tx,
     account: &AccountId,
@@ -311,8 +311,8 @@ pub(crate) async fn delete(
     Ok(if deleted.rows_affected() == 1 { Change::Done } else { Change::NotFound })
 }
 
-/// Clears away keys that expired at `ended_by` or before, and old secrets whose grace ended then.
-pub(crate) async fn clear_ended(tx: &mut Tx, ended_by: Timestamp) -> Result<(), StoreError> {
+/// Deletes keys that expired at `ended_by` or earlier, and previous secrets whose grace period ended by then.
+pub(crate) async fn delete_expired(tx: &mut Tx, ended_by: Timestamp) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM api_keys WHERE expires_at <= $1").bind(ended_by.0).execute(&mut **tx).await?;
     sqlx::query(
         "UPDATE api_keys SET old_digest = NULL, old_last_four = NULL, old_until = NULL, old_ends_on_use = 0,
@@ -334,7 +334,7 @@ pub(crate) async fn name(
     Ok(find(tx, account, key).await?.map(|row| row.name))
 }
 
-/// A key of the account, inside the transaction that failed to change it.
+/// Reads a key of the account within the transaction that changes it.
 async fn find(tx: &mut Tx, account: &AccountId, key: &KeyId) -> Result<Option<KeyRow>, StoreError> {
     Ok(sqlx::query_as(select_keys!("WHERE k.id = $1 AND k.account_id = $2"))
         .bind(key.as_str())

@@ -1,23 +1,23 @@
-//! Copies of a database, and what became of it since.
+//! Offline access to a database file, to back it up and to restore it.
 
 use crate::store::StoreError;
 use crate::store::instance_state::CLOCK_CHECKED_AT;
 use crate::store::sqlite::{BUSY_TIMEOUT, MIGRATIONS};
-use app::domain::activity::What;
+use app::domain::activity::ActivityKind;
 use app::domain::timestamp::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, FromRow, Row};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A key, as far as it matters whether it comes back.
+/// A key in a database file. Restoring compares the keys of both files to report what changes.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct BackedUpKey {
-    /// Its handle.
+    /// Its id.
     pub id: String,
     /// Its name.
     pub name: String,
-    /// Whose it is.
+    /// The email address of its owner.
     pub email: String,
     active: bool,
     secret_digest: Vec<u8>,
@@ -25,15 +25,15 @@ pub struct BackedUpKey {
     expires_at: Option<i64>,
 }
 
-/// A database file that no server has open.
+/// A connection to a database file that no server uses.
 #[derive(Debug)]
 pub struct Copy(SqliteConnection);
 
 impl Copy {
-    /// Opens a file that is there, without changing it.
+    /// Opens an existing file without changing it.
     ///
     /// # Errors
-    /// It is not there, or is no database.
+    /// The file does not exist or is not a database.
     pub async fn open(file: &Path) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(file)
@@ -45,7 +45,7 @@ impl Copy {
         Ok(Self(options.connect().await?))
     }
 
-    /// Writes all of it, as it is at this moment, to a file that is empty. Whoever writes meanwhile does not wait.
+    /// Writes a consistent snapshot of the database to an empty file. Concurrent writers are not blocked.
     ///
     /// # Errors
     /// The file is not empty, or the disk is full.
@@ -54,29 +54,29 @@ impl Copy {
         Ok(())
     }
 
-    /// Makes sure that it is whole.
+    /// Checks the integrity of the file.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] with what SQLite finds wrong.
+    /// [`StoreError::Damaged`] with SQLite's description of the damage.
     pub async fn check(&mut self) -> Result<(), StoreError> {
         let found: String = sqlx::query("PRAGMA integrity_check").fetch_one(&mut self.0).await?.try_get(0)?;
         if found == "ok" { Ok(()) } else { Err(StoreError::Damaged(found)) }
     }
 
-    /// Brings its tables up to date.
+    /// Runs all pending migrations.
     ///
     /// # Errors
-    /// It was written by a newer version, or is no database of ours.
+    /// The file was written by a newer version, or is not a database of this application.
     pub async fn migrate(&mut self) -> Result<(), StoreError> {
-        // What is not ours must not become ours by running the migrations in it.
+        // Fails if the table is missing: migrations must not run on a database of another application.
         sqlx::query("SELECT 1 FROM _sqlx_migrations").execute(&mut self.0).await?;
         Ok(MIGRATIONS.run(&mut self.0).await?)
     }
 
-    /// All keys, by their handles.
+    /// All keys, by id.
     ///
     /// # Errors
-    /// It is no database of ours.
+    /// The file is not a database of this application.
     pub async fn keys(&mut self) -> Result<BTreeMap<String, BackedUpKey>, StoreError> {
         let keys: Vec<BackedUpKey> = sqlx::query_as(
             "SELECT k.id, k.name, a.email, k.active, k.secret_digest, k.old_until, k.expires_at
@@ -87,21 +87,21 @@ impl Copy {
         Ok(keys.into_iter().map(|key| (key.id.clone(), key)).collect())
     }
 
-    /// Ends all sessions.
+    /// Deletes all sessions.
     ///
     /// # Errors
     /// The disk is full.
-    pub async fn end_sessions(&mut self) -> Result<(), StoreError> {
+    pub async fn delete_sessions(&mut self) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM sessions").execute(&mut self.0).await?;
         Ok(())
     }
 
-    /// Makes the next start take the clock as it is: the copy may be older than a server is ever stopped, and the operator
-    /// is there to see it.
+    /// Deletes the time of the last clock check, so that the next start accepts the system clock as it is. A backup may
+    /// be older than any usual downtime, and the operator is present to notice a wrong clock.
     ///
     /// # Errors
     /// The disk is full.
-    pub async fn forget_clock(&mut self) -> Result<(), StoreError> {
+    pub async fn reset_clock_check(&mut self) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM instance_state WHERE name = $1")
             .bind(CLOCK_CHECKED_AT)
             .execute(&mut self.0)
@@ -109,24 +109,24 @@ impl Copy {
         Ok(())
     }
 
-    /// Switches all keys off, and tells their owners.
+    /// Deactivates all keys, and records this in the activity of their owners.
     ///
     /// # Errors
     /// The disk is full.
-    pub async fn switch_all_off(&mut self, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn deactivate_all_keys(&mut self, now: Timestamp) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO activity (account_id, at, what, key_id, key_name, became, address)
              SELECT account_id, $1, $2, id, name, '', '' FROM api_keys WHERE active = 1",
         )
         .bind(now.0)
-        .bind(What::KeySwitchedOff.name())
+        .bind(ActivityKind::KeySwitchedOff.name())
         .execute(&mut self.0)
         .await?;
         sqlx::query("UPDATE api_keys SET active = 0").execute(&mut self.0).await?;
         Ok(())
     }
 
-    /// Closes it, with nothing left beside the file.
+    /// Closes the database. No other files (`-wal`, `-shm`) remain with_suffix it.
     ///
     /// # Errors
     /// The disk is full.

@@ -1,43 +1,44 @@
-//! What nodes on one PostgreSQL publish each other: which of them verify from memory until when, and how keys were changed.
+//! What the nodes on one PostgreSQL database exchange: leases, which allow them to verify from memory, and changes of
+//! keys.
 //!
-//! `docs/leases.md` says why it is enough. Each kind of statement has a connection of its own, so that a busy pool
-//! makes no node lose its lease.
+//! `docs/leases.md` describes the protocol and proves it correct. Leases, changes and notifications use separate
+//! connections, so that a busy pool cannot cost a node its lease.
 
-use crate::store::key_entries::{Secret, in_postgres, unpack};
+use crate::store::key_entries::{Secret, parse_lines, postgres_line};
 use crate::store::{Store, StoreError, Tx, postgres, with_timeout};
 use app::domain::account::AccountId;
 use sqlx::postgres::{PgConnection, PgListener, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, FromRow};
 use std::time::Duration;
 
-/// Where it is told that keys were changed.
+/// The channel that announces changes of keys.
 pub(crate) const CHANGED: &str = "mecha_changed";
-/// Where it is told which keys are watched, and what happens to them.
+/// The channel that announces which keys are watched, and the events of those keys.
 pub(crate) const LIVE: &str = "mecha_live";
-/// Changes that are followed at once.
-const AT_ONCE: i64 = 200;
-/// How long changes are kept for nodes to follow; one that was away for longer reads all keys anew.
-const KEPT_FOR: &str = "10 minutes";
-/// How long an answer to a node may take.
+/// Maximum number of changes in one read.
+const CHANGES_PER_READ: i64 = 200;
+/// How long changes are kept. A node that was disconnected for longer reloads all keys.
+const CHANGE_RETENTION: &str = "10 minutes";
+/// Timeout of a statement.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// How long it may take to connect, which is many answers.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(4);
+/// Timeout for connecting, which takes several round trips.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Where a node is told that others have followed its changes.
+/// The channel on which a node is notified that other nodes have applied its changes.
 pub(crate) fn channel_of(node: &str) -> String {
     format!("mecha_node_{node}")
 }
 
-/// A change of keys that was committed.
+/// A committed change of keys.
 #[derive(Debug)]
-pub(crate) struct FollowedChange {
-    /// Its number; they have no gaps.
+pub(crate) struct CommittedChange {
+    /// Its number. Numbers are consecutive, in the order of the commits.
     pub number: i64,
-    /// Which node made it.
+    /// The id of the node that committed it.
     pub node: String,
-    /// The digests that no key has any more.
+    /// The digests that the change removed.
     pub gone: Vec<[u8; 32]>,
-    /// What the account's secrets are now.
+    /// The current entries of the account's secrets, as of the read.
     pub secrets: Vec<Secret>,
 }
 
@@ -50,7 +51,8 @@ struct ChangeRow {
     lines: Option<String>,
 }
 
-/// Writes down a change of keys in its own transaction, which gives it a number while it is committed.
+/// Records a change of keys in the same transaction as the change, and notifies all nodes when it commits. A deferred
+/// trigger assigns the number during the commit.
 pub(crate) async fn record_change(
     tx: &mut Tx,
     node: &str,
@@ -71,12 +73,12 @@ pub(crate) async fn record_change(
 }
 
 impl Store {
-    /// Listens for what nodes publish this one.
+    /// Opens a connection that listens on all channels of this node.
     pub(crate) async fn listen(&self, node: &str) -> Result<PgListener, StoreError> {
         let options = postgres::options(&self.url)?;
         let pool = PgPoolOptions::new()
             .max_connections(1)
-            .acquire_timeout(CONNECT_PATIENCE)
+            .acquire_timeout(CONNECT_TIMEOUT)
             .connect_lazy_with(options);
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.ignore_pool_close_event(true);
@@ -84,8 +86,8 @@ impl Store {
         Ok(listener)
     }
 
-    /// How many other nodes may still let in what the changes up to this number have locked out. The database judges
-    /// which leases have run out.
+    /// The number of other nodes that hold a lease and have not applied all changes up to `number`. They may still
+    /// allow secrets that these changes revoked. The database's clock decides which leases have expired.
     pub(crate) async fn nodes_behind(&self, number: i64, node: &str) -> Result<i64, StoreError> {
         Ok(sqlx::query_scalar(
             "SELECT count(*) FROM nodes WHERE id <> $2 AND applied < $1 AND lease_until > clock_timestamp()",
@@ -96,10 +98,10 @@ impl Store {
         .await?)
     }
 
-    /// How many nodes hold a lease.
+    /// The number of nodes that hold a lease.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn node_count(&self) -> Result<i64, StoreError> {
         Ok(sqlx::query_scalar("SELECT count(*) FROM nodes WHERE lease_until > clock_timestamp()")
             .fetch_one(&self.read)
@@ -107,13 +109,16 @@ impl Store {
     }
 }
 
-/// Makes sure that a connection on which nothing was told for a while is still there.
+/// Checks that the connection of an idle listener still works.
+///
+/// # Errors
+/// The database does not respond within [`TIMEOUT`].
 pub(crate) async fn check(listener: &mut PgListener) -> Result<(), StoreError> {
     with_timeout(TIMEOUT, sqlx::query("SELECT 1").execute(listener)).await?;
     Ok(())
 }
 
-/// A connection that is opened when it is needed, and thrown away when it fails: the next use opens another.
+/// A connection that is opened on first use and discarded after a failure. The next use opens a new one.
 #[derive(Debug)]
 pub(crate) struct NodeConnection {
     store: Store,
@@ -122,13 +127,13 @@ pub(crate) struct NodeConnection {
 }
 
 impl NodeConnection {
-    /// To extend leases: they are on the disk before they are used.
+    /// For leases. Commits are synchronous: a lease is on the disk before the node uses it.
     pub(crate) fn of_leases(store: Store) -> Self {
         Self { store, settings: postgres::SETTINGS, connection: None }
     }
 
-    /// To follow changes. That a node has followed one may be forgotten in a crash of the database: it is then waited for
-    /// again, or its lease is.
+    /// For changes. Commits are asynchronous: a crash of the database may lose the record that a node has applied a
+    /// change. Other nodes then wait until it is recorded again or the lease of the node expires.
     pub(crate) fn of_changes(store: Store) -> Self {
         Self {
             store,
@@ -137,19 +142,19 @@ impl NodeConnection {
         }
     }
 
-    /// Does something within [`TIMEOUT`].
+    /// Runs `work` with a timeout of [`TIMEOUT`].
     async fn with<T>(
         &mut self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        // Taken out, so that whatever ends this early also ends the connection.
+        // Taken out of the field, so that an error, a timeout or a dropped future also closes the connection.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => with_timeout(CONNECT_PATIENCE, self.connect()).await?,
+            None => with_timeout(CONNECT_TIMEOUT, self.connect()).await?,
         };
-        let done = with_timeout(TIMEOUT, work(&mut connection)).await?;
+        let output = with_timeout(TIMEOUT, work(&mut connection)).await?;
         self.connection = Some(connection);
-        Ok(done)
+        Ok(output)
     }
 
     async fn connect(&self) -> Result<PgConnection, StoreError> {
@@ -158,14 +163,15 @@ impl NodeConnection {
         Ok(connection)
     }
 
-    /// Extends the lease of a node that has followed so many changes; once this is answered, it is committed.
+    /// Extends the lease of a node to `duration` from now, and records the last change that the node has applied. The
+    /// lease is committed when this function returns.
     pub(crate) async fn extend_lease(
         &mut self,
         node: &str,
         applied: i64,
-        lasts: Duration,
+        duration: Duration,
     ) -> Result<(), StoreError> {
-        let lasts = lasts.as_secs_f64();
+        let seconds = duration.as_secs_f64();
         self.with(async |connection| {
             sqlx::query(
                 "INSERT INTO nodes (id, lease_until, applied)
@@ -176,7 +182,7 @@ impl NodeConnection {
             )
             .bind(node)
             .bind(applied)
-            .bind(lasts)
+            .bind(seconds)
             .execute(connection)
             .await?;
             Ok(())
@@ -184,7 +190,7 @@ impl NodeConnection {
         .await
     }
 
-    /// Gives a lease back.
+    /// Ends the lease of a node.
     pub(crate) async fn end_lease(&mut self, node: &str) -> Result<(), StoreError> {
         self.with(async |connection| {
             sqlx::query("DELETE FROM nodes WHERE id = $1").bind(node).execute(connection).await?;
@@ -193,14 +199,14 @@ impl NodeConnection {
         .await
     }
 
-    /// Forgets nodes that are gone, and changes that all others have followed long ago.
-    pub(crate) async fn tidy_up(&mut self) -> Result<(), StoreError> {
+    /// Deletes nodes whose leases expired more than a minute ago, and changes older than [`CHANGE_RETENTION`].
+    pub(crate) async fn delete_expired_rows(&mut self) -> Result<(), StoreError> {
         self.with(async |connection| {
             sqlx::query("DELETE FROM nodes WHERE lease_until < clock_timestamp() - make_interval(mins => 1)")
                 .execute(&mut *connection)
                 .await?;
             sqlx::query("DELETE FROM key_changes WHERE at < clock_timestamp() - CAST($1 AS interval)")
-                .bind(KEPT_FOR)
+                .bind(CHANGE_RETENTION)
                 .execute(connection)
                 .await?;
             Ok(())
@@ -208,7 +214,7 @@ impl NodeConnection {
         .await
     }
 
-    /// How many changes were committed.
+    /// The number of the last committed change.
     pub(crate) async fn revision(&mut self) -> Result<i64, StoreError> {
         self.with(async |connection| {
             Ok(sqlx::query_scalar("SELECT number FROM revision").fetch_one(connection).await?)
@@ -216,22 +222,23 @@ impl NodeConnection {
         .await
     }
 
-    /// How many changes were committed, and the first of those after one number, all as of one moment.
+    /// The number of the last committed change, and the first [`CHANGES_PER_READ`] changes after `applied`, all in one
+    /// snapshot.
     pub(crate) async fn changes_after(
         &mut self,
         applied: i64,
-    ) -> Result<(i64, Vec<FollowedChange>), StoreError> {
+    ) -> Result<(i64, Vec<CommittedChange>), StoreError> {
         let rows: Vec<ChangeRow> = self
             .with(async |connection| {
                 Ok(sqlx::query_as(concat!(
                     "SELECT r.number AS revision, c.number, c.node, c.gone,
                             (SELECT string_agg(",
-                    in_postgres!(),
+                    postgres_line!(),
                     ", chr(10)) FROM api_keys k WHERE k.account_id = c.account_id) AS lines
                      FROM revision r LEFT JOIN key_changes c ON c.number > $1 ORDER BY c.number LIMIT $2"
                 ))
                 .bind(applied)
-                .bind(AT_ONCE)
+                .bind(CHANGES_PER_READ)
                 .fetch_all(connection)
                 .await?)
             })
@@ -240,27 +247,28 @@ impl NodeConnection {
         let changes = rows.into_iter().filter_map(|row| {
             let (number, node) = (row.number?, row.node?);
             let gone = row.gone.unwrap_or_default().as_chunks().0.to_vec();
-            let secrets = unpack(&row.lines.unwrap_or_default());
-            Some(secrets.map(|secrets| FollowedChange { number, node, gone, secrets }))
+            let secrets = parse_lines(&row.lines.unwrap_or_default());
+            Some(secrets.map(|secrets| CommittedChange { number, node, gone, secrets }))
         });
         Ok((revision, changes.collect::<Result<_, _>>()?))
     }
 
-    /// Tells all nodes something of keys that are watched.
-    pub(crate) async fn notify_live(&mut self, what: &str) -> Result<(), StoreError> {
+    /// Publishes a message about watched keys to all nodes.
+    pub(crate) async fn notify_live(&mut self, message: &str) -> Result<(), StoreError> {
         self.with(async |connection| {
-            sqlx::query("SELECT pg_notify($1, $2)").bind(LIVE).bind(what).execute(connection).await?;
+            sqlx::query("SELECT pg_notify($1, $2)").bind(LIVE).bind(message).execute(connection).await?;
             Ok(())
         })
         .await
     }
 
-    /// Notes that a node has followed so many changes, and tells those that may wait for it.
+    /// Records the last change that a node has applied, and notifies the nodes that may wait for it on their
+    /// `channels`.
     pub(crate) async fn notify_applied(
         &mut self,
         node: &str,
         applied: i64,
-        waiting: &[String],
+        channels: &[String],
     ) -> Result<(), StoreError> {
         self.with(async |connection| {
             sqlx::query(
@@ -269,7 +277,7 @@ impl NodeConnection {
             )
             .bind(node)
             .bind(applied)
-            .bind(waiting)
+            .bind(channels)
             .execute(connection)
             .await?;
             Ok(())

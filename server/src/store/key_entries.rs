@@ -1,4 +1,4 @@
-//! The digests of secrets, as they are held in memory.
+//! Reads the entries of the key cache from the database.
 
 use crate::ids::parse_id;
 use crate::key_entry::KeyEntry;
@@ -11,89 +11,89 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection};
 use std::time::Duration;
 
-/// What the index has of a secret, by its digest.
+/// The digest of a secret and its entry in the key cache.
 pub(crate) type Secret = ([u8; 32], KeyEntry);
 
-/// What the index has of a key, as a line of text, in the words of SQLite.
+/// The SQLite expression that packs the entries of one key into one line of text. [`parse_line`] parses it.
 ///
-/// A million rows of nine columns take three times as long to come through the driver as to be read; packed,
-/// [`ROWS`] of them come as one. `printf` writes NULL as 0 or as nothing, and a name has no line break.
-macro_rules! in_sqlite {
+/// Passing a million rows of nine columns through the driver takes three times as long as reading them. Packed,
+/// [`BATCH_SIZE`] keys are one row. `printf` formats NULL as 0 or as an empty string. A name contains no line break.
+macro_rules! sqlite_line {
     () => {
         "printf('%s%s%s%d %d%d%d%s %s', id, account_id, hex(secret_digest), expires_at, active, old_ends_on_use,
                 old_ended, CASE WHEN old_until > 0 THEN hex(old_digest) || old_until END, name)"
     };
 }
 
-/// The same line in the words of PostgreSQL, of the table `k`.
-macro_rules! in_postgres {
+/// The PostgreSQL expression for the same line. The table `api_keys` must have the alias `k`.
+macro_rules! postgres_line {
     () => {
         "concat(k.id, k.account_id, encode(k.secret_digest, 'hex'), COALESCE(k.expires_at, 0), ' ', k.active,
                 k.old_ends_on_use, k.old_ended, CASE WHEN k.old_until > 0 THEN encode(k.old_digest, 'hex') || k.old_until END,
                 ' ', k.name)"
     };
 }
-pub(super) use in_postgres;
+pub(super) use postgres_line;
 
-/// Keys that are read at once.
-const ROWS: i64 = 1_000;
-/// How long the next of all keys may take to come.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// Tasks that read at once.
+/// Number of keys in one row of a SQLite result.
+const BATCH_SIZE: i64 = 1_000;
+/// Timeout for each row of PostgreSQL's `COPY`.
+const ROW_TIMEOUT: Duration = Duration::from_secs(10);
+/// Number of concurrent reads of a SQLite file.
 const TASKS: i64 = 2;
 
 impl Store {
-    /// Reads the secrets of all keys, and passes each to `put`.
+    /// Reads the entries of all secrets and passes each to `insert`.
     ///
     /// # Errors
-    /// The database does not respond, or a row cannot be read.
+    /// The database does not respond, or a row cannot be parsed.
     pub(crate) async fn read_key_entries(
         &self,
-        put: &(impl Fn(&[u8; 32], &KeyEntry) + Sync),
+        insert: &(impl Fn(&[u8; 32], &KeyEntry) + Sync),
     ) -> Result<(), StoreError> {
-        if self.is_shared() { copy_all(&self.url, put).await } else { read_all(&self.url, put).await }
+        if self.is_shared() { copy_all(&self.url, insert).await } else { read_all(&self.url, insert).await }
     }
 
-    /// The secrets of an account.
+    /// The entries of all secrets of an account.
     ///
     /// # Errors
-    /// The database does not answer, or holds what cannot be a secret.
-    pub(crate) async fn secrets_of(&self, account: &AccountId) -> Result<Vec<Secret>, StoreError> {
+    /// The database does not respond, or a row cannot be parsed.
+    pub(crate) async fn key_entries_of(&self, account: &AccountId) -> Result<Vec<Secret>, StoreError> {
         of_account(&mut *self.read.acquire().await?, account).await
     }
 
-    /// What the database knows of the secret with this digest.
+    /// The entry of the secret with this digest. Returns `None` if no key has it.
     ///
     /// # Errors
-    /// The database does not answer, or holds what cannot be a secret.
-    pub(crate) async fn find_secret(&self, digest: &[u8; 32]) -> Result<Option<KeyEntry>, StoreError> {
+    /// The database does not respond, or a row cannot be parsed.
+    pub(crate) async fn find_key_entry(&self, digest: &[u8; 32]) -> Result<Option<KeyEntry>, StoreError> {
         let lines: Option<String> = sqlx::query_scalar(concat!(
             "SELECT ",
-            in_postgres!(),
+            postgres_line!(),
             " FROM api_keys k WHERE k.secret_digest = $1 OR k.old_digest = $1"
         ))
         .bind(digest.as_slice())
         .fetch_optional(&self.read)
         .await?;
-        let secrets = unpack(&lines.unwrap_or_default())?;
+        let secrets = parse_lines(&lines.unwrap_or_default())?;
         Ok(secrets.into_iter().find(|(found, _)| found == digest).map(|(_, entry)| entry))
     }
 
-    /// How many keys there are, about.
+    /// The number of keys, expired ones included. It may change at any time.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn key_count(&self) -> Result<usize, StoreError> {
         let keys: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM api_keys").fetch_one(&self.read).await?;
         Ok(usize::try_from(keys).unwrap_or_default())
     }
 }
 
-/// Reads a file, some rows at once.
-async fn read_all(url: &str, put: &impl Fn(&[u8; 32], &KeyEntry)) -> Result<(), StoreError> {
-    // Connections of their own, which keep little of what they have read: nobody reads it again.
+/// Reads all keys of a SQLite file.
+async fn read_all(url: &str, insert: &impl Fn(&[u8; 32], &KeyEntry)) -> Result<(), StoreError> {
+    // A separate pool with a small page cache: each page is read only once.
     let options = SqliteConnectOptions::new()
-        .filename(sqlite::file_of(url)?)
+        .filename(sqlite::database_path(url)?)
         .busy_timeout(sqlite::BUSY_TIMEOUT)
         .pragma("temp_store", "memory")
         .pragma("cache_size", "-256")
@@ -101,74 +101,74 @@ async fn read_all(url: &str, put: &impl Fn(&[u8; 32], &KeyEntry)) -> Result<(), 
     let pool = SqlitePoolOptions::new().connect_with(options).await?;
     let last: i64 =
         sqlx::query_scalar("SELECT COALESCE(MAX(rowid), 0) FROM api_keys").fetch_one(&pool).await?;
-    let each = last / TASKS + 1;
-    let parts = (0..TASKS).map(|task| read_rows(&pool, put, task * each, (task + 1) * each));
-    futures::future::try_join_all(parts).await?;
+    let share = last / TASKS + 1;
+    let reads = (0..TASKS).map(|task| read_rows(&pool, insert, task * share, (task + 1) * share));
+    futures::future::try_join_all(reads).await?;
     pool.close().await;
     Ok(())
 }
 
-/// Reads the keys of the rows after one and up to another.
+/// Reads the keys whose row id is greater than `after` and at most `last`.
 async fn read_rows(
     pool: &SqlitePool,
-    put: &impl Fn(&[u8; 32], &KeyEntry),
+    insert: &impl Fn(&[u8; 32], &KeyEntry),
     mut after: i64,
     last: i64,
 ) -> Result<(), StoreError> {
     while after < last {
-        let (lines, read): (Option<String>, i64) = sqlx::query_as(concat!(
+        let (lines, last_read): (Option<String>, i64) = sqlx::query_as(concat!(
             "SELECT group_concat(",
-            in_sqlite!(),
+            sqlite_line!(),
             ", char(10)), COALESCE(MAX(rowid), 0)
              FROM (SELECT rowid, * FROM api_keys WHERE rowid > $1 AND rowid <= $2 ORDER BY rowid LIMIT $3)"
         ))
         .bind(after)
         .bind(last)
-        .bind(ROWS)
+        .bind(BATCH_SIZE)
         .fetch_one(pool)
         .await?;
         let Some(lines) = lines else { break };
-        for (digest, entry) in unpack(&lines)? {
-            put(&digest, &entry);
+        for (digest, entry) in parse_lines(&lines)? {
+            insert(&digest, &entry);
         }
-        after = read;
+        after = last_read;
     }
     Ok(())
 }
 
-/// Reads a whole table in the one way that PostgreSQL has for it.
-async fn copy_all(url: &str, put: &impl Fn(&[u8; 32], &KeyEntry)) -> Result<(), StoreError> {
+/// Reads all keys of a PostgreSQL database with one `COPY` statement.
+async fn copy_all(url: &str, insert: &impl Fn(&[u8; 32], &KeyEntry)) -> Result<(), StoreError> {
     let mut connection = postgres::options(url)?.connect().await?;
     let mut rows = connection
-        .copy_out_raw(concat!("COPY (SELECT ", in_postgres!(), " FROM api_keys k) TO STDOUT"))
+        .copy_out_raw(concat!("COPY (SELECT ", postgres_line!(), " FROM api_keys k) TO STDOUT"))
         .await?;
-    while let Some(row) = with_timeout(TIMEOUT, rows.try_next()).await? {
+    while let Some(row) = with_timeout(ROW_TIMEOUT, rows.try_next()).await? {
         let line = std::str::from_utf8(&row).map_err(|_| StoreError::Corrupt)?;
-        // COPY writes a backslash as two; of what else it writes so, a name has nothing.
+        // COPY doubles a backslash. It also escapes control characters, which a name cannot contain.
         let line = if line.contains('\\') { &line.replace("\\\\", "\\") } else { line };
-        for (digest, entry) in unpack(line)? {
-            put(&digest, &entry);
+        for (digest, entry) in parse_lines(line)? {
+            insert(&digest, &entry);
         }
     }
     drop(rows);
     Ok(connection.close().await?)
 }
 
-/// The secrets of an account.
+/// The entries of all secrets of an account.
 pub(crate) async fn of_account(
     connection: &mut AnyConnection,
     account: &AccountId,
 ) -> Result<Vec<Secret>, StoreError> {
     let select = if is_postgres(connection) {
-        concat!("SELECT string_agg(", in_postgres!(), ", chr(10)) FROM api_keys k WHERE k.account_id = $1")
+        concat!("SELECT string_agg(", postgres_line!(), ", chr(10)) FROM api_keys k WHERE k.account_id = $1")
     } else {
-        concat!("SELECT group_concat(", in_sqlite!(), ", char(10)) FROM api_keys WHERE account_id = $1")
+        concat!("SELECT group_concat(", sqlite_line!(), ", char(10)) FROM api_keys WHERE account_id = $1")
     };
     let lines: Option<String> = sqlx::query_scalar(select).bind(&account.0).fetch_one(connection).await?;
-    unpack(&lines.unwrap_or_default())
+    parse_lines(&lines.unwrap_or_default())
 }
 
-/// The digests that [`super::api_keys::clear_ended`] takes away.
+/// The digests that [`super::api_keys::delete_expired`] removes.
 pub(crate) async fn ended(tx: &mut Tx, ended_by: Timestamp) -> Result<Vec<[u8; 32]>, StoreError> {
     let rows: Vec<Vec<u8>> = sqlx::query_scalar(
         "SELECT secret_digest FROM api_keys WHERE expires_at <= $1
@@ -181,26 +181,29 @@ pub(crate) async fn ended(tx: &mut Tx, ended_by: Timestamp) -> Result<Vec<[u8; 3
     Ok(rows.into_iter().filter_map(|digest| digest.try_into().ok()).collect())
 }
 
-/// What these lines say.
-pub(super) fn unpack(lines: &str) -> Result<Vec<Secret>, StoreError> {
+/// Parses the lines that the database packed.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] if a line cannot be parsed.
+pub(super) fn parse_lines(lines: &str) -> Result<Vec<Secret>, StoreError> {
     let mut secrets = Vec::new();
     for line in lines.lines() {
-        let (current, old) = key(line).ok_or(StoreError::Corrupt)?;
+        let (current, previous) = parse_line(line).ok_or(StoreError::Corrupt)?;
         secrets.push(current);
-        secrets.extend(old);
+        secrets.extend(previous);
     }
     Ok(secrets)
 }
 
-/// The one or two secrets of a key.
-fn key(line: &str) -> Option<(Secret, Option<Secret>)> {
-    let (id, rest) = line.split_at_checked(32)?;
-    let (account, rest) = rest.split_at_checked(32)?;
-    let (digest, rest) = rest.split_at_checked(64)?;
-    let mut rest = rest.splitn(3, ' ');
-    let (expires_at, flags, name) = (rest.next()?, rest.next()?, rest.next()?);
-    let (flags, old) = flags.split_at_checked(3)?;
-    let (flags, ended) = flags.split_at_checked(2)?;
+/// Parses the current secret of a key and, if it has one, its previous secret.
+fn parse_line(line: &str) -> Option<(Secret, Option<Secret>)> {
+    let (id, line) = line.split_at_checked(32)?;
+    let (account, line) = line.split_at_checked(32)?;
+    let (digest, line) = line.split_at_checked(64)?;
+    let mut fields = line.splitn(3, ' ');
+    let (expires_at, flags, name) = (fields.next()?, fields.next()?, fields.next()?);
+    let (flags, previous) = flags.split_at_checked(3)?;
+    let (flags, is_retired) = flags.split_at_checked(2)?;
     let expires_at = Some(Timestamp(expires_at.parse().ok()?)).filter(|at| at.0 != 0);
     let current = KeyEntry {
         key: parse_id(id)?,
@@ -212,13 +215,13 @@ fn key(line: &str) -> Option<(Secret, Option<Secret>)> {
         is_retired_at_until: false,
         retires_previous: flags.ends_with('1'),
     };
-    let old = match old.split_at_checked(64) {
+    let previous = match previous.split_at_checked(64) {
         None => None,
         Some((digest, until)) => {
-            // What was ended is over whatever this machine's clock says.
-            let ends = if ended == "1" { Timestamp(0) } else { Timestamp(until.parse().ok()?) };
-            let is_retired_at_until = expires_at.is_none_or(|at| ends < at);
-            let until = if is_retired_at_until { Some(ends) } else { expires_at };
+            // A secret that was retired early is invalid whatever time this machine's clock shows.
+            let retired_at = if is_retired == "1" { Timestamp(0) } else { Timestamp(until.parse().ok()?) };
+            let is_retired_at_until = expires_at.is_none_or(|at| retired_at < at);
+            let until = if is_retired_at_until { Some(retired_at) } else { expires_at };
             let entry = KeyEntry {
                 until,
                 is_previous: true,
@@ -229,7 +232,7 @@ fn key(line: &str) -> Option<(Secret, Option<Secret>)> {
             Some((parse_digest(digest)?, entry))
         }
     };
-    Some(((parse_digest(digest)?, current), old))
+    Some(((parse_digest(digest)?, current), previous))
 }
 
 fn parse_digest(hex: &str) -> Option<[u8; 32]> {

@@ -1,23 +1,24 @@
-//! The prefixes of secrets. A secret itself is stored as its digest, which does not publish its prefix.
+//! The prefixes of secrets. They are stored, because the digest of a secret does not reveal its prefix.
 
 use crate::store::{Store, StoreError, Tx};
 use app::domain::timestamp::Timestamp;
 
 impl Store {
-    /// The prefixes that secrets of this database were generated with.
+    /// All recorded prefixes of secrets in this database.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub(crate) async fn key_prefixes(&self) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar("SELECT prefix FROM key_prefixes ORDER BY prefix")
             .fetch_all(&self.read)
             .await?)
     }
 
-    /// How many keys have a secret with this prefix that still works, or would if the key were switched on.
+    /// The number of keys with this prefix that have not expired, whether active or not. The prefix of a previous
+    /// secret counts until that secret is retired.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub(crate) async fn keys_with_prefix(&self, prefix: &str, now: Timestamp) -> Result<i64, StoreError> {
         Ok(sqlx::query_scalar(
             "SELECT count(*) FROM api_keys
@@ -31,7 +32,8 @@ impl Store {
     }
 }
 
-/// Records the prefix that new secrets get. Secrets of a version that did not record theirs had the same.
+/// Records the prefix of new secrets. If `is_first` is true, the database has no recorded prefix yet: secrets from
+/// versions that did not record prefixes are assigned this one.
 pub(crate) async fn record(tx: &mut Tx, prefix: &str, is_first: bool) -> Result<(), StoreError> {
     if is_first {
         sqlx::query("UPDATE api_keys SET prefix = $1 WHERE prefix = ''")
@@ -50,7 +52,7 @@ pub(crate) async fn record(tx: &mut Tx, prefix: &str, is_first: bool) -> Result<
     Ok(())
 }
 
-/// Forgets a prefix that no key has.
+/// Deletes a prefix. The caller ensures that no valid key has it.
 pub(crate) async fn forget(tx: &mut Tx, prefix: &str) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM key_prefixes WHERE prefix = $1").bind(prefix).execute(&mut **tx).await?;
     Ok(())

@@ -1,8 +1,9 @@
-//! All SQL, and nothing but SQL.
+//! All SQL of the server, and only SQL.
 //!
-//! Statements are written once, in the dialect that SQLite and PostgreSQL share: `$n` parameters, `ON CONFLICT`, no
-//! functions of either, flags as 0 and 1. What differs has a file of its own: [`sqlite`] and [`postgres`] open a
-//! database; [`lock_account`] locks an account where writers do not take turns; [`key_entries`] reads a million keys at once.
+//! Statements use the dialect that SQLite and PostgreSQL share: `$n` parameters, `ON CONFLICT`, no functions that only
+//! one of them has, flags as 0 and 1. The exceptions: [`sqlite`] and [`postgres`] open a database; [`lock_account`]
+//! takes a lock where writers run concurrently; [`key_entries`] reads a million keys at once; [`cluster`] needs
+//! PostgreSQL.
 
 pub(crate) mod accounts;
 pub(crate) mod activity;
@@ -20,10 +21,10 @@ pub mod tables;
 pub(crate) mod usage;
 
 pub use accounts::{AccountRow, NewAccount};
-pub use api_keys::{KeyRow, NewApiKey, OwnKey};
+pub use api_keys::{KeyById, KeyRow, NewApiKey};
 pub use sessions::SessionRow;
-pub(crate) use sqlite::give_to_owner;
-pub use sqlite::{Claim, beside, file_of};
+pub(crate) use sqlite::copy_owner;
+pub use sqlite::{Claim, database_path, with_suffix};
 
 use app::domain::account::AccountId;
 use app::error::ConsoleError;
@@ -35,64 +36,65 @@ use std::future::ready;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Either database.
+/// The database driver: SQLite or PostgreSQL.
 pub type Db = Any;
 /// A transaction that may write.
 pub type Tx = sqlx::Transaction<'static, Db>;
 
-/// How long a request waits for a connection before the database counts as not answering.
+/// Timeout for obtaining a connection from a pool. After it, the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What went wrong in the database.
+/// An error of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database does not answer, or cannot do what it is asked to.
+    /// The database does not respond, or a statement failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    /// The migrations cannot be run.
+    /// A migration failed.
     #[error(transparent)]
     Migration(#[from] sqlx::migrate::MigrateError),
-    /// The client is gone, or has received a response: nothing was changed.
+    /// The request ended before its transaction began: the client disconnected or received a response. Nothing was
+    /// changed.
     #[error("the request ended before its transaction began")]
     RequestEnded,
-    /// The task that ran a transaction was lost.
-    #[error("the transaction's task ended early: {0}")]
+    /// The task that ran a transaction panicked or was aborted.
+    #[error("the task of a transaction failed: {0}")]
     Task(#[from] tokio::task::JoinError),
-    /// The database file cannot be made or protected.
+    /// A file cannot be created, opened or protected.
     #[error("{path}: {error}")]
     File {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// What the operating system says.
+        /// The error of the operating system.
         error: std::io::Error,
     },
-    /// A column holds what this version did not write.
-    #[error("a row of api_keys holds what cannot be read")]
+    /// A row has an unexpected format.
+    #[error("a row of api_keys cannot be parsed")]
     Corrupt,
-    /// A copy of a database is not whole.
+    /// A database file fails the integrity check.
     #[error("the database is damaged: {0}")]
     Damaged(String),
     /// Another process serves this database.
     #[error("another server is serving this database")]
     Served,
-    /// `DATABASE_URL` is of a kind that this build does not know.
+    /// `DATABASE_URL` names neither SQLite nor PostgreSQL.
     #[error("DATABASE_URL must begin with sqlite: or postgres://")]
     UnknownDatabase,
-    /// What is asked for is done to a file.
+    /// The operation requires a database in a file.
     #[error(
-        "this needs a database in a file, such as sqlite:data/console.db; PostgreSQL has tools of its own"
+        "this command requires a database in a file, such as sqlite:data/console.db; use PostgreSQL's own tools"
     )]
     NoFile,
 }
 
 impl From<StoreError> for ConsoleError {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the database did not do what it was asked to");
+        tracing::error!(%error, "a database operation failed");
         Self::Unavailable
     }
 }
 
-/// The database. Copies share its connections.
+/// The database. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Store {
     read: AnyPool,
@@ -101,13 +103,13 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a database and brings its tables up to date. SQLite's file is made if it is not there.
+    /// Opens a database and runs all pending migrations. Creates the file of a SQLite database if it is missing.
     ///
     /// # Errors
-    /// The database cannot be made or opened, or a migration fails.
+    /// The database cannot be created or opened, or a migration fails.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         install_default_drivers();
-        let (read, write) = if postgres::is_meant_by(url) {
+        let (read, write) = if postgres::is_postgres_url(url) {
             postgres::open(url).await?
         } else if url.starts_with("sqlite:") {
             sqlite::open(url).await?
@@ -120,13 +122,13 @@ impl Store {
     /// Whether other nodes may serve the same database.
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        postgres::is_meant_by(&self.url)
+        postgres::is_postgres_url(&self.url)
     }
 
-    /// Whether the database answers.
+    /// Checks that the database responds.
     ///
     /// # Errors
-    /// It does not.
+    /// The database does not respond.
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1").execute(&self.read).await?;
         Ok(())
@@ -135,12 +137,13 @@ impl Store {
     /// Begins a transaction that may write. Run it in [`spawn_transaction`].
     ///
     /// # Errors
-    /// The database does not answer, or the request has ended while it waited.
+    /// The database does not respond, or the request ended before the transaction began.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         let tx = if self.is_shared() {
             self.write.begin().await?
         } else {
-            // Taking the lock at once lets writers queue; taking it at the first write would fail them.
+            // `IMMEDIATE` takes the write lock at once, so writers wait for each other. A transaction that takes the
+            // lock at its first write would fail instead of waiting.
             self.write.begin_with("BEGIN IMMEDIATE").await?
         };
         if REQUEST.try_with(CancellationToken::is_cancelled).unwrap_or_default() {
@@ -149,7 +152,7 @@ impl Store {
         Ok(tx)
     }
 
-    /// Begins to read or write everything as it is at this moment, however long it takes.
+    /// Begins a transaction on a consistent snapshot, without timeouts, that reads or writes the whole database.
     pub(crate) async fn begin_copy(&self) -> Result<Tx, StoreError> {
         if !self.is_shared() {
             return self.begin().await;
@@ -160,14 +163,14 @@ impl Store {
         Ok(tx)
     }
 
-    /// For each pool of connections its name, how many there are, and how many of them nobody uses.
+    /// For each connection pool: its name, its number of connections, and how many of them are idle.
     #[must_use]
     pub fn pools(&self) -> [(&'static str, usize, usize); 2] {
         let [read, write] = [&self.read, &self.write];
         [("read", read.size() as usize, read.num_idle()), ("write", write.size() as usize, write.num_idle())]
     }
 
-    /// Closes all connections; what was written is in the database file alone afterwards.
+    /// Closes all connections. Afterwards, the main file of a SQLite database contains all committed data.
     pub async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
@@ -175,15 +178,16 @@ impl Store {
 }
 
 tokio::task_local! {
-    /// Cancelled once nobody waits for the result of [`spawn_transaction`] any more.
+    /// Cancelled when the future of [`spawn_transaction`] is dropped.
     static REQUEST: CancellationToken;
 }
 
-/// Runs a transaction in a task of its own.
+/// Runs a transaction in a separate task and waits for its result.
 ///
-/// A client that hangs up drops the handler at whatever await it stands, and a transaction dropped there
-/// would leave its connection in an unknown state (sqlx#4393). If that happens before [`Store::begin`] has the
-/// transaction, it is not begun: a client that was told that the server is too busy must not find its change made later.
+/// When a client disconnects, its handler is dropped at the current await. A transaction dropped there would leave its
+/// connection in an unknown state (sqlx#4393), so the task runs it to the end. If the handler is dropped before
+/// [`Store::begin`] has begun the transaction, `begin` returns [`StoreError::RequestEnded`]: a client that received an
+/// error because the server is too busy must not find its change committed later.
 ///
 /// # Errors
 /// Those of `work`, or [`StoreError::Task`] if it panicked.
@@ -199,28 +203,29 @@ where
     tokio::spawn(REQUEST.scope(request, work)).await.map_err(StoreError::from)?
 }
 
-/// Does something that the database is to answer within some time. No transaction: it would be left open.
+/// Runs `work` with a timeout. Do not pass a transaction: a timeout would leave it open.
 ///
 /// # Errors
-/// Those of `work`, or that it took too long.
+/// Those of `work`, or [`sqlx::Error::PoolTimedOut`] after the timeout.
 pub(crate) async fn with_timeout<T, E>(
-    time: Duration,
+    timeout: Duration,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, StoreError>
 where
     StoreError: From<E>,
 {
-    Ok(tokio::time::timeout(time, work).await.map_err(|_| sqlx::Error::PoolTimedOut)??)
+    Ok(tokio::time::timeout(timeout, work).await.map_err(|_| sqlx::Error::PoolTimedOut)??)
 }
 
-/// Whether a connection has no transaction open. One that the database rolled back by itself, as SQLite does when the
-/// disk is full, goes on in the eyes of sqlx, which would begin no other on this connection: another takes its place.
+/// Whether a connection has no open transaction. After the database rolled back on its own, as SQLite does when the
+/// disk is full, sqlx still considers the transaction open and cannot begin another one. The pool then replaces the
+/// connection.
 fn is_idle(connection: &mut AnyConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
     Box::pin(ready(Ok(!connection.is_in_transaction())))
 }
 
-/// Whether a connection has no transaction open, and its server answers.
-fn is_there(connection: &mut AnyConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
+/// Whether a connection has no open transaction, and its server responds to a ping.
+fn is_alive(connection: &mut AnyConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
     Box::pin(async { Ok(!connection.is_in_transaction() && connection.ping().await.is_ok()) })
 }
 
@@ -228,8 +233,9 @@ fn is_postgres(connection: &AnyConnection) -> bool {
     connection.backend_name() == "PostgreSQL"
 }
 
-/// Makes whoever else would change this account or what it owns wait until the transaction ends; what it reads from
-/// here on it therefore changes as it is. SQLite has one writer at a time anyway.
+/// Locks an account until the transaction ends. Other transactions that change the account or its keys and sessions
+/// wait, so data that this transaction reads after the lock stays current. SQLite needs no lock: it has one writer at a
+/// time.
 pub(crate) async fn lock_account(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
     if is_postgres(tx) {
         sqlx::query("SELECT 1 FROM accounts WHERE id = $1 FOR UPDATE")
@@ -240,7 +246,7 @@ pub(crate) async fn lock_account(tx: &mut Tx, account: &AccountId) -> Result<(),
     Ok(())
 }
 
-/// Lets the statements of a transaction take their time: nobody waits for them.
+/// Disables the statement timeout for this transaction. Use it for background work, which no request waits for.
 pub(crate) async fn disable_statement_timeout(tx: &mut Tx) -> Result<(), StoreError> {
     if is_postgres(tx) {
         sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut **tx).await?;
@@ -248,7 +254,8 @@ pub(crate) async fn disable_statement_timeout(tx: &mut Tx) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Makes whoever else would make an account wait until the transaction ends.
+/// Blocks other transactions that insert an account until this transaction ends. SQLite needs no lock: it has one
+/// writer at a time.
 pub(crate) async fn lock_sign_ups(tx: &mut Tx) -> Result<(), StoreError> {
     if is_postgres(tx) {
         sqlx::query("LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE").execute(&mut **tx).await?;

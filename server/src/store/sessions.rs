@@ -1,62 +1,64 @@
-//! Sessions. Ids come here hashed.
+//! Sessions. The callers hash session ids; the database never stores an id in plaintext.
 
 use crate::store::{Store, StoreError, Tx, lock_account};
 use app::domain::account::AccountId;
 use app::domain::timestamp::Timestamp;
 use sqlx::FromRow;
 
-/// A session that is neither idle nor too old.
+/// A session within its idle timeout and its maximum lifetime.
 #[derive(Clone, Debug, FromRow)]
 pub struct SessionRow {
-    /// Whose it is.
+    /// The id of its account.
     pub account_id: String,
-    /// The address that the account signs in with.
+    /// The email address of the account.
     pub email: String,
-    /// When it was last seen, to the minute.
+    /// When it was last used, in milliseconds since 1970, with a precision of one minute.
     pub last_seen_at: i64,
 }
 
-/// A session in the list of its account.
+/// A session in the session list of its account.
 #[derive(Clone, Debug, FromRow)]
 pub struct ListedSession {
-    /// The hash of its id.
+    /// The SHA-256 digest of its id.
     pub id_hash: Vec<u8>,
-    /// When it began.
+    /// When it was created, in milliseconds since 1970.
     pub created_at: i64,
-    /// When it was last seen, to the minute.
+    /// When it was last used, in milliseconds since 1970, with a precision of one minute.
     pub last_seen_at: i64,
-    /// The address that it began from.
+    /// The IP address of the client that signed in.
     pub address: String,
-    /// What it began with: the browser's `User-Agent`.
+    /// The `User-Agent` of the client that signed in.
     pub agent: String,
 }
 
-/// A session to be begun.
+/// A session to insert.
 pub(crate) struct NewSession {
+    /// The SHA-256 digest of its id.
     pub id_hash: Vec<u8>,
     pub account: AccountId,
-    /// The version of the password that was given.
+    /// The version of the password that was verified.
     pub password_version: i64,
-    /// Where it begins from.
+    /// The IP address of the client.
     pub address: String,
-    /// What it begins with.
+    /// The `User-Agent` of the client.
     pub agent: String,
 }
 
-/// Sessions that an account may have at once. Without a limit one account, or whoever has its password, could fill the
-/// database.
+/// Maximum number of sessions per account. It bounds the storage that one account can use, also if an attacker knows
+/// its password.
 pub const SESSIONS_PER_ACCOUNT: i64 = 50;
 
 impl Store {
-    /// The sessions of an account that were seen after `idle_since` and made after `made_since`, newest first.
+    /// The sessions of an account that were last used after `idle_since` and created after `created_since`, newest
+    /// first.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn sessions_of(
         &self,
         account: &AccountId,
         idle_since: Timestamp,
-        made_since: Timestamp,
+        created_since: Timestamp,
     ) -> Result<Vec<ListedSession>, StoreError> {
         Ok(sqlx::query_as(
             "SELECT id_hash, created_at, last_seen_at, address, agent FROM sessions
@@ -64,21 +66,21 @@ impl Store {
         )
         .bind(&account.0)
         .bind(idle_since.0)
-        .bind(made_since.0)
+        .bind(created_since.0)
         .bind(SESSIONS_PER_ACCOUNT)
         .fetch_all(&self.read)
         .await?)
     }
 
-    /// The session with this id, if it was seen after `idle_since` and made after `made_since`.
+    /// The session with this id, if it was last used after `idle_since` and created after `created_since`.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn session(
         &self,
         id_hash: &[u8],
         idle_since: Timestamp,
-        made_since: Timestamp,
+        created_since: Timestamp,
     ) -> Result<Option<SessionRow>, StoreError> {
         Ok(sqlx::query_as(
             "SELECT s.account_id, a.email, s.last_seen_at
@@ -87,17 +89,17 @@ impl Store {
         )
         .bind(id_hash)
         .bind(idle_since.0)
-        .bind(made_since.0)
+        .bind(created_since.0)
         .fetch_optional(&self.read)
         .await?)
     }
 }
 
-/// Begins a session, if the password has not been changed since it was given; returns whether it has begun. The oldest
-/// sessions beyond [`SESSIONS_PER_ACCOUNT`] end.
+/// Inserts a session, unless the password has changed since it was verified. Returns whether the session was inserted.
+/// Deletes the oldest sessions beyond [`SESSIONS_PER_ACCOUNT`].
 pub(crate) async fn insert(tx: &mut Tx, new: &NewSession, now: Timestamp) -> Result<bool, StoreError> {
     lock_account(tx, &new.account).await?;
-    let begun = sqlx::query(
+    let inserted = sqlx::query(
         "INSERT INTO sessions (id_hash, account_id, created_at, last_seen_at, address, agent)
          SELECT $1, $2, $3, $3, $4, $5
          WHERE EXISTS (SELECT 1 FROM accounts WHERE id = $2 AND password_version = $6)",
@@ -110,7 +112,7 @@ pub(crate) async fn insert(tx: &mut Tx, new: &NewSession, now: Timestamp) -> Res
     .bind(new.password_version)
     .execute(&mut **tx)
     .await?;
-    if begun.rows_affected() == 0 {
+    if inserted.rows_affected() == 0 {
         return Ok(false);
     }
     sqlx::query(
@@ -126,14 +128,14 @@ pub(crate) async fn insert(tx: &mut Tx, new: &NewSession, now: Timestamp) -> Res
     Ok(true)
 }
 
-/// Whether a session of the account has not ended, in the transaction that makes its change. As whoever ends a session
-/// holds the account first, it cannot end before this transaction does.
+/// Whether a session of the account is live. Call it in the transaction of the session's request: it locks the account.
+/// Signing out takes the same lock, so the session cannot be deleted before this transaction ends.
 pub(crate) async fn is_live(
     tx: &mut Tx,
     account: &AccountId,
     id_hash: &[u8],
     idle_since: Timestamp,
-    made_since: Timestamp,
+    created_since: Timestamp,
 ) -> Result<bool, StoreError> {
     lock_account(tx, account).await?;
     let live = sqlx::query(
@@ -143,14 +145,14 @@ pub(crate) async fn is_live(
     .bind(id_hash)
     .bind(&account.0)
     .bind(idle_since.0)
-    .bind(made_since.0)
+    .bind(created_since.0)
     .fetch_optional(&mut **tx)
     .await?;
     Ok(live.is_some())
 }
 
-/// Notes that a session was seen. It never brings one back: an update changes nothing where there is no
-/// row, so signing out is final even with requests in flight.
+/// Records that a session was used. The update never re-creates a deleted session, so signing out is final even with
+/// requests in flight.
 pub(crate) async fn touch(tx: &mut Tx, id_hash: &[u8], now: Timestamp) -> Result<(), StoreError> {
     sqlx::query("UPDATE sessions SET last_seen_at = $2 WHERE id_hash = $1 AND last_seen_at < $2")
         .bind(id_hash)
@@ -160,7 +162,7 @@ pub(crate) async fn touch(tx: &mut Tx, id_hash: &[u8], now: Timestamp) -> Result
     Ok(())
 }
 
-/// Ends a session, after the changes that were begun with it.
+/// Deletes a session. Waits for the running transactions that depend on it (see [`is_live`]).
 pub(crate) async fn delete(tx: &mut Tx, id_hash: &[u8]) -> Result<(), StoreError> {
     let account: Option<String> = sqlx::query_scalar("SELECT account_id FROM sessions WHERE id_hash = $1")
         .bind(id_hash)
@@ -172,22 +174,22 @@ pub(crate) async fn delete(tx: &mut Tx, id_hash: &[u8]) -> Result<(), StoreError
     Ok(())
 }
 
-/// Ends all sessions of an account, after the changes that were begun with them.
+/// Deletes all sessions of an account. Waits for the running transactions that depend on them (see [`is_live`]).
 pub(crate) async fn delete_all_of(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
     lock_account(tx, account).await?;
     sqlx::query("DELETE FROM sessions WHERE account_id = $1").bind(&account.0).execute(&mut **tx).await?;
     Ok(())
 }
 
-/// Clears away sessions that are past their limits.
-pub(crate) async fn delete_ended(
+/// Deletes sessions past their idle timeout or their maximum lifetime.
+pub(crate) async fn delete_expired(
     tx: &mut Tx,
     idle_since: Timestamp,
-    made_since: Timestamp,
+    created_since: Timestamp,
 ) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM sessions WHERE last_seen_at <= $1 OR created_at <= $2")
         .bind(idle_since.0)
-        .bind(made_since.0)
+        .bind(created_since.0)
         .execute(&mut **tx)
         .await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! SQLite: one file, one process.
+//! SQLite: one file, served by one process.
 
 use crate::store::{ACQUIRE_TIMEOUT, StoreError, is_idle};
 use sqlx::AnyPool;
@@ -13,30 +13,33 @@ use std::time::{Duration, Instant};
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
 
-/// How long SQLite waits for another process that holds its lock.
+/// How long SQLite waits for a lock that another process holds.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
-/// Another process holds SQLite's lock (sqlite.org/rescode.html#busy).
+/// Result code: another process holds the lock (sqlite.org/rescode.html#busy).
 const SQLITE_BUSY: &str = "5";
+/// Maximum number of connections in the read pool.
 const READERS: u32 = 4;
-/// What each connection is told first.
+/// The settings of each new connection.
 ///
-/// FULL: what was acknowledged is on the disk, also after a power failure. And where nothing but the database may be
-/// written, there is no place for temporary files.
+/// `synchronous = FULL`: a commit that was acknowledged survives a power failure. `temp_store = MEMORY`: the process
+/// may have no permission to write temporary files.
 const SETTINGS: &str = "PRAGMA busy_timeout = 4000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;";
 
-/// Opens a database, which is made if it is not there, and brings its tables up to date: readers and writer.
+/// Opens a database, creates its file if missing, and runs all pending migrations. Returns the read pool and the write
+/// pool.
 pub(super) async fn open(url: &str) -> Result<(AnyPool, AnyPool), StoreError> {
-    make_private(&file_of(url)?)?;
+    create_private(&database_path(url)?)?;
     let options = AnyConnectOptions::from_str(url)?.disable_statement_logging();
     let pool = AnyPoolOptions::new()
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .after_connect(|connection, _| Box::pin(async { connection.execute(SETTINGS).await.map(drop) }))
         .before_acquire(|connection, _| is_idle(connection));
-    // One connection: SQLite has one writer at a time, and waiting for a turn in a pool is fair, where waiting for
-    // SQLite's lock is not.
+    // One connection: SQLite allows one writer at a time. The pool serves waiting tasks in order; SQLite's lock does
+    // not.
     let write = open_first(&pool.clone().max_connections(1), &options).await?;
-    // All of them or none, and whoever starts at the same time waits: SQLite has no other lock for them.
+    // One transaction applies all migrations or none. Processes that start concurrently wait for its lock: sqlx has no
+    // migration lock for SQLite.
     let mut migration = write.begin_with("BEGIN IMMEDIATE").await?;
     MIGRATIONS.run_direct(None, &mut *migration, false).await?;
     migration.commit().await?;
@@ -44,40 +47,42 @@ pub(super) async fn open(url: &str) -> Result<(AnyPool, AnyPool), StoreError> {
     Ok((read, write))
 }
 
-/// Opens the first connection, which turns on WAL. While another process does the same SQLite fails at once instead of
-/// waiting as for any other lock, so the waiting is done here.
+/// Opens the first connection, which enables WAL mode. If another process does so concurrently, SQLite ignores the busy
+/// timeout and fails at once. This function therefore retries for up to [`BUSY_TIMEOUT`].
 async fn open_first(pool: &AnyPoolOptions, options: &AnyConnectOptions) -> Result<AnyPool, StoreError> {
-    let began = Instant::now();
+    let started = Instant::now();
     loop {
         match pool.clone().connect_with(options.clone()).await {
             Err(sqlx::Error::Database(error))
-                if error.code().is_some_and(|code| code == SQLITE_BUSY) && began.elapsed() < BUSY_TIMEOUT =>
+                if error.code().is_some_and(|code| code == SQLITE_BUSY)
+                    && started.elapsed() < BUSY_TIMEOUT =>
             {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            opened => return Ok(opened?),
+            result => return Ok(result?),
         }
     }
 }
 
-/// The right to serve a database, for as long as it is kept.
+/// The exclusive right to serve a database. Dropping it releases the right.
 #[derive(Debug)]
 pub struct Claim {
     _file: Option<File>,
 }
 
 impl Claim {
-    /// Claims a database. What one process has in memory would not follow what another commits to a file; to
-    /// PostgreSQL many nodes may commit, and nothing is claimed.
+    /// Claims a SQLite database by locking a file with_suffix it. The key cache of one process would not see the changes of
+    /// another process. PostgreSQL supports many nodes, so nothing is locked there.
     ///
     /// # Errors
-    /// [`StoreError::Served`] if another process has claimed it.
+    /// [`StoreError::Served`] if another process has claimed the database; [`StoreError::File`] if the lock file cannot
+    /// be created or locked.
     pub fn of(url: &str) -> Result<Self, StoreError> {
-        if super::postgres::is_meant_by(url) {
+        if super::postgres::is_postgres_url(url) {
             return Ok(Self { _file: None });
         }
-        let path = beside(&file_of(url)?, ".lock");
-        make_private(&path)?;
+        let path = with_suffix(&database_path(url)?, ".lock");
+        create_private(&path)?;
         let failed = |error| StoreError::File { path: path.display().to_string(), error };
         let file = File::open(&path).map_err(failed)?;
         match file.try_lock() {
@@ -88,12 +93,13 @@ impl Claim {
     }
 }
 
-/// The file of a database.
+/// The path of a SQLite database.
 ///
 /// # Errors
-/// `DATABASE_URL` is of a kind that has no file.
-pub fn file_of(url: &str) -> Result<PathBuf, StoreError> {
-    if super::postgres::is_meant_by(url) || url.contains(":memory:") {
+/// [`StoreError::NoFile`] if the database is not in a file; [`StoreError::UnknownDatabase`] if `url` names neither
+/// SQLite nor PostgreSQL.
+pub fn database_path(url: &str) -> Result<PathBuf, StoreError> {
+    if super::postgres::is_postgres_url(url) || url.contains(":memory:") {
         return Err(StoreError::NoFile);
     }
     if !url.starts_with("sqlite:") {
@@ -102,46 +108,46 @@ pub fn file_of(url: &str) -> Result<PathBuf, StoreError> {
     Ok(SqliteConnectOptions::from_str(url)?.get_filename().to_owned())
 }
 
-/// The file with this at the end of its name.
+/// Appends `suffix` to the name of a file, for a file with_suffix it.
 #[must_use]
-pub fn beside(file: &Path, end: &str) -> PathBuf {
+pub fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
-    name.push(end);
+    name.push(suffix);
     name.into()
 }
 
-/// Makes the database file, if there is none, readable and writable by its owner only. SQLite gives the
-/// files beside it (`-wal`, `-shm`) the same mode.
-fn make_private(path: &Path) -> Result<(), StoreError> {
+/// Creates a file if missing. Sets its mode to 0600: readable and writable by its owner only. SQLite gives the files
+/// with_suffix a database (`-wal`, `-shm`) the same mode.
+fn create_private(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let failed = |error| StoreError::File { path: path.display().to_string(), error };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
-    // A file that is there must not be opened here: closing it again would drop all locks that SQLite holds on it in
-    // this process (POSIX, fcntl).
+    // An existing file must not be opened here: closing it would release all locks that SQLite holds on it in this
+    // process (POSIX, fcntl).
     match std::fs::OpenOptions::new().append(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => give_to_owner(path, path),
+        Ok(_) => copy_owner(path, path),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed(error)),
     }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)
 }
 
-/// Gives a new file to whoever owns the one whose place it takes, or else the folder: what root makes for a service that
-/// runs as somebody else, the service must be able to use.
-pub(crate) fn give_to_owner(new: &Path, old: &Path) {
+/// Gives `new` the owner of `old`, the file that it replaces. If `old` is missing or the same path, `new` gets the
+/// owner of the folder. Files that root creates must be usable by a service that runs as another user.
+pub(crate) fn copy_owner(new: &Path, old: &Path) {
     use std::os::unix::fs::MetadataExt;
-    let of = |path: &Path| std::fs::metadata(path).ok();
-    let owner = of(old)
+    let metadata = |path: &Path| std::fs::metadata(path).ok();
+    let owner = metadata(old)
         .filter(|_| old != new)
-        .or_else(|| of(old.parent().filter(|it| !it.as_os_str().is_empty())?));
-    if let (Some(owner), Some(own)) = (owner, of(new))
-        && (owner.uid(), owner.gid()) != (own.uid(), own.gid())
+        .or_else(|| metadata(old.parent().filter(|it| !it.as_os_str().is_empty())?));
+    if let (Some(owner), Some(current)) = (owner, metadata(new))
+        && (owner.uid(), owner.gid()) != (current.uid(), current.gid())
         && let Err(error) = std::os::unix::fs::chown(new, Some(owner.uid()), Some(owner.gid()))
     {
-        // Only root may; anybody else can use what they made.
-        tracing::debug!(%error, path = %new.display(), "the file stays its maker's");
+        // Only root may change an owner. Without root, the file belongs to the user of this process, which can use it.
+        tracing::debug!(%error, path = %new.display(), "cannot change the owner of the file");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Everything that a database has, row by row, for another database of either kind.
+//! Copies all data, row by row, from one database to another. Each may be SQLite or PostgreSQL.
 
 use crate::store::{StoreError, is_postgres};
 use futures::TryStreamExt;
@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
-/// What a column holds.
+/// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Number,
@@ -15,7 +15,7 @@ enum Kind {
 }
 use Kind::{Bytes, Number, Text};
 
-/// A table and its columns. What nodes publish each other is not copied: it is of the database that they share.
+/// A table and its columns.
 #[derive(Clone, Copy, Debug)]
 pub struct Table {
     /// Its name.
@@ -23,7 +23,8 @@ pub struct Table {
     columns: &'static [(&'static str, Kind)],
 }
 
-/// All tables, those first to which others refer.
+/// All tables to copy. Referenced tables come before the tables that refer to them. The tables of the cluster (leases,
+/// changes of keys, rate limits) are not copied: they describe the nodes of one database.
 pub const TABLES: [Table; 9] = [
     Table {
         name: "accounts",
@@ -112,19 +113,19 @@ pub const TABLES: [Table; 9] = [
     Table { name: "key_prefixes", columns: &[("prefix", Text)] },
 ];
 
-/// Rows that are written at once.
-const ROWS: usize = 500;
+/// Number of rows per `INSERT` statement.
+const BATCH_SIZE: usize = 500;
 
-/// How many rows a table has, and a digest of all of them that does not depend on their order.
+/// The number of rows of a table, and a digest of all rows that does not depend on their order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
-    /// How many.
+    /// The number of rows.
     pub rows: u64,
     digest: [u8; 32],
 }
 
 impl Sum {
-    /// Adds a row. Rows differ by their keys, so that none takes another's away again.
+    /// Adds a row. Rows have different primary keys, so two rows never cancel each other in the XOR.
     fn add(&mut self, row: &[Value]) {
         let mut hash = Sha256::new();
         for value in row {
@@ -156,12 +157,12 @@ impl Table {
         self.columns.iter().map(|(name, _)| *name)
     }
 
-    fn names(&self) -> String {
+    fn column_list(&self) -> String {
         self.columns().collect::<Vec<_>>().join(", ")
     }
 
     fn select(&self) -> AssertSqlSafe<String> {
-        AssertSqlSafe(format!("SELECT {} FROM {}", self.names(), self.name))
+        AssertSqlSafe(format!("SELECT {} FROM {}", self.column_list(), self.name))
     }
 
     fn values(&self, row: &AnyRow) -> Result<Vec<Value>, StoreError> {
@@ -178,16 +179,16 @@ impl Table {
     /// Whether the table has no row.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn is_empty(&self, database: &mut AnyConnection) -> Result<bool, StoreError> {
         let any = sqlx::query(AssertSqlSafe(format!("SELECT 1 FROM {} LIMIT 1", self.name)));
         Ok(any.fetch_optional(database).await?.is_none())
     }
 
-    /// What the table has.
+    /// Reads the table and computes its [`Sum`]. Calls `progress` with the number of rows read so far.
     ///
     /// # Errors
-    /// The database does not answer, or has what is not ours.
+    /// The database does not respond, or a value has an unexpected type.
     pub async fn sum(
         &self,
         database: &mut AnyConnection,
@@ -202,10 +203,11 @@ impl Table {
         Ok(sum)
     }
 
-    /// Copies all rows; answers what they are.
+    /// Copies all rows, and returns the [`Sum`] of the rows read. Calls `progress` with the number of rows copied so
+    /// far.
     ///
     /// # Errors
-    /// Either database does not answer, or does not take what the other has.
+    /// Either database does not respond, a value has an unexpected type, or the target rejects a row.
     pub async fn copy(
         &self,
         from: &mut AnyConnection,
@@ -213,17 +215,17 @@ impl Table {
         mut progress: impl FnMut(u64) + Send,
     ) -> Result<Sum, StoreError> {
         let mut rows = sqlx::query(self.select()).fetch(from);
-        let (mut sum, mut waiting) = (Sum::default(), Vec::with_capacity(ROWS));
+        let (mut sum, mut batch) = (Sum::default(), Vec::with_capacity(BATCH_SIZE));
         loop {
             let row = rows.try_next().await?;
             let is_last = row.is_none();
             if let Some(row) = row {
                 let values = self.values(&row)?;
                 sum.add(&values);
-                waiting.push(values);
+                batch.push(values);
             }
-            if waiting.len() >= ROWS || is_last && !waiting.is_empty() {
-                self.insert(to, std::mem::take(&mut waiting)).await?;
+            if batch.len() >= BATCH_SIZE || is_last && !batch.is_empty() {
+                self.insert(to, std::mem::take(&mut batch)).await?;
                 progress(sum.rows);
             }
             if is_last {
@@ -241,8 +243,8 @@ impl Table {
             });
             format!("({})", numbers.collect::<Vec<_>>().join(", "))
         };
-        let places = rows.iter().map(|_| row()).collect::<Vec<_>>().join(", ");
-        let insert = format!("INSERT INTO {} ({}) VALUES {places}", self.name, self.names());
+        let placeholders = rows.iter().map(|_| row()).collect::<Vec<_>>().join(", ");
+        let insert = format!("INSERT INTO {} ({}) VALUES {placeholders}", self.name, self.column_list());
         let mut query = sqlx::query(AssertSqlSafe(insert));
         for value in rows.into_iter().flatten() {
             query = match value {
@@ -256,12 +258,12 @@ impl Table {
     }
 }
 
-/// Makes a database that was filled go on where the other would have: the next entry of the activity has the next number,
-/// and nodes that serve it already read it anew.
+/// Completes a copy: sets the next id of `activity` to the one after the copied entries, and increments the revision,
+/// so that nodes that already serve the target reload all keys. Does nothing on SQLite.
 ///
 /// # Errors
-/// The database does not answer.
-pub async fn go_on(to: &mut AnyConnection) -> Result<(), StoreError> {
+/// The database does not respond.
+pub async fn finish_copy(to: &mut AnyConnection) -> Result<(), StoreError> {
     if is_postgres(to) {
         sqlx::query("SELECT setval(pg_get_serial_sequence('activity', 'id'), COALESCE(MAX(id), 0) + 1, false) FROM activity")
             .execute(&mut *to)

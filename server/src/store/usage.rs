@@ -1,4 +1,4 @@
-//! Who used a key and who was refused with it.
+//! Usage of keys: which clients used a key, and which were denied.
 
 use crate::store::{Store, StoreError, Tx, is_postgres};
 use app::domain::account::AccountId;
@@ -8,10 +8,10 @@ use app::domain::usage::{ClientName, ClientUse, DenialReason, DeniedClient, KeyU
 use serde::Serialize;
 use sqlx::FromRow;
 
-/// Programs that are counted one by one for each key and day; those beyond are counted together.
-pub(crate) const PROGRAMS_A_DAY: i64 = 20;
-/// Programs that are remembered as refused, for each key.
-pub(crate) const REFUSED_A_KEY: i64 = 20;
+/// Maximum number of clients that are counted individually per key and day. Further clients are counted together.
+pub(crate) const CLIENTS_PER_KEY_AND_DAY: i64 = 20;
+/// Maximum number of denials stored per key: as many for wrong secrets as for all other reasons together.
+pub(crate) const DENIALS_PER_KEY: i64 = 20;
 
 #[derive(FromRow)]
 struct UseRow {
@@ -22,7 +22,7 @@ struct UseRow {
 }
 
 #[derive(FromRow)]
-struct RefusedRow {
+struct DeniedRow {
     address: String,
     agent: String,
     reason: String,
@@ -31,10 +31,10 @@ struct RefusedRow {
 }
 
 impl Store {
-    /// Who used a key of the account, and who was refused with it, since this moment.
+    /// The clients that used a key of the account after `since`, and those that were denied, most recent first.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database does not respond.
     pub async fn usage(
         &self,
         account: &AccountId,
@@ -52,7 +52,7 @@ impl Store {
         .bind(since.0)
         .fetch_all(&self.read)
         .await?;
-        let refused: Vec<RefusedRow> = sqlx::query_as(
+        let denied: Vec<DeniedRow> = sqlx::query_as(
             "SELECT r.address, r.agent, r.reason, r.times, r.last_at
              FROM api_key_refusals r JOIN api_keys k ON k.id = r.key_id
              WHERE k.id = $1 AND k.account_id = $2 AND r.last_at > $3
@@ -65,7 +65,7 @@ impl Store {
         .await?;
         Ok(KeyUsage {
             uses: uses.into_iter().map(UseRow::into_use).collect(),
-            refused: refused.into_iter().filter_map(RefusedRow::into_refused).collect(),
+            denied: denied.into_iter().filter_map(DeniedRow::into_denied).collect(),
         })
     }
 }
@@ -73,18 +73,18 @@ impl Store {
 impl UseRow {
     fn into_use(self) -> ClientUse {
         ClientUse {
-            program: ClientName { address: self.address, agent: self.agent },
+            client: ClientName { address: self.address, agent: self.agent },
             times: self.times.unsigned_abs(),
             last_at: Timestamp(self.last_at),
         }
     }
 }
 
-impl RefusedRow {
-    /// `None` for a reason that this version does not know.
-    fn into_refused(self) -> Option<DeniedClient> {
+impl DeniedRow {
+    /// Returns `None` if this version does not know the reason.
+    fn into_denied(self) -> Option<DeniedClient> {
         Some(DeniedClient {
-            program: ClientName { address: self.address, agent: self.agent },
+            client: ClientName { address: self.address, agent: self.agent },
             reason: DenialReason::parse(&self.reason)?,
             times: self.times.unsigned_abs(),
             last_at: Timestamp(self.last_at),
@@ -92,28 +92,30 @@ impl RefusedRow {
     }
 }
 
-/// What programs did with a key since that was last written down.
-pub(crate) struct Seen {
-    /// Which key.
+/// The usage of a key since the last flush.
+pub(crate) struct UnflushedUsage {
+    /// The id of the key.
     pub key: String,
-    /// Who used it, each once.
+    /// The clients that used it; one entry per client.
     pub uses: Vec<ClientUse>,
-    /// Who was refused, each once for a reason.
-    pub refused: Vec<DeniedClient>,
+    /// The clients that were denied; one entry per client and reason.
+    pub denied: Vec<DeniedClient>,
 }
 
-/// A use or a refusal, as [`about_lines`] reads it.
+/// A use or a denial: key, day, address, user agent, reason, count, time of the last one, and whether it is the last
+/// use of the key. Serialized as an array, for [`with_lines`].
 #[derive(Serialize)]
 struct UsageRow<'s>(&'s str, i64, &'s str, &'s str, &'s str, i64, i64, i64);
 
-/// A statement about `lines`, an array of arrays in the first parameter. One for many keys: with some for each key, it took
-/// 14 s of a core to write down who used 100,000 of them.
-macro_rules! about_lines {
+/// Prepends a common table expression `lines` to a statement. It reads the first parameter, a JSON array of
+/// [`UsageRow`]s. One statement handles many keys: with separate statements per key, a flush of 100,000 keys took 14 s
+/// of CPU time.
+macro_rules! with_lines {
     ($tx:expr, $statement:literal) => {
         if is_postgres($tx) {
-            about_lines!(from "json_array_elements(CAST($1 AS json)) AS line (value)", $statement)
+            with_lines!(from "json_array_elements(CAST($1 AS json)) AS line (value)", $statement)
         } else {
-            about_lines!(from "json_each($1)", $statement)
+            with_lines!(from "json_each($1)", $statement)
         }
     };
     (from $lines:literal, $statement:literal) => {
@@ -127,23 +129,24 @@ macro_rules! about_lines {
     };
 }
 
-/// Adds to what is known of some keys. It changes nothing of the keys themselves, so it can undo nothing; of a key that
-/// there is not, it leaves nothing.
-pub(crate) async fn add(tx: &mut Tx, seen: &[Seen]) -> Result<(), StoreError> {
-    lock_account(tx, seen).await?;
-    let uses: Vec<UsageRow<'_>> = seen.iter().flat_map(use_lines).collect();
+/// Adds the usage of some keys to the stored usage. Writes nothing to the keys themselves, so it cannot overwrite a
+/// change. Ignores keys that do not exist.
+pub(crate) async fn add(tx: &mut Tx, seen: &[UnflushedUsage]) -> Result<(), StoreError> {
+    lock_keys(tx, seen).await?;
+    let uses: Vec<UsageRow<'_>> = seen.iter().flat_map(use_rows).collect();
     if !uses.is_empty() {
         add_uses(tx, &json(&uses)?).await?;
     }
-    let refused: Vec<UsageRow<'_>> = seen.iter().flat_map(refused_lines).collect();
-    if !refused.is_empty() {
-        add_refused(tx, &json(&refused)?).await?;
+    let denials: Vec<UsageRow<'_>> = seen.iter().flat_map(denial_rows).collect();
+    if !denials.is_empty() {
+        add_denials(tx, &json(&denials)?).await?;
     }
     Ok(())
 }
 
-/// Keeps keys as they are until the transaction ends: whoever deletes one holds it first, too.
-async fn lock_account(tx: &mut Tx, seen: &[Seen]) -> Result<(), StoreError> {
+/// Locks the keys, so that no other transaction deletes one before this transaction ends. SQLite needs no lock: it has
+/// one writer at a time.
+async fn lock_keys(tx: &mut Tx, seen: &[UnflushedUsage]) -> Result<(), StoreError> {
     if is_postgres(tx) {
         let keys: Vec<&str> = seen.iter().map(|seen| seen.key.as_str()).collect();
         sqlx::query(
@@ -158,7 +161,7 @@ async fn lock_account(tx: &mut Tx, seen: &[Seen]) -> Result<(), StoreError> {
 }
 
 async fn add_uses(tx: &mut Tx, lines: &str) -> Result<(), StoreError> {
-    let add_last = about_lines!(
+    let add_last = with_lines!(
         tx,
         "INSERT INTO api_key_last_uses (key_id, last_at, address, agent)
          SELECT l.key_id, l.last_at, l.address, l.agent FROM lines l JOIN api_keys k ON k.id = l.key_id
@@ -168,8 +171,8 @@ async fn add_uses(tx: &mut Tx, lines: &str) -> Result<(), StoreError> {
          WHERE excluded.last_at >= api_key_last_uses.last_at"
     );
     sqlx::query(add_last).bind(lines).execute(&mut **tx).await?;
-    // In one order on all nodes, so that none waits for another that waits for it.
-    let count = about_lines!(
+    // All nodes update rows in the same order, which prevents deadlocks.
+    let count = with_lines!(
         tx,
         ", known AS (
             SELECT l.*,
@@ -191,13 +194,14 @@ async fn add_uses(tx: &mut Tx, lines: &str) -> Result<(), StoreError> {
             last_at = CASE WHEN api_key_uses.last_at > excluded.last_at THEN api_key_uses.last_at
                            ELSE excluded.last_at END"
     );
-    sqlx::query(count).bind(lines).bind(PROGRAMS_A_DAY).execute(&mut **tx).await?;
+    sqlx::query(count).bind(lines).bind(CLIENTS_PER_KEY_AND_DAY).execute(&mut **tx).await?;
     Ok(())
 }
 
-/// The latest are kept. Anybody who knows a Key ID can send wrong secrets: these crowd out only each other.
-async fn add_refused(tx: &mut Tx, lines: &str) -> Result<(), StoreError> {
-    let count = about_lines!(
+/// Adds denials and deletes the oldest ones beyond [`DENIALS_PER_KEY`]. Any client that knows a key id can send wrong
+/// secrets: these displace only each other, not the denials for other reasons.
+async fn add_denials(tx: &mut Tx, lines: &str) -> Result<(), StoreError> {
+    let count = with_lines!(
         tx,
         "INSERT INTO api_key_refusals (key_id, address, agent, reason, times, last_at)
          SELECT l.key_id, l.address, l.agent, l.reason, l.times, l.last_at
@@ -209,7 +213,7 @@ async fn add_refused(tx: &mut Tx, lines: &str) -> Result<(), StoreError> {
                            ELSE excluded.last_at END"
     );
     sqlx::query(count).bind(lines).execute(&mut **tx).await?;
-    let forget = about_lines!(
+    let trim = with_lines!(
         tx,
         "DELETE FROM api_key_refusals WHERE (key_id, address, agent, reason) IN
            (SELECT key_id, address, agent, reason FROM
@@ -217,28 +221,28 @@ async fn add_refused(tx: &mut Tx, lines: &str) -> Result<(), StoreError> {
               FROM api_key_refusals r WHERE r.key_id IN (SELECT l.key_id FROM lines l)) ranked
             WHERE place > $2)"
     );
-    sqlx::query(forget)
+    sqlx::query(trim)
         .bind(lines)
-        .bind(REFUSED_A_KEY)
+        .bind(DENIALS_PER_KEY)
         .bind(DenialReason::WrongSecret.name())
         .execute(&mut **tx)
         .await?;
     Ok(())
 }
 
-fn use_lines(seen: &Seen) -> impl Iterator<Item = UsageRow<'_>> {
+fn use_rows(seen: &UnflushedUsage) -> impl Iterator<Item = UsageRow<'_>> {
     let last = seen.uses.iter().enumerate().max_by_key(|(_, used)| used.last_at).map(|(at, _)| at);
     seen.uses.iter().enumerate().map(move |(at, used)| {
-        let (ClientName { address, agent }, last_at) = (&used.program, used.last_at.0);
+        let (ClientName { address, agent }, last_at) = (&used.client, used.last_at.0);
         let is_last = i64::from(Some(at) == last);
         UsageRow(&seen.key, last_at.div_euclid(DAY), address, agent, "", times(used.times), last_at, is_last)
     })
 }
 
-fn refused_lines(seen: &Seen) -> impl Iterator<Item = UsageRow<'_>> {
-    seen.refused.iter().map(|refused| {
-        let (ClientName { address, agent }, last_at) = (&refused.program, refused.last_at.0);
-        UsageRow(&seen.key, 0, address, agent, refused.reason.name(), times(refused.times), last_at, 0)
+fn denial_rows(seen: &UnflushedUsage) -> impl Iterator<Item = UsageRow<'_>> {
+    seen.denied.iter().map(|denied| {
+        let (ClientName { address, agent }, last_at) = (&denied.client, denied.last_at.0);
+        UsageRow(&seen.key, 0, address, agent, denied.reason.name(), times(denied.times), last_at, 0)
     })
 }
 
@@ -250,7 +254,7 @@ fn json(lines: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(lines).map_err(|error| sqlx::Error::Encode(error.into()).into())
 }
 
-/// Forgets what was last seen at `until` or before.
+/// Deletes denials whose last occurrence was at `until` or earlier, and the uses of all days before the day of `until`.
 pub(crate) async fn forget(tx: &mut Tx, until: Timestamp) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM api_key_uses WHERE day < $1")
         .bind(until.0.div_euclid(DAY))

@@ -1,7 +1,7 @@
-//! How often which program did the same with which key.
+//! Counts requests by key, client and outcome, in memory.
 //!
-//! With many keys, nearly all that counting costs is fetching memory that no cache holds: a counter is 32 bytes in one
-//! place, and names its program by a number.
+//! With many keys, cache misses dominate the cost of counting. A counter is therefore one block of 32 bytes, and refers
+//! to its client by a number.
 
 use crate::client::Client;
 use crate::ids::Id;
@@ -11,17 +11,17 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 
-/// Programs that are told apart for each key.
-const PROGRAMS_A_KEY: usize = 20;
-/// Bytes of a `User-Agent` that are remembered.
-const AGENT: usize = 100;
+/// Limit of the counters of each key. Once it is reached, further clients share a counter: that of [`OTHER_CLIENTS`].
+const COUNTERS_PER_KEY: usize = 20;
+/// Limit of a recorded `User-Agent`, in bytes.
+const USER_AGENT_LIMIT: usize = 100;
 
-/// What was counted, of so many keys and programs at most.
+/// Counters of requests, by key, client and outcome. Their number is limited.
 #[derive(Debug)]
 pub(crate) struct UsageCounters {
-    most: usize,
+    limit: usize,
     counters: HashTable<Counter>,
-    programs: Programs,
+    clients: Clients,
     hasher: DefaultHashBuilder,
 }
 
@@ -30,85 +30,85 @@ struct Counter {
     key: Id,
     last_at: Timestamp,
     times: u32,
-    /// Its number among the programs.
-    program: u16,
-    /// Why it was refused; `None` if it was let in.
-    refused: Option<DenialReason>,
+    /// The number of the client in [`Clients`].
+    client: u16,
+    /// Why the requests were denied; `None` if they were allowed.
+    denied: Option<DenialReason>,
 }
 
-/// How often one program did the same with one key.
+/// The requests of one client with one key and the same outcome.
 #[derive(Clone, Debug)]
 pub(crate) struct Count {
-    /// `None` for those that are not told apart.
+    /// `None` for clients that share a counter.
     address: Option<IpAddr>,
     agent: Box<str>,
-    refused: Option<DenialReason>,
+    denied: Option<DenialReason>,
     times: u32,
-    /// When last.
+    /// When the last request was counted.
     pub(crate) last_at: Timestamp,
 }
 
 impl UsageCounters {
-    /// When there are so many counters, no more programs are told apart, and other keys are not counted.
-    pub(crate) fn up_to(most: usize) -> Self {
+    /// Creates counters with a limit. Once it is reached, further clients of a key share a counter, and requests with
+    /// further keys are not counted.
+    pub(crate) fn with_limit(limit: usize) -> Self {
         Self {
-            most,
+            limit,
             counters: HashTable::new(),
-            programs: Programs::default(),
+            clients: Clients::default(),
             hasher: DefaultHashBuilder::default(),
         }
     }
 
-    /// Answers whether it is the first of its kind that is counted here.
+    /// Counts a request. Returns true if this is the first such request since the last flush.
     pub(crate) fn count(
         &mut self,
         key: Id,
         client: Client<'_>,
-        refused: Option<DenialReason>,
+        denied: Option<DenialReason>,
         now: Timestamp,
     ) -> bool {
         let hash = self.hasher.hash_one(key);
-        let known = self.programs.find(Some(client.address), shorten(client.user_agent));
-        if known.is_some_and(|program| self.add(hash, &key, program, refused, now)) {
+        let known = self.clients.find(Some(client.address), truncate_user_agent(client.user_agent));
+        if known.is_some_and(|client| self.increment(hash, &key, client, denied, now)) {
             return false;
         }
-        let is_full = self.counters.len() >= self.most;
+        let is_full = self.counters.len() >= self.limit;
         let of_key = self.counters.iter_hash(hash).filter(|counter| counter.key == key).count();
-        let program = if is_full || of_key >= PROGRAMS_A_KEY {
-            OTHERS
+        let client = if is_full || of_key >= COUNTERS_PER_KEY {
+            OTHER_CLIENTS
         } else {
-            self.programs.number(Some(client.address), shorten(client.user_agent))
+            self.clients.number(Some(client.address), truncate_user_agent(client.user_agent))
         };
-        if self.add(hash, &key, program, refused, now) || is_full && of_key == 0 {
+        if self.increment(hash, &key, client, denied, now) || is_full && of_key == 0 {
             return false;
         }
-        self.insert(Counter { key, last_at: now, times: 1, program, refused });
+        self.insert(Counter { key, last_at: now, times: 1, client, denied });
         true
     }
 
-    /// Which keys something was counted of, some of them more than once.
+    /// The keys that have counters. A key with several counters occurs several times.
     pub(crate) fn keys(&self) -> Vec<Id> {
         self.counters.iter().map(|counter| counter.key).collect()
     }
 
-    /// What was counted of a key.
+    /// The counts of a key.
     pub(crate) fn of(&self, key: Id) -> impl Iterator<Item = Count> {
         let of_key =
             self.counters.iter_hash(self.hasher.hash_one(key)).filter(move |counter| counter.key == key);
         of_key.map(|counter| {
-            let (address, agent) = self.programs.get(counter.program);
-            let Counter { refused, times, last_at, .. } = *counter;
-            Count { address, agent: agent.into(), refused, times, last_at }
+            let (address, agent) = self.clients.get(counter.client);
+            let Counter { denied, times, last_at, .. } = *counter;
+            Count { address, agent: agent.into(), denied, times, last_at }
         })
     }
 
-    /// Takes away what was counted of a key up to some moment.
-    pub(crate) fn take_away(&mut self, key: &Id, counts: &[Count]) {
+    /// Subtracts flushed counts of a key. Requests that were counted during the flush remain.
+    pub(crate) fn subtract(&mut self, key: &Id, counts: &[Count]) {
         let hash = self.hasher.hash_one(key);
-        for Count { address, agent, refused, times, .. } in counts {
-            let Some(program) = self.programs.find(*address, agent) else { continue };
-            let Ok(mut counter) =
-                self.counters.find_entry(hash, |counter| counter.is(key, program, *refused))
+        for Count { address, agent, denied, times, .. } in counts {
+            let Some(client) = self.clients.find(*address, agent) else { continue };
+            let Ok(mut counter) = self.counters.find_entry(hash, |counter| counter.is(key, client, *denied))
             else {
                 continue;
             };
@@ -117,31 +117,32 @@ impl UsageCounters {
                 counter.remove();
             }
         }
-        // Not each time: it looks at everything that is left.
-        if self.programs.all.len() > 2 * self.counters.len() + 16 {
-            self.forget_programs();
+        // Not on every call: it visits all remaining counters.
+        if self.clients.names.len() > 2 * self.counters.len() + 16 {
+            self.remove_unused_clients();
         }
     }
 
-    /// Forgets programs of which nothing is counted any more.
-    fn forget_programs(&mut self) {
-        let (counters, programs) = (std::mem::take(&mut self.counters), std::mem::take(&mut self.programs));
+    /// Removes clients that no counter refers to.
+    fn remove_unused_clients(&mut self) {
+        let (counters, clients) = (std::mem::take(&mut self.counters), std::mem::take(&mut self.clients));
         for counter in counters {
-            let (address, agent) = programs.get(counter.program);
-            let program = self.programs.number(address, agent);
-            self.insert(Counter { program, ..counter });
+            let (address, agent) = clients.get(counter.client);
+            let client = self.clients.number(address, agent);
+            self.insert(Counter { client, ..counter });
         }
     }
 
-    fn add(
+    /// Increments an existing counter. Returns false if there is none.
+    fn increment(
         &mut self,
         hash: u64,
         key: &Id,
-        program: u16,
-        refused: Option<DenialReason>,
+        client: u16,
+        denied: Option<DenialReason>,
         now: Timestamp,
     ) -> bool {
-        let Some(counter) = self.counters.find_mut(hash, |counter| counter.is(key, program, refused)) else {
+        let Some(counter) = self.counters.find_mut(hash, |counter| counter.is(key, client, denied)) else {
             return false;
         };
         counter.times = counter.times.saturating_add(1);
@@ -156,54 +157,56 @@ impl UsageCounters {
 }
 
 impl Counter {
-    fn is(&self, key: &Id, program: u16, refused: Option<DenialReason>) -> bool {
-        self.key == *key && self.program == program && self.refused == refused
+    fn is(&self, key: &Id, client: u16, denied: Option<DenialReason>) -> bool {
+        self.key == *key && self.client == client && self.denied == denied
     }
 }
 
 impl Count {
-    /// Which program it was.
-    pub(crate) fn program(&self) -> ClientName {
+    /// The client; empty for clients that share a counter.
+    pub(crate) fn client(&self) -> ClientName {
         let address = self.address.map(|address| address.to_string()).unwrap_or_default();
         ClientName { address, agent: self.agent.to_string() }
     }
 
-    /// As a use, if it is one.
+    /// Converts the count to a use. `None` if the requests were denied.
     pub(crate) fn to_use(&self) -> Option<ClientUse> {
-        let (program, times, last_at) = (self.program(), self.times.into(), self.last_at);
-        self.refused.is_none().then_some(ClientUse { program, times, last_at })
+        let (client, times, last_at) = (self.client(), self.times.into(), self.last_at);
+        self.denied.is_none().then_some(ClientUse { client, times, last_at })
     }
 
-    /// As a refusal, if it is one.
-    pub(crate) fn to_refused(&self) -> Option<DeniedClient> {
-        let (program, times, last_at) = (self.program(), self.times.into(), self.last_at);
-        self.refused.map(|reason| DeniedClient { program, reason, times, last_at })
+    /// Converts the count to a denial. `None` if the requests were allowed.
+    pub(crate) fn to_denied(&self) -> Option<DeniedClient> {
+        let (client, times, last_at) = (self.client(), self.times.into(), self.last_at);
+        self.denied.map(|reason| DeniedClient { client, reason, times, last_at })
     }
 }
 
-/// All that are not told apart.
-const OTHERS: u16 = 0;
+/// The number of all clients that share a counter.
+const OTHER_CLIENTS: u16 = 0;
 
-/// Programs by their number.
+/// Assigns numbers to clients.
 #[derive(Debug)]
-struct Programs {
-    all: Vec<(Option<IpAddr>, Box<str>)>,
+struct Clients {
+    /// The address and `User-Agent` of each client, by number.
+    names: Vec<(Option<IpAddr>, Box<str>)>,
     numbers: HashTable<u16>,
     hasher: DefaultHashBuilder,
 }
 
-impl Default for Programs {
+impl Default for Clients {
     fn default() -> Self {
-        let mut programs =
-            Self { all: Vec::new(), numbers: HashTable::new(), hasher: DefaultHashBuilder::default() };
-        programs.number(None, "");
-        programs
+        let mut clients =
+            Self { names: Vec::new(), numbers: HashTable::new(), hasher: DefaultHashBuilder::default() };
+        // The first number is OTHER_CLIENTS.
+        clients.number(None, "");
+        clients
     }
 }
 
-impl Programs {
+impl Clients {
     fn get(&self, number: u16) -> (Option<IpAddr>, &str) {
-        self.all.get(usize::from(number)).map_or((None, ""), |(address, agent)| (*address, agent))
+        self.names.get(usize::from(number)).map_or((None, ""), |(address, agent)| (*address, agent))
     }
 
     fn find(&self, address: Option<IpAddr>, agent: &str) -> Option<u16> {
@@ -211,25 +214,27 @@ impl Programs {
         self.numbers.find(hash, |number| self.get(*number) == (address, agent)).copied()
     }
 
-    /// The number of a program, which it is given if there is one left.
+    /// The number of a client, which is assigned if the client is new. [`OTHER_CLIENTS`] if all numbers are in use.
     fn number(&mut self, address: Option<IpAddr>, agent: &str) -> u16 {
         if let Some(number) = self.find(address, agent) {
             return number;
         }
-        let Ok(number) = u16::try_from(self.all.len()) else { return OTHERS };
-        self.all.push((address, agent.into()));
-        let Self { all, numbers, hasher } = self;
+        let Ok(number) = u16::try_from(self.names.len()) else { return OTHER_CLIENTS };
+        self.names.push((address, agent.into()));
+        let Self { names, numbers, hasher } = self;
         let hash = |number: &u16| {
-            all.get(usize::from(*number)).map_or(0, |(address, agent)| hasher.hash_one((*address, &**agent)))
+            names
+                .get(usize::from(*number))
+                .map_or(0, |(address, agent)| hasher.hash_one((*address, &**agent)))
         };
         numbers.insert_unique(hash(&number), number, hash);
         number
     }
 }
 
-/// As much of a `User-Agent` as is remembered.
-pub(crate) fn shorten(agent: &str) -> &str {
-    agent.get(..AGENT).unwrap_or(agent)
+/// Shortens a `User-Agent` to the recorded length.
+pub(crate) fn truncate_user_agent(agent: &str) -> &str {
+    agent.get(..USER_AGENT_LIMIT).unwrap_or(agent)
 }
 
 #[cfg(test)]
@@ -243,70 +248,70 @@ mod tests {
     }
 
     #[test]
-    fn a_tally_is_32_bytes() {
+    fn a_counter_has_32_bytes() {
         assert_eq!(size_of::<Counter>(), 32);
     }
 
     proptest! {
         #[test]
-        fn it_counts_as_a_plain_map_would(
+        fn counters_behave_like_a_map(
             steps in proptest::collection::vec((0u8..4, 0u8..6, any::<bool>(), 0u8..8), 1..300)
         ) {
-            let (mut counts, mut map) = (UsageCounters::up_to(1_000), BTreeMap::<(u8, String, bool), u32>::new());
-            let of = |counts: &UsageCounters, key: u8| {
-                let all = counts.of([key; 16]);
-                let named = |count: Count| ((key, count.program().address, count.refused.is_some()), count.times);
+            let (mut counters, mut map) = (UsageCounters::with_limit(1_000), BTreeMap::<(u8, String, bool), u32>::new());
+            let of = |counters: &UsageCounters, key: u8| {
+                let all = counters.of([key; 16]);
+                let named = |count: Count| ((key, count.client().address, count.denied.is_some()), count.times);
                 all.map(named).collect::<Vec<_>>()
             };
-            for (at, (key, program, is_refused, step)) in steps.into_iter().enumerate() {
+            for (at, (key, n, is_denied, step)) in steps.into_iter().enumerate() {
                 if step == 0 {
-                    // What comes while something is written down stays.
-                    let written: Vec<Count> = counts.of([key; 16]).collect();
-                    counts.count([key; 16], client(program), None, Timestamp(0));
-                    counts.take_away(&[key; 16], &written);
+                    // A request that is counted during a flush remains.
+                    let flushed: Vec<Count> = counters.of([key; 16]).collect();
+                    counters.count([key; 16], client(n), None, Timestamp(0));
+                    counters.subtract(&[key; 16], &flushed);
                     map.retain(|(of, ..), _| *of != key);
-                    map.insert((key, format!("10.0.0.{program}"), false), 1);
+                    map.insert((key, format!("10.0.0.{n}"), false), 1);
                 } else {
-                    let refused = is_refused.then_some(DenialReason::Expired);
-                    let times = map.entry((key, format!("10.0.0.{program}"), is_refused)).or_default();
+                    let denied = is_denied.then_some(DenialReason::Expired);
+                    let times = map.entry((key, format!("10.0.0.{n}"), is_denied)).or_default();
                     *times += 1;
-                    let is_first = counts.count([key; 16], client(program), refused, Timestamp(at as i64));
+                    let is_first = counters.count([key; 16], client(n), denied, Timestamp(at as i64));
                     prop_assert_eq!(is_first, *times == 1);
                 }
-                let counted: BTreeMap<_, _> = (0..4).flat_map(|key| of(&counts, key)).collect();
+                let counted: BTreeMap<_, _> = (0..4).flat_map(|key| of(&counters, key)).collect();
                 prop_assert_eq!(&counted, &map);
                 let keys: BTreeSet<_> = map.keys().map(|(key, ..)| [*key; 16]).collect();
-                prop_assert_eq!(BTreeSet::from_iter(counts.keys()), keys);
+                prop_assert_eq!(BTreeSet::from_iter(counters.keys()), keys);
             }
         }
     }
 
     #[test]
-    fn programs_are_told_apart_up_to_a_number_and_counted_together_beyond() {
-        let mut counts = UsageCounters::up_to(1_000);
+    fn clients_beyond_the_limit_of_a_key_share_a_counter() {
+        let mut counters = UsageCounters::with_limit(1_000);
         for _ in 0..2 {
             for n in 0..200 {
-                counts.count([1; 16], client(n), None, Timestamp(0));
+                counters.count([1; 16], client(n), None, Timestamp(0));
             }
         }
-        let all: Vec<Count> = counts.of([1; 16]).collect();
-        assert_eq!(all.len(), PROGRAMS_A_KEY + 1);
+        let all: Vec<Count> = counters.of([1; 16]).collect();
+        assert_eq!(all.len(), COUNTERS_PER_KEY + 1);
         assert_eq!(all.iter().map(|count| count.times).sum::<u32>(), 400);
-        let others = all.iter().find(|count| count.program() == ClientName::default()).unwrap();
-        assert_eq!(others.times, 2 * (200 - PROGRAMS_A_KEY as u32));
+        let others = all.iter().find(|count| count.client() == ClientName::default()).unwrap();
+        assert_eq!(others.times, 2 * (200 - COUNTERS_PER_KEY as u32));
     }
 
     #[test]
-    fn programs_of_which_nothing_is_counted_any_more_are_forgotten() {
-        let mut counts = UsageCounters::up_to(1_000);
+    fn clients_without_counters_are_removed() {
+        let mut counters = UsageCounters::with_limit(1_000);
         for n in 0..100 {
-            counts.count([n; 16], client(n), None, Timestamp(0));
+            counters.count([n; 16], client(n), None, Timestamp(0));
         }
         for n in 0..99 {
-            let written: Vec<Count> = counts.of([n; 16]).collect();
-            counts.take_away(&[n; 16], &written);
+            let flushed: Vec<Count> = counters.of([n; 16]).collect();
+            counters.subtract(&[n; 16], &flushed);
         }
-        assert!(counts.programs.all.len() < 20);
-        assert_eq!(counts.of([99; 16]).next().unwrap().program().address, "10.0.0.99");
+        assert!(counters.clients.names.len() < 20);
+        assert_eq!(counters.of([99; 16]).next().unwrap().client().address, "10.0.0.99");
     }
 }

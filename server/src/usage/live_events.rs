@@ -1,5 +1,6 @@
-//! Tells owners who watch what happens to their keys while it happens, also on other nodes: those are told which keys are
-//! watched here, and publish what happens to them, at most once a second each.
+//! Publishes events of keys to watchers as they happen. A watcher is a page that the owner of the keys has open. Each
+//! node announces to the other nodes which keys are watched on it. The other nodes send it the events of these keys, at
+//! most one per second for each key and kind of event.
 
 use crate::ids::Id;
 use app::domain::account::AccountId;
@@ -12,223 +13,225 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// Events that may wait for a watcher; one that is slower misses some.
-const WAITING: usize = 32;
-/// Watchers at once.
-const MOST: usize = 1_000;
-/// Watchers of one account at once.
+/// Events that are queued for one watcher. Further events are dropped until it receives some.
+const EVENTS_CAPACITY: usize = 32;
+/// Maximum number of concurrent watchers. Also the capacity of the queue of messages to other nodes.
+const WATCHERS_LIMIT: usize = 1_000;
+/// Maximum number of concurrent watchers of one account.
 const WATCHERS_PER_ACCOUNT: usize = 20;
-/// How often one watcher is told of the same kind of event of the same key, in milliseconds.
-const REPORT_INTERVAL: i64 = SECOND;
-/// How long another node is told of a key, unless it says again that it is watched.
-const WATCHED_FOR: Duration = Duration::from_secs(40);
-/// Keys that are watched on other nodes at once.
+/// Minimum interval between events of the same key and kind for one watcher, in milliseconds.
+const PUBLISH_INTERVAL: i64 = SECOND;
+/// How long an announcement of another node is valid, unless the node repeats it.
+const REMOTE_WATCH_TIMEOUT: Duration = Duration::from_secs(40);
+/// Maximum number of keys that are watched on other nodes.
 const REMOTE_KEYS_LIMIT: usize = 20_000;
 
-/// Something that happened to a key.
+/// An event of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Which.
+    /// The key.
     pub key: Id,
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// Who did it.
-    pub program: ClientName,
-    /// What.
+    /// The client that sent the request.
+    pub client: ClientName,
+    /// The kind of event.
     pub what: EventKind,
 }
 
-/// What may happen to a key.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// It was let in with its secret.
+    /// The key was allowed with its current secret.
     Used,
-    /// It was let in with the secret whose place that has taken.
+    /// The key was allowed with its previous secret.
     PreviousUsed,
-    /// It was refused.
+    /// The key was denied.
     Denied(DenialReason),
 }
 
-/// What nodes publish each other of keys that are watched.
+/// A message about watched keys from one node to the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NodeMessage {
-    /// These are watched on the node that says so.
+    /// These keys are watched on the sender.
     Watched(Vec<Id>),
-    /// Something happened to one that is watched elsewhere.
-    Happened(Event),
+    /// An event of a key that is watched on another node.
+    Event(Event),
 }
 
 struct Watcher {
-    number: usize,
-    to: Sender<Event>,
-    told: Told,
+    id: usize,
+    sender: Sender<Event>,
+    published: LastPublished,
 }
 
-/// Who watches which keys.
+/// The watchers of keys, on this node and on other nodes.
 #[derive(Default)]
 pub struct LiveEvents {
-    /// How many watch anything: with nobody watching, nothing more is asked.
-    watching: AtomicUsize,
-    numbers: AtomicUsize,
-    accounts: Mutex<HashMap<AccountId, usize>>,
+    /// The number of watchers on this node. While it is zero, `publish` does not take the lock of `by_key`.
+    watcher_count: AtomicUsize,
+    next_watcher_id: AtomicUsize,
+    /// The number of watchers of each account.
+    by_account: Mutex<HashMap<AccountId, usize>>,
     by_key: Mutex<HashMap<Id, Vec<Watcher>>>,
-    /// Which keys are watched on other nodes.
-    on_other_nodes: Mutex<HashMap<Id, RemoteWatch>>,
-    /// How many those are.
-    remote_watchers: AtomicUsize,
-    /// Where other nodes are told, if there are any.
-    others: OnceLock<Sender<NodeMessage>>,
+    /// The keys that are watched on other nodes.
+    remote: Mutex<HashMap<Id, RemoteWatch>>,
+    /// The number of keys in `remote`. While it is zero, `publish` does not take its lock.
+    remote_count: AtomicUsize,
+    /// The queue of messages to other nodes; not set if there are no other nodes.
+    node_messages: OnceLock<Sender<NodeMessage>>,
 }
 
 impl std::fmt::Debug for LiveEvents {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LiveEvents").field("watching", &self.watching()).finish_non_exhaustive()
+        f.debug_struct("LiveEvents").field("watching", &self.watcher_count()).finish_non_exhaustive()
     }
 }
 
 /// A key that is watched on another node.
 struct RemoteWatch {
-    until: Instant,
-    told: Told,
+    expires_at: Instant,
+    published: LastPublished,
 }
 
-/// When a watcher was last told of each kind of event.
-struct Told {
+/// When each kind of event was last published to one watcher.
+struct LastPublished {
     used: Timestamp,
-    old_used: Timestamp,
-    refused: Timestamp,
+    previous_used: Timestamp,
+    denied: Timestamp,
 }
 
-impl Told {
+impl LastPublished {
     const NEVER: Self = {
         let never = Timestamp(i64::MIN);
-        Self { used: never, old_used: never, refused: never }
+        Self { used: never, previous_used: never, denied: never }
     };
 
-    /// Whether it is time to publish again.
+    /// Returns true if the event is to be published, and then records its time.
     fn is_due(&mut self, at: Timestamp, what: EventKind) -> bool {
-        let told = match what {
+        let last = match what {
             EventKind::Used => &mut self.used,
-            EventKind::PreviousUsed => &mut self.old_used,
-            EventKind::Denied(_) => &mut self.refused,
+            EventKind::PreviousUsed => &mut self.previous_used,
+            EventKind::Denied(_) => &mut self.denied,
         };
-        let is_due = at.0.saturating_sub(told.0) >= REPORT_INTERVAL;
+        let is_due = at.0.saturating_sub(last.0) >= PUBLISH_INTERVAL;
         if is_due {
-            *told = at;
+            *last = at;
         }
         is_due
     }
 }
 
 impl LiveEvents {
-    /// Watches some keys of an account until the watch is dropped. `None` if too many watch already.
+    /// Watches some keys of an account until the returned watch is dropped. Returns `None` if a limit of watchers is
+    /// reached.
     pub fn watch(self: &Arc<Self>, account: &AccountId, keys: Vec<Id>) -> Option<Watch> {
-        let mut accounts = self.accounts.lock();
-        if self.watching() >= MOST
-            || accounts.get(account).is_some_and(|watching| *watching >= WATCHERS_PER_ACCOUNT)
+        let mut by_account = self.by_account.lock();
+        if self.watcher_count() >= WATCHERS_LIMIT
+            || by_account.get(account).is_some_and(|watchers| *watchers >= WATCHERS_PER_ACCOUNT)
         {
             return None;
         }
-        *accounts.entry(account.clone()).or_default() += 1;
-        self.watching.fetch_add(1, Ordering::SeqCst);
-        drop(accounts);
-        let (to, events) = channel(WAITING);
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        *by_account.entry(account.clone()).or_default() += 1;
+        self.watcher_count.fetch_add(1, Ordering::SeqCst);
+        drop(by_account);
+        let (sender, events) = channel(EVENTS_CAPACITY);
+        let id = self.next_watcher_id.fetch_add(1, Ordering::Relaxed);
         let mut by_key = self.by_key.lock();
         for key in &keys {
-            let watcher = Watcher { number, to: to.clone(), told: Told::NEVER };
+            let watcher = Watcher { id, sender: sender.clone(), published: LastPublished::NEVER };
             by_key.entry(*key).or_default().push(watcher);
         }
         drop(by_key);
-        let watch = Watch { events, live: Arc::clone(self), account: account.clone(), keys, number };
+        let watch = Watch { events, live: Arc::clone(self), account: account.clone(), keys, id };
         watch.announce();
         Some(watch)
     }
 
-    /// How many watch.
+    /// The number of watchers on this node.
     #[must_use]
-    pub fn watching(&self) -> usize {
-        self.watching.load(Ordering::SeqCst)
+    pub fn watcher_count(&self) -> usize {
+        self.watcher_count.load(Ordering::SeqCst)
     }
 
-    /// Tells those who watch the key; nobody waits for them.
-    pub(crate) fn publish(&self, key: Id, at: Timestamp, what: EventKind, program: impl Fn() -> ClientName) {
-        if self.watching() > 0 {
-            self.publish_here(key, at, what, &program);
+    /// Publishes an event to the watchers of the key, on this node and on other nodes. It does not block: if a queue is
+    /// full, the event is dropped for that recipient.
+    pub(crate) fn publish(&self, key: Id, at: Timestamp, what: EventKind, client: impl Fn() -> ClientName) {
+        if self.watcher_count() > 0 {
+            self.publish_locally(key, at, what, &client);
         }
-        if self.remote_watchers.load(Ordering::Relaxed) > 0
-            && let Some(others) = self.others.get()
-            && let Some(watched) = self.on_other_nodes.lock().get_mut(&key)
-            && watched.until > Instant::now()
-            && watched.told.is_due(at, what)
+        if self.remote_count.load(Ordering::Relaxed) > 0
+            && let Some(node_messages) = self.node_messages.get()
+            && let Some(watch) = self.remote.lock().get_mut(&key)
+            && watch.expires_at > Instant::now()
+            && watch.published.is_due(at, what)
         {
-            let _ = others.try_send(NodeMessage::Happened(Event { key, at, program: program(), what }));
+            let _ = node_messages.try_send(NodeMessage::Event(Event { key, at, client: client(), what }));
         }
     }
 
-    fn publish_here(&self, key: Id, at: Timestamp, what: EventKind, program: &impl Fn() -> ClientName) {
+    fn publish_locally(&self, key: Id, at: Timestamp, what: EventKind, client: &impl Fn() -> ClientName) {
         let mut by_key = self.by_key.lock();
         for watcher in by_key.get_mut(&key).into_iter().flatten() {
-            if watcher.told.is_due(at, what) {
-                let _ = watcher.to.try_send(Event { key, at, program: program(), what });
+            if watcher.published.is_due(at, what) {
+                let _ = watcher.sender.try_send(Event { key, at, client: client(), what });
             }
         }
     }
 
-    /// Begins to publish other nodes; answers what they are to be told.
-    pub(crate) fn connect_nodes(&self) -> Receiver<NodeMessage> {
-        let (to, said) = channel(MOST);
-        let _ = self.others.set(to);
-        said
+    /// Creates the queue of messages to other nodes, and returns its receiver.
+    pub(crate) fn node_messages(&self) -> Receiver<NodeMessage> {
+        let (sender, messages) = channel(WATCHERS_LIMIT);
+        let _ = self.node_messages.set(sender);
+        messages
     }
 
-    /// Forgets keys that nobody says any more are watched: with none, nothing more is asked of a verification.
-    pub(crate) fn forget_remote(&self) {
-        if self.remote_watchers.load(Ordering::Relaxed) > 0 {
+    /// Removes the keys whose announcements have expired.
+    pub(crate) fn remove_expired_remote_watches(&self) {
+        if self.remote_count.load(Ordering::Relaxed) > 0 {
             self.receive(NodeMessage::Watched(Vec::new()));
         }
     }
 
-    /// Hears what another node says.
-    pub(crate) fn receive(&self, said: NodeMessage) {
-        match said {
-            NodeMessage::Happened(Event { key, at, program, what }) => {
-                self.publish_here(key, at, what, &|| program.clone());
+    /// Processes a message from another node.
+    pub(crate) fn receive(&self, message: NodeMessage) {
+        match message {
+            NodeMessage::Event(Event { key, at, client, what }) => {
+                self.publish_locally(key, at, what, &|| client.clone());
             }
             NodeMessage::Watched(keys) => {
-                let (now, mut on_other_nodes) = (Instant::now(), self.on_other_nodes.lock());
-                on_other_nodes.retain(|_, watched| watched.until > now);
-                for key in
-                    keys.into_iter().take(REMOTE_KEYS_LIMIT - on_other_nodes.len().min(REMOTE_KEYS_LIMIT))
-                {
-                    let until = now + WATCHED_FOR;
-                    on_other_nodes.entry(key).or_insert(RemoteWatch { until, told: Told::NEVER }).until =
-                        until;
+                let (now, mut remote) = (Instant::now(), self.remote.lock());
+                remote.retain(|_, watch| watch.expires_at > now);
+                for key in keys.into_iter().take(REMOTE_KEYS_LIMIT - remote.len().min(REMOTE_KEYS_LIMIT)) {
+                    let expires_at = now + REMOTE_WATCH_TIMEOUT;
+                    let new = RemoteWatch { expires_at, published: LastPublished::NEVER };
+                    remote.entry(key).or_insert(new).expires_at = expires_at;
                 }
-                self.remote_watchers.store(on_other_nodes.len(), Ordering::Relaxed);
+                self.remote_count.store(remote.len(), Ordering::Relaxed);
             }
         }
     }
 }
 
-/// The events of some keys.
+/// Receives the events of some keys. Dropping it ends the watch.
 pub struct Watch {
     events: Receiver<Event>,
     live: Arc<LiveEvents>,
     account: AccountId,
     keys: Vec<Id>,
-    number: usize,
+    id: usize,
 }
 
 impl Watch {
-    /// Tells other nodes that these keys are watched; to be said again every half a minute.
+    /// Announces to other nodes that these keys are watched. Repeat it at least every 30 s: an announcement expires
+    /// after 40 s.
     pub fn announce(&self) {
-        if let Some(others) = self.live.others.get() {
-            let _ = others.try_send(NodeMessage::Watched(self.keys.clone()));
+        if let Some(node_messages) = self.live.node_messages.get() {
+            let _ = node_messages.try_send(NodeMessage::Watched(self.keys.clone()));
         }
     }
 
-    /// The next event.
+    /// Waits for the next event. Returns `None` if no key is watched.
     pub async fn next(&mut self) -> Option<Event> {
         self.events.recv().await
     }
@@ -236,19 +239,19 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let mut accounts = self.live.accounts.lock();
-        self.live.watching.fetch_sub(1, Ordering::SeqCst);
-        if let Some(watching) = accounts.get_mut(&self.account) {
-            *watching -= 1;
-            if *watching == 0 {
-                accounts.remove(&self.account);
+        let mut by_account = self.live.by_account.lock();
+        self.live.watcher_count.fetch_sub(1, Ordering::SeqCst);
+        if let Some(watchers) = by_account.get_mut(&self.account) {
+            *watchers -= 1;
+            if *watchers == 0 {
+                by_account.remove(&self.account);
             }
         }
-        drop(accounts);
+        drop(by_account);
         let mut by_key = self.live.by_key.lock();
         for key in &self.keys {
             if let Some(watchers) = by_key.get_mut(key) {
-                watchers.retain(|watcher| watcher.number != self.number);
+                watchers.retain(|watcher| watcher.id != self.id);
                 if watchers.is_empty() {
                     by_key.remove(key);
                 }

@@ -1,4 +1,4 @@
-//! Who used which key, and whose requests were rejected: recorded off the request path.
+//! Usage of keys: which clients used a key, and which were denied. It is recorded off the request path.
 
 pub mod counters;
 pub mod live_events;

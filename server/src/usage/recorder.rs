@@ -1,15 +1,15 @@
-//! Who used a key, and who was refused with it: counted in memory, off the request's path, and written down
-//! once a minute. What was counted in the last minute before a crash is lost; nothing else depends on it.
+//! Records which clients used a key, and which were denied. Usage is counted in memory, off the request path, and
+//! flushed to the database once a minute. A crash loses the usage since the last flush; nothing else depends on it.
 
 use crate::client::Client;
 use crate::ids::Id;
 use crate::ids::hex;
-use crate::store::usage::{self as rows, Seen};
+use crate::store::usage::{self as rows, UnflushedUsage};
 use crate::store::{Store, StoreError, spawn_transaction};
-use crate::usage::counters::{Count, UsageCounters, shorten};
+use crate::usage::counters::{Count, UsageCounters, truncate_user_agent};
 use crate::usage::live_events::{EventKind, LiveEvents};
 use app::domain::timestamp::Timestamp;
-use app::domain::usage::{ClientName, DenialReason, DeniedClient, KeyUsage as Known};
+use app::domain::usage::{ClientName, DenialReason, DeniedClient, KeyUsage};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,44 +18,45 @@ use tokio_util::sync::CancellationToken;
 
 /// A power of two.
 const SHARDS: usize = 16;
-/// Programs, for each key, whose use is remembered in each shard until it is written down. With more in one minute,
-/// they are not told apart, and other keys are noted when they are used again.
-const USES_A_SHARD: usize = 14_000;
-/// Programs, for each key and reason, whose refusal is remembered until it is written down.
-const REFUSALS: usize = 30_000;
-/// Keys that are written down in one transaction, so that other changes need not wait long for their turn.
-const KEYS_A_WRITE: usize = 256;
-/// How many times as long as it wrote, the writer then leaves the processors and the database to others.
-const REST: u32 = 3;
-/// However slow the database is, a minute's uses are written down in about a minute.
-const LONGEST_REST: Duration = Duration::from_millis(100);
+/// Limit of the use counters in each shard; there is one for each key and client. Once it is reached, further clients
+/// of a key share one counter, and uses of further keys are not counted until the next flush.
+const USES_PER_SHARD: usize = 14_000;
+/// Limit of the counters of denied requests; there is one for each key, client and reason.
+const DENIALS_LIMIT: usize = 30_000;
+/// Keys per transaction of a flush. The limit keeps transactions short, so that other changes do not wait long.
+const KEYS_PER_TRANSACTION: usize = 256;
+/// Pause between batches, as a multiple of the batch's duration. It leaves the processors and the database to other
+/// work.
+const PAUSE_FACTOR: u32 = 3;
+/// Limit of the pause. Even with a slow database, the uses of one minute are flushed in about a minute.
+const MAX_PAUSE: Duration = Duration::from_millis(100);
 
-/// What was counted and is not written down yet.
+/// Counts usage in memory until it is flushed.
 pub struct UsageRecorder {
-    /// Tells those who watch.
+    /// Publishes each event to watchers.
     pub live: Arc<LiveEvents>,
     uses: [Mutex<UsageCounters>; SHARDS],
-    /// Refusals of requests whose secret is a key's.
+    /// Denied requests that presented a secret of the key.
     denied: Mutex<UsageCounters>,
-    /// Refusals of requests that named a Key ID and have not its secret. Anybody can send these; kept apart, they
-    /// crowd out no others.
+    /// Denied requests that presented the Key ID without a secret of the key. Any client can send these. They have
+    /// separate counters, so that they cannot exhaust the limit of `denied`.
     denied_by_id: Mutex<UsageCounters>,
-    /// One writes at a time, so that nothing is written twice.
-    writing: tokio::sync::Mutex<()>,
-    /// Once it is cancelled, the writer takes no rest.
-    pub no_pauses: CancellationToken,
+    /// Serialises flushes, so that no count is flushed twice.
+    flush_lock: tokio::sync::Mutex<()>,
+    /// Once it is cancelled, flushes do not pause between batches.
+    pub flush_without_pauses: CancellationToken,
 }
 
 impl Default for UsageRecorder {
     fn default() -> Self {
-        let up_to = |most| Mutex::new(UsageCounters::up_to(most));
+        let with_limit = |limit| Mutex::new(UsageCounters::with_limit(limit));
         Self {
             live: Arc::default(),
-            uses: std::array::from_fn(|_| up_to(USES_A_SHARD)),
-            denied: up_to(REFUSALS),
-            denied_by_id: up_to(REFUSALS),
-            writing: tokio::sync::Mutex::default(),
-            no_pauses: CancellationToken::new(),
+            uses: std::array::from_fn(|_| with_limit(USES_PER_SHARD)),
+            denied: with_limit(DENIALS_LIMIT),
+            denied_by_id: with_limit(DENIALS_LIMIT),
+            flush_lock: tokio::sync::Mutex::default(),
+            flush_without_pauses: CancellationToken::new(),
         }
     }
 }
@@ -67,79 +68,80 @@ impl std::fmt::Debug for UsageRecorder {
 }
 
 impl UsageRecorder {
-    /// Counts a use, with the key's secret or the old one.
+    /// Counts a use of the key, with its current or its previous secret.
     pub(crate) fn allowed(&self, key: Id, is_previous: bool, client: Client<'_>, now: Timestamp) {
         if let Some(shard) = self.shard(&key) {
             shard.lock().count(key, client, None, now);
         }
         let what = if is_previous { EventKind::PreviousUsed } else { EventKind::Used };
-        self.live.publish(key, now, what, || program(client));
+        self.live.publish(key, now, what, || name_of(client));
     }
 
-    /// Counts a refusal of a request whose secret is this key's. Answers whether it is the first of its kind since
-    /// the last were written down.
+    /// Counts a denied request that presented a secret of the key. Returns true if this is the first such request since
+    /// the last flush.
     pub(crate) fn denied(&self, key: Id, reason: DenialReason, client: Client<'_>, now: Timestamp) -> bool {
-        self.live.publish(key, now, EventKind::Denied(reason), || program(client));
+        self.live.publish(key, now, EventKind::Denied(reason), || name_of(client));
         self.denied.lock().count(key, client, Some(reason), now)
     }
 
-    /// Counts a refusal of a request that named this Key ID, of which there may be no key, with another secret.
+    /// Counts a denied request that presented this Key ID with a secret of no key or of another key. A key with this id
+    /// need not exist.
     pub(crate) fn denied_by_id(&self, key: Id, client: Client<'_>, now: Timestamp) {
         let reason = DenialReason::WrongSecret;
-        self.live.publish(key, now, EventKind::Denied(reason), || program(client));
+        self.live.publish(key, now, EventKind::Denied(reason), || name_of(client));
         self.denied_by_id.lock().count(key, client, Some(reason), now);
     }
 
-    /// When a key was last used and by whom, as far as it is not written down yet.
+    /// The time and the client of the key's last use that is not flushed yet.
     pub fn last_use(&self, key: &Id) -> Option<(Timestamp, ClientName)> {
         let shard = self.shard(key)?.lock();
         let last = shard.of(*key).max_by_key(|count| count.last_at)?;
-        Some((last.last_at, last.program()))
+        Some((last.last_at, last.client()))
     }
 
-    /// Adds to what is written down about a key what is not yet.
-    pub fn add_to(&self, known: &mut Known, key: &Id) {
-        let of = |counts: &Mutex<UsageCounters>| counts.lock().of(*key).collect::<Vec<_>>();
+    /// Adds the usage that is not flushed yet to `usage`, which was read from the database.
+    pub fn add_unflushed(&self, usage: &mut KeyUsage, key: &Id) {
+        let of = |counters: &Mutex<UsageCounters>| counters.lock().of(*key).collect::<Vec<_>>();
         for new in self.shard(key).map(of).unwrap_or_default().iter().filter_map(Count::to_use) {
-            match known.uses.iter_mut().find(|old| old.program == new.program) {
+            match usage.uses.iter_mut().find(|old| old.client == new.client) {
                 Some(old) => (old.times, old.last_at) = (old.times + new.times, old.last_at.max(new.last_at)),
-                None => known.uses.push(new),
+                None => usage.uses.push(new),
             }
         }
-        for counts in [&self.denied, &self.denied_by_id] {
-            for new in of(counts).iter().filter_map(Count::to_refused) {
-                let same = |old: &&mut DeniedClient| old.program == new.program && old.reason == new.reason;
-                match known.refused.iter_mut().find(same) {
+        for counters in [&self.denied, &self.denied_by_id] {
+            for new in of(counters).iter().filter_map(Count::to_denied) {
+                let same = |old: &&mut DeniedClient| old.client == new.client && old.reason == new.reason;
+                match usage.denied.iter_mut().find(same) {
                     Some(old) => {
                         (old.times, old.last_at) = (old.times + new.times, old.last_at.max(new.last_at))
                     }
-                    None => known.refused.push(new),
+                    None => usage.denied.push(new),
                 }
             }
         }
-        known.uses.sort_by_key(|used| std::cmp::Reverse(used.last_at));
-        known.refused.sort_by_key(|refused| std::cmp::Reverse(refused.last_at));
+        usage.uses.sort_by_key(|used| std::cmp::Reverse(used.last_at));
+        usage.denied.sort_by_key(|denied| std::cmp::Reverse(denied.last_at));
     }
 
-    /// Writes down what was counted.
+    /// Flushes the counters to the database.
     ///
     /// # Errors
-    /// The database does not answer; what was counted is then kept until the next time.
+    /// The database does not respond. The counts that were not flushed are kept for the next flush.
     pub async fn flush(self: &Arc<Self>, store: &Store) -> Result<(), StoreError> {
         let recorder = Arc::clone(self);
         let store = store.clone();
         spawn_transaction(async move {
-            let _turn = recorder.writing.lock().await;
-            for counts in recorder.uses.iter().chain([&recorder.denied, &recorder.denied_by_id]) {
-                let mut keys = counts.lock().keys();
-                // In one order on all nodes, so that none waits for another that waits for it.
+            let _flush_guard = recorder.flush_lock.lock().await;
+            for counters in recorder.uses.iter().chain([&recorder.denied, &recorder.denied_by_id]) {
+                let mut keys = counters.lock().keys();
+                // All nodes lock keys in the same order, which prevents deadlocks.
                 keys.sort_unstable();
                 keys.dedup();
-                for keys in keys.chunks(KEYS_A_WRITE) {
-                    let began = Instant::now();
-                    write(&store, counts, keys).await?;
-                    let rest = (REST * began.elapsed()).min(LONGEST_REST);
-                    recorder.no_pauses.run_until_cancelled(sleep(rest)).await;
+                for keys in keys.chunks(KEYS_PER_TRANSACTION) {
+                    let started = Instant::now();
+                    flush_keys(&store, counters, keys).await?;
+                    let pause = (PAUSE_FACTOR * started.elapsed()).min(MAX_PAUSE);
+                    recorder.flush_without_pauses.run_until_cancelled(sleep(pause)).await;
                 }
             }
             Ok(())
@@ -148,36 +150,39 @@ impl UsageRecorder {
     }
 
     fn shard(&self, key: &Id) -> Option<&Mutex<UsageCounters>> {
-        // The end of a UUID of version 7 is random.
+        // The last byte of a version 7 UUID is random.
         let [.., last] = *key;
         self.uses.get(usize::from(last) % SHARDS)
     }
 }
 
-/// Writes down the counts of some keys, and takes them away once they are there.
-async fn write(store: &Store, counts: &Mutex<UsageCounters>, keys: &[Id]) -> Result<(), StoreError> {
-    let written: Vec<(Id, Vec<Count>)> = {
-        let counts = counts.lock();
-        keys.iter().map(|key| (*key, counts.of(*key).collect())).collect()
+/// Flushes the counts of some keys, and subtracts them from the counters once the transaction is committed.
+async fn flush_keys(store: &Store, counters: &Mutex<UsageCounters>, keys: &[Id]) -> Result<(), StoreError> {
+    let flushed: Vec<(Id, Vec<Count>)> = {
+        let counters = counters.lock();
+        keys.iter().map(|key| (*key, counters.of(*key).collect())).collect()
     };
-    let seen: Vec<Seen> = written
+    let seen: Vec<UnflushedUsage> = flushed
         .iter()
-        .map(|(key, counts)| Seen {
+        .map(|(key, counts)| UnflushedUsage {
             key: hex(key),
             uses: counts.iter().filter_map(Count::to_use).collect(),
-            refused: counts.iter().filter_map(Count::to_refused).collect(),
+            denied: counts.iter().filter_map(Count::to_denied).collect(),
         })
         .collect();
     let mut tx = store.begin().await?;
     rows::add(&mut tx, &seen).await?;
     tx.commit().await?;
-    let mut counts = counts.lock();
-    written.iter().for_each(|(key, written)| counts.take_away(key, written));
+    let mut counters = counters.lock();
+    flushed.iter().for_each(|(key, counts)| counters.subtract(key, counts));
     Ok(())
 }
 
-fn program(client: Client<'_>) -> ClientName {
-    ClientName { address: client.address.to_string(), agent: shorten(client.user_agent).to_owned() }
+fn name_of(client: Client<'_>) -> ClientName {
+    ClientName {
+        address: client.address.to_string(),
+        agent: truncate_user_agent(client.user_agent).to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -186,15 +191,15 @@ mod tests {
     use std::net::IpAddr;
 
     #[test]
-    fn strangers_who_name_many_key_ids_crowd_out_no_refusal_of_a_real_secret() {
+    fn requests_with_many_key_ids_do_not_displace_denials_of_real_secrets() {
         let recorder = UsageRecorder::default();
         let client = Client { address: IpAddr::from([10, 0, 0, 1]), user_agent: "" };
-        for n in 0..u32::try_from(REFUSALS).unwrap() + 10 {
+        for n in 0..u32::try_from(DENIALS_LIMIT).unwrap() + 10 {
             let mut key = [0; 16];
             key[..4].copy_from_slice(&n.to_le_bytes());
             recorder.denied_by_id(key, client, Timestamp(0));
         }
-        assert_eq!(recorder.denied_by_id.lock().keys().len(), REFUSALS);
+        assert_eq!(recorder.denied_by_id.lock().keys().len(), DENIALS_LIMIT);
         assert!(recorder.denied([7; 16], DenialReason::Expired, client, Timestamp(0)));
         assert!(!recorder.denied([7; 16], DenialReason::Expired, client, Timestamp(1)));
     }

@@ -1,4 +1,4 @@
-//! Settings → Account: password, sessions, and the end of an account.
+//! Settings → Account: changing the password, listing and ending sessions, deleting the account.
 
 use crate::test_app::{Browser, PASSWORD, TestApp, TestResponse, form, verify};
 use app::domain::account::{Email, Password};
@@ -18,30 +18,30 @@ async fn is_signed_in(browser: &mut Browser) -> bool {
 }
 
 #[tokio::test]
-async fn another_password_ends_the_other_sessions_and_this_one_goes_on_under_another_id() {
+async fn changing_the_password_ends_other_sessions_and_gives_the_current_session_a_new_id() {
     let app = TestApp::new().await;
-    let mut here = app.owner("ada@example.com").await;
-    let (_, secret) = here.create("Deploy").await;
-    let mut on_other_nodes = app.stranger();
-    on_other_nodes.sign_in("ada@example.com").await;
-    let mut stolen = here.clone();
+    let mut current = app.owner("ada@example.com").await;
+    let (_, secret) = current.create("Deploy").await;
+    let mut other_session = app.anonymous();
+    other_session.sign_in("ada@example.com").await;
+    let mut stolen = current.clone();
 
-    let answer = change_password(&mut here, PASSWORD, OTHER).await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-    assert!(is_signed_in(&mut here).await);
-    assert!(!is_signed_in(&mut on_other_nodes).await);
+    let response = change_password(&mut current, PASSWORD, OTHER).await;
+    assert_eq!(response.status, StatusCode::OK, "{}", response.body);
+    assert!(is_signed_in(&mut current).await);
+    assert!(!is_signed_in(&mut other_session).await);
     assert!(!is_signed_in(&mut stolen).await, "the id before the change still works");
     assert_eq!(verify(&app.router, &secret).await, StatusCode::NO_CONTENT, "keys stay as they are");
     let sign_in = async |password| {
         let fields = [("email", "ada@example.com"), ("password", password)];
-        app.stranger().post("/rpc/account/sign-in", &fields).await.status
+        app.anonymous().post("/rpc/account/sign-in", &fields).await.status
     };
     assert_eq!(sign_in(PASSWORD).await, StatusCode::UNAUTHORIZED);
     assert_eq!(sign_in(OTHER).await, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_sign_in_that_was_checked_before_the_password_was_changed_begins_no_session_after() {
+async fn a_sign_in_checked_against_the_previous_password_creates_no_session_after_the_password_change() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (email, password) = (Email::parse("ada@example.com").unwrap(), Password::parse(PASSWORD).unwrap());
@@ -54,17 +54,17 @@ async fn a_sign_in_that_was_checked_before_the_password_was_changed_begins_no_se
     };
     assert!(begin(checked.password_version).await);
     assert_eq!(change_password(&mut ada, PASSWORD, OTHER).await.status, StatusCode::OK);
-    assert!(!begin(checked.password_version).await, "with the old password");
+    assert!(!begin(checked.password_version).await, "with the previous password");
     assert!(begin(checked.password_version + 1).await);
     assert_eq!(app.console.sessions.of_account(&checked.account).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
-async fn a_wrong_old_password_and_a_guessable_new_one_change_nothing_and_are_told_at_their_field() {
+async fn a_wrong_current_password_or_a_weak_new_password_is_a_field_error_and_changes_nothing() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
-    let mut on_other_nodes = app.stranger();
-    on_other_nodes.sign_in("ada@example.com").await;
+    let mut other_session = app.anonymous();
+    other_session.sign_in("ada@example.com").await;
     for (current, new, field) in [
         ("not the password", OTHER, "current_password"),
         ("", OTHER, "current_password"),
@@ -72,16 +72,16 @@ async fn a_wrong_old_password_and_a_guessable_new_one_change_nothing_and_are_tol
         (PASSWORD, "ada@example.com", "new_password"),
         (PASSWORD, "short", "new_password"),
     ] {
-        let answer = change_password(&mut ada, current, new).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
-        assert_eq!(answer.refusal().fields[0].0, field, "{}", answer.body);
+        let response = change_password(&mut ada, current, new).await;
+        assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(response.refusal().fields[0].0, field, "{}", response.body);
     }
-    assert!(is_signed_in(&mut on_other_nodes).await);
-    app.stranger().sign_in("ada@example.com").await;
+    assert!(is_signed_in(&mut other_session).await);
+    app.anonymous().sign_in("ada@example.com").await;
 }
 
 #[tokio::test]
-async fn the_password_cannot_be_guessed_from_a_session_that_was_left_open() {
+async fn password_guesses_from_a_signed_in_session_are_rate_limited() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let mut statuses = Vec::new();
@@ -94,7 +94,7 @@ async fn the_password_cannot_be_guessed_from_a_session_that_was_left_open() {
 }
 
 #[tokio::test]
-async fn without_a_script_what_is_wrong_is_told_on_the_page_and_no_password_is_given_back() {
+async fn without_javascript_the_page_shows_the_error_and_never_returns_a_password() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let fields = [("current_password", "wrong password here"), ("new_password", OTHER)];
@@ -110,10 +110,10 @@ async fn without_a_script_what_is_wrong_is_told_on_the_page_and_no_password_is_g
 }
 
 #[tokio::test]
-async fn sessions_are_listed_with_where_they_began_and_sign_out_everywhere_ends_all() {
+async fn sessions_are_listed_with_user_agent_and_address_and_sign_out_everywhere_ends_them_all() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
-    let mut phone = app.stranger();
+    let mut phone = app.anonymous();
     let request = form("/rpc/account/sign-in").header("user-agent", "Phone/1.0 <b>").header("accept", "*/*");
     phone.send(request, &[("email", "ada@example.com"), ("password", PASSWORD)]).await;
     let page = ada.get("/settings/account").await.body;
@@ -121,20 +121,20 @@ async fn sessions_are_listed_with_where_they_began_and_sign_out_everywhere_ends_
     assert_eq!(page.matches("This session").count(), 1);
     assert!(page.contains("from 10.9."));
 
-    let answer = ada.submit("/rpc/account/sign-out-everywhere", &[]).await;
-    assert_eq!(answer.header("location"), "/sign-in?done=signed-out-everywhere");
+    let response = ada.submit("/rpc/account/sign-out-everywhere", &[]).await;
+    assert_eq!(response.header("location"), "/sign-in?done=signed-out-everywhere");
     assert!(ada.cookie.is_none());
     assert!(!is_signed_in(&mut phone).await);
 }
 
 #[tokio::test]
-async fn a_deleted_account_leaves_nothing_and_its_keys_are_refused_at_once() {
+async fn deleting_an_account_deletes_its_data_ends_its_sessions_and_its_keys_are_denied_immediately() {
     let app = TestApp::new().await;
     let (mut ada, mut eve) = (app.owner("ada@example.com").await, app.owner("eve@example.com").await);
     let (_, secret) = ada.create("Deploy").await;
     let (_, hers) = eve.create("Deploy").await;
-    let mut on_other_nodes = app.stranger();
-    on_other_nodes.sign_in("ada@example.com").await;
+    let mut other_session = app.anonymous();
+    other_session.sign_in("ada@example.com").await;
     assert_eq!(verify(&app.router, &secret).await, StatusCode::NO_CONTENT);
     app.console.keys.flush_usage().await.unwrap();
 
@@ -145,11 +145,11 @@ async fn a_deleted_account_leaves_nothing_and_its_keys_are_refused_at_once() {
     let done = ada.submit("/rpc/account/delete", &[("confirm_password", PASSWORD)]).await;
     assert_eq!(done.header("location"), "/sign-in?done=account-deleted");
     assert_eq!(verify(&app.router, &secret).await, StatusCode::UNAUTHORIZED);
-    assert_eq!(verify(&app.router, &hers).await, StatusCode::NO_CONTENT, "nobody else loses anything");
-    assert!(!is_signed_in(&mut on_other_nodes).await);
+    assert_eq!(verify(&app.router, &hers).await, StatusCode::NO_CONTENT, "keys of other accounts still work");
+    assert!(!is_signed_in(&mut other_session).await);
     assert!(is_signed_in(&mut eve).await);
     assert_eq!(app.restart().await.console.key_cache.index.len(), 1);
-    // The address is free again, for an account that has nothing of the old one.
+    // The address can sign up again; the new account has no data of the deleted one.
     let mut again = app.owner("ada@example.com").await;
     assert!(again.list().await.is_empty());
     assert!(!again.get("/settings/activity").await.body.contains("Deploy"));

@@ -1,8 +1,8 @@
-//! Settings → Activity: what was done, for its owner, and for good.
+//! Settings → Activity: the append-only log of an account, visible to its owner.
 
 use crate::test_app::{PASSWORD, START, TestApp, postgres};
 use app::domain::account::{AccountId, Email};
-use app::domain::activity::What;
+use app::domain::activity::ActivityKind;
 use app::domain::timestamp::{DAY, Timestamp};
 use axum::http::StatusCode;
 
@@ -11,8 +11,8 @@ async fn account(app: &TestApp, email: &str) -> AccountId {
     AccountId(app.console.store.account_by_email(&email).await.unwrap().unwrap().id)
 }
 
-/// What was done, oldest first: what, to which key, and what it became.
-async fn done(app: &TestApp, email: &str) -> Vec<(What, String, String)> {
+/// The recorded activity of an account, oldest first: the action, the name of the key, and the new value.
+async fn done(app: &TestApp, email: &str) -> Vec<(ActivityKind, String, String)> {
     app.console.accounts.background.close();
     app.console.accounts.background.wait().await;
     let page = app.console.store.activity(&account(app, email).await, None).await.unwrap();
@@ -23,7 +23,7 @@ async fn done(app: &TestApp, email: &str) -> Vec<(What, String, String)> {
 }
 
 #[tokio::test]
-async fn everything_that_is_done_is_written_down_with_what_it_became() {
+async fn changes_and_failed_sign_ins_are_recorded_in_order_and_rejected_changes_are_not() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, _) = ada.create("Deploy").await;
@@ -36,7 +36,7 @@ async fn everything_that_is_done_is_written_down_with_what_it_became() {
         ("rotate", &[("key_id", id), ("grace", "24h")]),
         ("retire", &[("key_id", id)]),
         ("delete", &[("key_id", id), ("confirm_name", "Deploy 2")]),
-        // What is refused is not done.
+        // Rejected changes are not recorded.
         ("rename", &[("key_id", id), ("name", "Gone")]),
         ("create", &[("name", ""), ("expire_in", "90")]),
     ] {
@@ -54,31 +54,31 @@ async fn everything_that_is_done_is_written_down_with_what_it_became() {
     let key = |what, name: &str, became: &str| (what, name.to_owned(), became.to_owned());
     let own = |what| (what, String::new(), String::new());
     let mut done = done(&app, "ada@example.com").await;
-    // Nobody waits for it, so it may come after what was done next.
-    let refused = done.iter().position(|(what, ..)| *what == What::SignInRefused).unwrap();
-    assert_eq!(done.remove(refused), own(What::SignInRefused));
+    // A background task records the failed sign-in, so its position among the entries is not fixed.
+    let failed = done.iter().position(|(what, ..)| *what == ActivityKind::SignInRejected).unwrap();
+    assert_eq!(done.remove(failed), own(ActivityKind::SignInRejected));
     assert_eq!(
         done,
         [
-            own(What::AccountMade),
-            key(What::KeyMade, "Deploy", &in_days(90)),
-            key(What::KeyRenamed, "Deploy", "Deploy 2"),
-            key(What::KeyRefreshed, "Deploy 2", &in_days(180)),
-            key(What::KeySwitchedOff, "Deploy 2", ""),
-            key(What::KeySwitchedOn, "Deploy 2", ""),
-            key(What::KeyRotated, "Deploy 2", "24h"),
-            key(What::OldSecretRetired, "Deploy 2", ""),
-            key(What::KeyDeleted, "Deploy 2", ""),
-            own(What::SignedOut),
-            own(What::SignedIn),
-            own(What::PasswordChanged),
-            own(What::SignedOutEverywhere),
+            own(ActivityKind::AccountCreated),
+            key(ActivityKind::KeyCreated, "Deploy", &in_days(90)),
+            key(ActivityKind::KeyRenamed, "Deploy", "Deploy 2"),
+            key(ActivityKind::KeyRefreshed, "Deploy 2", &in_days(180)),
+            key(ActivityKind::KeySwitchedOff, "Deploy 2", ""),
+            key(ActivityKind::KeySwitchedOn, "Deploy 2", ""),
+            key(ActivityKind::KeyRotated, "Deploy 2", "24h"),
+            key(ActivityKind::PreviousSecretRetired, "Deploy 2", ""),
+            key(ActivityKind::KeyDeleted, "Deploy 2", ""),
+            own(ActivityKind::SignedOut),
+            own(ActivityKind::SignedIn),
+            own(ActivityKind::PasswordChanged),
+            own(ActivityKind::SignedOutEverywhere),
         ]
     );
 }
 
 #[tokio::test]
-async fn it_never_holds_a_secret_and_shows_names_as_text() {
+async fn the_activity_page_shows_no_secret_and_escapes_key_names() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (_, secret) = ada.create("Deploy <script>").await;
@@ -89,7 +89,7 @@ async fn it_never_holds_a_secret_and_shows_names_as_text() {
 }
 
 #[tokio::test]
-async fn it_comes_a_page_at_a_time_and_only_to_its_owner() {
+async fn activity_is_paginated_and_visible_only_to_its_owner() {
     let app = TestApp::new().await;
     let (mut ada, mut eve) = (app.owner("ada@example.com").await, app.owner("eve@example.com").await);
     let (id, _) = ada.create("Key 0").await;
@@ -116,30 +116,32 @@ async fn it_comes_a_page_at_a_time_and_only_to_its_owner() {
 }
 
 #[tokio::test]
-async fn strangers_cannot_fill_it_with_wrong_passwords() {
+async fn at_most_100_failed_sign_ins_are_recorded_per_account_and_day() {
     let app = TestApp::new().await;
     app.owner("ada@example.com").await;
     let ada = account(&app, "ada@example.com").await;
     for _ in 0..250 {
-        app.console.accounts.record(&ada, What::SignInRefused, "10.9.0.1").await.unwrap();
+        app.console.accounts.record(&ada, ActivityKind::SignInRejected, "10.9.0.1").await.unwrap();
     }
-    let refused = async || {
+    let failed_sign_ins = async || {
         let pages = [None, Some(120), Some(70), Some(20)];
         let mut all = std::collections::BTreeSet::new();
         for before in pages {
             let page = app.console.store.activity(&ada, before).await.unwrap();
-            all.extend(page.entries.iter().filter(|it| it.what == What::SignInRefused).map(|it| it.id));
+            all.extend(
+                page.entries.iter().filter(|it| it.what == ActivityKind::SignInRejected).map(|it| it.id),
+            );
         }
         all.len()
     };
-    assert_eq!(refused().await, 100);
+    assert_eq!(failed_sign_ins().await, 100);
     app.advance(DAY + 1);
-    app.console.accounts.record(&ada, What::SignInRefused, "10.9.0.1").await.unwrap();
-    assert_eq!(refused().await, 101);
+    app.console.accounts.record(&ada, ActivityKind::SignInRejected, "10.9.0.1").await.unwrap();
+    assert_eq!(failed_sign_ins().await, 101);
 }
 
 #[tokio::test]
-async fn the_database_refuses_to_change_or_forget_it_before_its_year_is_over() {
+async fn the_database_rejects_updates_and_deletes_of_activity_within_its_year_of_retention() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     ada.create("Deploy").await;
@@ -162,8 +164,8 @@ async fn the_database_refuses_to_change_or_forget_it_before_its_year_is_over() {
 }
 
 #[tokio::test]
-async fn after_a_year_it_is_forgotten() {
-    // The database judges by its own clock, so what is to be old was done two years ago.
+async fn activity_is_deleted_after_a_year() {
+    // The database compares against its own clock, so the test records the activity two years in the past.
     let app = TestApp::at(Timestamp(START.0 - 730 * DAY)).await;
     let mut ada = app.owner("ada@example.com").await;
     ada.create("Deploy").await;

@@ -1,4 +1,4 @@
-//! Every route, and who may call it. A route that nobody has decided about fails here.
+//! Access control of every route. A route without a declared access rule fails these tests.
 
 use crate::test_app::{Browser, TestApp, call, form};
 use app::App;
@@ -10,49 +10,49 @@ use serde_json::Value;
 use server::http::api::{KEY_SCHEMES, SESSION_SCHEME, description};
 use server::http::dispatch::Dispatch;
 
-/// Pages for whom: a stranger, or an owner, to whom strangers are led.
-const PAGES: [(&str, Who); 7] = [
-    ("/sign-in", Who::Anyone),
-    ("/sign-up", Who::Anyone),
-    ("/settings/api-keys", Who::Session),
-    ("/settings/use-it", Who::Session),
-    ("/settings/account", Who::Session),
-    ("/settings/activity", Who::Session),
-    ("/docs/api", Who::Anyone),
+/// Pages and who may see them. A page that requires a session redirects anonymous visitors to the sign-in page.
+const PAGES: [(&str, Access); 7] = [
+    ("/sign-in", Access::Public),
+    ("/sign-up", Access::Public),
+    ("/settings/api-keys", Access::Session),
+    ("/settings/use-it", Access::Session),
+    ("/settings/account", Access::Session),
+    ("/settings/activity", Access::Session),
+    ("/docs/api", Access::Public),
 ];
 
-/// Actions of pages for whom.
-const ACTIONS: [(&str, Who); 13] = [
-    ("/rpc/account/sign-up", Who::Anyone),
-    ("/rpc/account/sign-in", Who::Anyone),
-    ("/rpc/account/sign-out", Who::Anyone),
-    ("/rpc/account/change-password", Who::Session),
-    ("/rpc/account/sign-out-everywhere", Who::Session),
-    ("/rpc/account/delete", Who::Session),
-    ("/rpc/keys/create", Who::Session),
-    ("/rpc/keys/rename", Who::Session),
-    ("/rpc/keys/refresh", Who::Session),
-    ("/rpc/keys/set-active", Who::Session),
-    ("/rpc/keys/rotate", Who::Session),
-    ("/rpc/keys/retire", Who::Session),
-    ("/rpc/keys/delete", Who::Session),
+/// Form actions and who may call them.
+const ACTIONS: [(&str, Access); 13] = [
+    ("/rpc/account/sign-up", Access::Public),
+    ("/rpc/account/sign-in", Access::Public),
+    ("/rpc/account/sign-out", Access::Public),
+    ("/rpc/account/change-password", Access::Session),
+    ("/rpc/account/sign-out-everywhere", Access::Session),
+    ("/rpc/account/delete", Access::Session),
+    ("/rpc/keys/create", Access::Session),
+    ("/rpc/keys/rename", Access::Session),
+    ("/rpc/keys/refresh", Access::Session),
+    ("/rpc/keys/set-active", Access::Session),
+    ("/rpc/keys/rotate", Access::Session),
+    ("/rpc/keys/retire", Access::Session),
+    ("/rpc/keys/delete", Access::Session),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Who {
-    Anyone,
+enum Access {
+    Public,
     Session,
     Key,
 }
 
-/// The decision stands in the description of each operation.
-fn decision(operation: &Value) -> Option<Who> {
-    let ways = operation.get("security")?.as_array()?;
-    let is = |name: &str| ways.iter().any(|way| way.get(name).is_some());
-    if KEY_SCHEMES.iter().any(|scheme| is(scheme)) && !is(SESSION_SCHEME) {
-        Some(Who::Key)
-    } else if is(SESSION_SCHEME) && ways.len() == 1 {
-        Some(Who::Session)
+/// The access rule that the OpenAPI description of an operation declares.
+fn declared_access(operation: &Value) -> Option<Access> {
+    let schemes = operation.get("security")?.as_array()?;
+    let accepts = |name: &str| schemes.iter().any(|scheme| scheme.get(name).is_some());
+    if KEY_SCHEMES.iter().any(|scheme| accepts(scheme)) && !accepts(SESSION_SCHEME) {
+        Some(Access::Key)
+    } else if accepts(SESSION_SCHEME) && schemes.len() == 1 {
+        Some(Access::Session)
     } else {
         None
     }
@@ -63,72 +63,73 @@ async fn status(router: &Dispatch, request: Request<Body>) -> StatusCode {
 }
 
 #[tokio::test]
-async fn each_operation_is_for_keys_or_for_sessions_and_says_which() {
+async fn every_api_operation_accepts_only_the_credential_that_its_description_declares() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (_, secret) = ada.create("Deploy").await;
     let document = serde_json::to_value(description()).unwrap();
-    let mut walked = Vec::new();
+    let mut checked = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
-            let who = decision(operation).unwrap_or_else(|| panic!("{method} {path}: who may call it?"));
+            let access =
+                declared_access(operation).unwrap_or_else(|| panic!("{method} {path}: no access rule"));
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let request = || Request::builder().method(&method).uri(path.as_str());
             let with_key = request().header("x-api-key", &secret).body(Body::empty()).unwrap();
-            let answers = (
+            let statuses = (
                 status(&app.router, request().body(Body::empty()).unwrap()).await.as_u16(),
                 status(&app.router, with_key).await.as_u16() / 100,
                 ada.send(request(), &[]).await.status.as_u16(),
             );
-            let expected = match who {
-                Who::Key => (401, 2, 401),
-                Who::Session => (401, 4, 200),
-                Who::Anyone => (200, 2, 200),
+            let expected = match access {
+                Access::Key => (401, 2, 401),
+                Access::Session => (401, 4, 200),
+                Access::Public => (200, 2, 200),
             };
-            assert_eq!(answers, expected, "{method} {path}: stranger, key, session");
-            walked.push(path.clone());
+            assert_eq!(statuses, expected, "{method} {path}: anonymous, key, session");
+            checked.push(path.clone());
         }
     }
-    walked.dedup();
+    checked.dedup();
     assert_eq!(
-        walked,
+        checked,
         ["/api/v1/account", "/api/v1/authentication/sessions", "/api/v1/key", "/api/v1/users/me", "/verify"]
     );
 }
 
 #[tokio::test]
-async fn each_page_is_for_everybody_or_for_sessions_and_a_key_is_nobody_there() {
+async fn every_page_is_public_or_requires_a_session_and_an_api_key_does_not_replace_it() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (_, secret) = ada.create("Deploy").await;
     let mut pages: Vec<_> = generate_route_list(App).iter().map(|route| route.path().to_owned()).collect();
     pages.sort();
-    let mut decided: Vec<_> = PAGES.iter().map(|(path, _)| (*path).to_owned()).collect();
-    decided.sort();
-    assert_eq!(pages, decided, "decide in PAGES who may see a new page");
-    for (path, who) in PAGES {
-        let stranger = app.stranger().get(path).await.status;
+    let mut declared: Vec<_> = PAGES.iter().map(|(path, _)| (*path).to_owned()).collect();
+    declared.sort();
+    assert_eq!(pages, declared, "declare the access rule of a new page in PAGES");
+    for (path, access) in PAGES {
+        let anonymous = app.anonymous().get(path).await.status;
         let with_key = Request::get(path).header("x-api-key", &secret);
-        let key = app.stranger().send(with_key, &[]).await.status;
-        let expected = if who == Who::Anyone { StatusCode::OK } else { StatusCode::SEE_OTHER };
-        assert_eq!((stranger, key), (expected, expected), "{path}");
-        if who == Who::Session {
+        let key = app.anonymous().send(with_key, &[]).await.status;
+        let expected = if access == Access::Public { StatusCode::OK } else { StatusCode::SEE_OTHER };
+        assert_eq!((anonymous, key), (expected, expected), "{path}");
+        if access == Access::Session {
             assert_eq!(ada.get(path).await.status, StatusCode::OK, "{path}");
         }
     }
 }
 
 #[tokio::test]
-async fn each_action_asks_for_a_session_and_no_key_stands_in_for_one() {
+async fn every_action_is_public_or_requires_a_session_and_an_api_key_does_not_replace_it() {
     let app = TestApp::new().await;
     let (_, secret) = app.owner("ada@example.com").await.create("Deploy").await;
-    // Whatever the router has must be registered, and whatever is registered must be decided.
+    // Generating the route list ensures that every action is registered. Each registered action needs an access rule.
     let _ = generate_route_list(App);
     let mut actions: Vec<_> = server_fn_paths().map(|(path, _)| path.to_owned()).collect();
     actions.sort();
-    let mut decided: Vec<_> = ACTIONS.iter().map(|(path, _)| (*path).to_owned()).collect();
-    decided.sort();
-    assert_eq!(actions, decided, "decide in ACTIONS who may call a new action");
+    let mut declared: Vec<_> = ACTIONS.iter().map(|(path, _)| (*path).to_owned()).collect();
+    declared.sort();
+    assert_eq!(actions, declared, "declare the access rule of a new action in ACTIONS");
     let zero = "0".repeat(32);
     let fields = [
         ("key_id", &*zero),
@@ -144,17 +145,17 @@ async fn each_action_asks_for_a_session_and_no_key_stands_in_for_one() {
         ("confirm_password", "short"),
         ("next", ""),
     ];
-    for (path, who) in ACTIONS {
-        let mut stranger: Browser = app.stranger();
+    for (path, access) in ACTIONS {
+        let mut anonymous: Browser = app.anonymous();
         let request = form(path).header("accept", "application/json").header("x-api-key", &secret);
-        let answer = stranger.send(request, &fields).await;
-        let is_refused =
-            answer.status == StatusCode::UNAUTHORIZED && answer.refusal().detail.contains("signed out");
-        assert_eq!(is_refused, who == Who::Session, "{path}: {} {}", answer.status, answer.body);
+        let response = anonymous.send(request, &fields).await;
+        let is_rejected =
+            response.status == StatusCode::UNAUTHORIZED && response.refusal().detail.contains("signed out");
+        assert_eq!(is_rejected, access == Access::Session, "{path}: {} {}", response.status, response.body);
     }
     for path in ["/settings/api-keys/events", "/settings/api-keys/traffic"] {
         let request = Request::get(path).header("x-api-key", &secret);
-        let answer = app.stranger().send(request, &[]).await;
-        assert!(matches!(answer.status.as_u16(), 204 | 401), "{path}: {}", answer.status);
+        let response = app.anonymous().send(request, &[]).await;
+        assert!(matches!(response.status.as_u16(), 204 | 401), "{path}: {}", response.status);
     }
 }

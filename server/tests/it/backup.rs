@@ -1,8 +1,8 @@
-//! Copies of the database, made under load and put back.
+//! Backups of the database taken under load, and their restore.
 
 use crate::test_app::{TestApp, verify};
 use app::domain::account::{AccountId, Email};
-use app::domain::activity::What;
+use app::domain::activity::ActivityKind;
 use axum::http::StatusCode;
 use server::clock::Clock;
 use server::commands::backup::{BackupError, backup};
@@ -26,7 +26,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fifty_backups_under_load_all_restore_and_verify() {
+async fn fifty_backups_taken_under_load_can_all_be_restored_with_working_keys() {
     let app = TestApp::in_file().await;
     let mut ada = app.owner("ada@example.com").await;
     let (_, kept) = ada.create("Kept").await;
@@ -44,7 +44,7 @@ async fn fifty_backups_under_load_all_restore_and_verify() {
     let folder = tempfile::tempdir().unwrap();
     for n in 0..50 {
         let file = folder.path().join(format!("{n}.db"));
-        // There is load all the time: a round was made since the last copy.
+        // Ensures load during every backup: waits for a round of changes after the previous one.
         while rounds.load(Ordering::SeqCst) <= n {
             tokio::task::yield_now().await;
         }
@@ -62,11 +62,12 @@ async fn fifty_backups_under_load_all_restore_and_verify() {
         let restored = TestApp::open(other).await;
         assert_eq!(verify(&restored.router, &kept).await, StatusCode::NO_CONTENT, "backup {n}");
     }
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 50, "nothing is left beside");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 50, "no temporary files remain");
 }
 
-/// A console of which a copy was made, and then one key was deleted, one switched off, and one made.
-async fn moved_on() -> (TestApp, PathBuf, [String; 3]) {
+/// A stopped console and a backup of it. After the backup, one key was deleted, one switched off, and one created.
+/// Returns the secrets of these keys in this order.
+async fn changed_since_backup() -> (TestApp, PathBuf, [String; 3]) {
     let app = TestApp::in_file().await;
     let mut ada = app.owner("ada@example.com").await;
     let (leaked, leaked_secret) = ada.create("Leaked").await;
@@ -81,9 +82,9 @@ async fn moved_on() -> (TestApp, PathBuf, [String; 3]) {
 }
 
 #[tokio::test]
-async fn a_restored_database_tells_what_came_back_and_lets_nobody_in() {
-    let (app, copy, secrets) = moved_on().await;
-    // What a server that was killed leaves, and what must not be taken for the new database's.
+async fn a_restore_reports_the_keys_that_changed_since_the_backup_and_switches_all_keys_off() {
+    let (app, copy, secrets) = changed_since_backup().await;
+    // A killed server leaves this file behind. The restored database must not use it.
     let file = app.folder.path().join("data/console.db");
     std::fs::write(app.folder.path().join("data/console.db-shm"), b"stale").unwrap();
     let restored = restore(&url(&file), &copy, true, false, &Clock::default()).await.unwrap();
@@ -92,11 +93,11 @@ async fn a_restored_database_tells_what_came_back_and_lets_nobody_in() {
     let named = |name: &str, what| (name.to_owned(), what);
     assert_eq!(
         since,
-        [named("Leaked", Since::Deleted), named("New", Since::Made), named("Paused", Since::Changed)]
+        [named("Leaked", Since::Deleted), named("New", Since::Created), named("Paused", Since::Changed)]
     );
     let replaced = restored.replaced.unwrap();
     assert!(replaced.exists());
-    // What was replaced first is not thrown away by a second thought.
+    // A second restore does not overwrite the database that the first one set aside.
     let again = restore(&url(&file), &copy, true, false, &Clock::default()).await;
     assert!(matches!(again, Err(BackupError::Exists(there)) if there == replaced));
     assert!(!app.folder.path().join("data/console.db-wal").exists());
@@ -105,26 +106,26 @@ async fn a_restored_database_tells_what_came_back_and_lets_nobody_in() {
     for secret in &secrets {
         assert_eq!(verify(&again.router, secret).await, StatusCode::UNAUTHORIZED);
     }
-    // Her session has ended, and she is told what happened.
-    let mut ada = again.stranger();
+    // Her session has ended, and the activity log shows that the restore switched her keys off.
+    let mut ada = again.anonymous();
     ada.sign_in("ada@example.com").await;
     let listed = ada.list().await;
     assert!(listed.len() == 2 && listed.iter().all(|key| !key.active));
     let email = Email::parse("ada@example.com").unwrap();
     let id = again.console.store.account_by_email(&email).await.unwrap().unwrap().id;
     let activity = again.console.store.activity(&AccountId(id), None).await.unwrap().entries;
-    assert_eq!(activity.iter().filter(|it| it.what == What::KeySwitchedOff).count(), 2);
+    assert_eq!(activity.iter().filter(|it| it.what == ActivityKind::KeySwitchedOff).count(), 2);
     let on = ada.post("/rpc/keys/set-active", &[("key_id", listed[0].id.as_str()), ("active", "true")]).await;
     assert!(on.list().keys.iter().any(|key| key.active));
 }
 
 #[tokio::test]
-async fn what_was_active_stays_so_only_if_the_operator_says_so_and_sessions_never_do() {
-    let (app, copy, [leaked, ..]) = moved_on().await;
+async fn a_restore_keeps_keys_active_only_if_requested_and_never_keeps_sessions() {
+    let (app, copy, [leaked, ..]) = changed_since_backup().await;
     restore(&database(&app), &copy, true, true, &Clock::default()).await.unwrap();
     let again = app.restart().await;
     assert_eq!(verify(&again.router, &leaked).await, StatusCode::NO_CONTENT);
-    assert_eq!(again.stranger().get("/settings/api-keys").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(again.anonymous().get("/settings/api-keys").await.status, StatusCode::SEE_OTHER);
     let store = &again.console.store;
     let email = Email::parse("ada@example.com").unwrap();
     let id = AccountId(store.account_by_email(&email).await.unwrap().unwrap().id);
@@ -132,8 +133,8 @@ async fn what_was_active_stays_so_only_if_the_operator_says_so_and_sessions_neve
 }
 
 #[tokio::test]
-async fn nothing_is_overwritten_unasked_and_a_bad_copy_changes_nothing() {
-    let (app, copy, [.., new]) = moved_on().await;
+async fn existing_files_are_overwritten_only_if_requested_and_an_invalid_backup_changes_nothing() {
+    let (app, copy, [.., new]) = changed_since_backup().await;
     let url = database(&app);
     let clock = Clock::default();
     assert!(matches!(backup(&url, &copy).await, Err(BackupError::Exists(_))));
@@ -158,8 +159,8 @@ async fn nothing_is_overwritten_unasked_and_a_bad_copy_changes_nothing() {
     assert!(restore(&url, Path::new("/nonexistent"), true, false, &clock).await.is_err());
     {
         let _served = Claim::of(&url).unwrap();
-        let refused = restore(&url, &copy, true, false, &clock).await;
-        assert!(matches!(refused, Err(BackupError::Store(StoreError::Served))));
+        let rejected = restore(&url, &copy, true, false, &clock).await;
+        assert!(matches!(rejected, Err(BackupError::Store(StoreError::Served))));
     }
     assert_eq!(verify(&app.restart().await.router, &new).await, StatusCode::NO_CONTENT);
     assert!(!app.folder.path().join("data/console.db.restoring").exists());

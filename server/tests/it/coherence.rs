@@ -1,6 +1,6 @@
-//! What "immediately" means: a history of verifications that race changes. Each verification notes when it
-//! began, each change when it was answered, on one clock that only counts; none that began after the answer
-//! may succeed.
+//! Revocation takes effect immediately: verifications race changes that revoke a secret. A logical clock orders the
+//! start of each verification and the response to each change. A verification that starts after the response must be
+//! denied.
 
 use crate::test_app::{Browser, TestApp, postgres, verify};
 use axum::http::StatusCode;
@@ -9,55 +9,56 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const TRIALS: usize = 10_000;
-/// Trials that go on at once, each with an owner of its own.
+/// Concurrent sequences of trials, each with its own account.
 const LANES: usize = 8;
 
 #[derive(Default)]
 pub(crate) struct History {
     clock: AtomicU64,
     verifications: AtomicU64,
-    admitted: AtomicU64,
+    allowed: AtomicU64,
 }
 
 impl History {
+    /// The next tick of the logical clock.
     pub(crate) fn now(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// How many verifications succeeded.
-    pub(crate) fn admitted(&self) -> u64 {
-        self.admitted.load(Ordering::SeqCst)
+    /// Number of verifications that were allowed.
+    pub(crate) fn allowed(&self) -> u64 {
+        self.allowed.load(Ordering::SeqCst)
     }
 }
 
-/// Verifies until the change was answered and one that began later was answered too.
+/// Verifies `secret` repeatedly, until a verification that started after the response to the change has completed.
 pub(crate) async fn race(
     router: Dispatch,
     history: Arc<History>,
     secret: String,
-    answered_at: Arc<AtomicU64>,
+    responded_at: Arc<AtomicU64>,
     began: Arc<AtomicBool>,
 ) {
     loop {
         let begin = history.now();
         let status = verify(&router, &secret).await;
         began.store(true, Ordering::SeqCst);
-        let answered = answered_at.load(Ordering::SeqCst);
+        let responded = responded_at.load(Ordering::SeqCst);
         history.verifications.fetch_add(1, Ordering::Relaxed);
         if status == StatusCode::NO_CONTENT {
-            history.admitted.fetch_add(1, Ordering::Relaxed);
-            assert!(answered == 0 || begin < answered, "let in at {begin}, revoked at {answered}");
+            history.allowed.fetch_add(1, Ordering::Relaxed);
+            assert!(responded == 0 || begin < responded, "allowed at {begin}, revoked at {responded}");
         }
-        if answered != 0 && begin > answered {
+        if responded != 0 && begin > responded {
             return;
         }
         tokio::task::yield_now().await;
     }
 }
 
-/// One change that takes the right from `secret`.
+/// Revokes the current secret of a key: by deleting, switching off, or rotating and retiring, depending on `how`.
 pub(crate) async fn revoke(owner: &mut Browser, id: &str, how: usize) {
-    let answer = match how % 4 {
+    let response = match how % 4 {
         0 => owner.post("/rpc/keys/delete", &[("key_id", id), ("confirm_name", "Raced")]).await,
         1 => owner.post("/rpc/keys/set-active", &[("key_id", id), ("active", "false")]).await,
         2 => owner.post("/rpc/keys/rotate", &[("key_id", id), ("grace", "0")]).await,
@@ -66,13 +67,13 @@ pub(crate) async fn revoke(owner: &mut Browser, id: &str, how: usize) {
             owner.post("/rpc/keys/retire", &[("key_id", id)]).await
         }
     };
-    answer.list();
+    response.list();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_verification_that_begins_after_the_answer_succeeds() {
+async fn no_verification_that_starts_after_the_response_to_a_revocation_is_allowed() {
     let app = TestApp::new().await;
-    // On PostgreSQL it is `nodes.rs` that does so at length.
+    // On PostgreSQL, `several_nodes.rs` runs the long version of this test.
     let trials = if postgres().is_some() { 400 } else { TRIALS };
     let history = Arc::<History>::default();
     let mut lanes = Vec::new();
@@ -82,19 +83,19 @@ async fn no_verification_that_begins_after_the_answer_succeeds() {
         lanes.push(tokio::spawn(async move {
             for trial in 0..trials / LANES {
                 let (id, secret) = owner.create("Raced").await;
-                let (answered_at, began) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+                let (responded_at, began) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
                 let racers: Vec<_> = (0..2)
                     .map(|_| {
                         let (router, history) = (owner.router.clone(), Arc::clone(&history));
-                        let (answered_at, began) = (Arc::clone(&answered_at), Arc::clone(&began));
-                        tokio::spawn(race(router, history, secret.clone(), answered_at, began))
+                        let (responded_at, began) = (Arc::clone(&responded_at), Arc::clone(&began));
+                        tokio::spawn(race(router, history, secret.clone(), responded_at, began))
                     })
                     .collect();
                 while !began.load(Ordering::SeqCst) {
                     tokio::task::yield_now().await;
                 }
                 revoke(&mut owner, &id, trial).await;
-                answered_at.store(history.now().max(1), Ordering::SeqCst);
+                responded_at.store(history.now().max(1), Ordering::SeqCst);
                 for racer in racers {
                     racer.await.unwrap();
                 }
@@ -109,8 +110,8 @@ async fn no_verification_that_begins_after_the_answer_succeeds() {
         lane.await.unwrap();
     }
     let of = |count: &AtomicU64| count.load(Ordering::SeqCst);
-    // The race is one: many are let in before the answer, and at least one in each trial begins after it.
-    assert!(of(&history.admitted) >= trials as u64);
-    assert!(of(&history.verifications) - of(&history.admitted) >= trials as u64);
+    // Checks that the trials raced: on average, each has a verification allowed before the response and one denied.
+    assert!(of(&history.allowed) >= trials as u64);
+    assert!(of(&history.verifications) - of(&history.allowed) >= trials as u64);
     assert!(app.console.key_cache.index.is_empty());
 }

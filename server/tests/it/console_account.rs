@@ -1,4 +1,4 @@
-//! `/rpc/account/…` and what sessions promise.
+//! `/rpc/account/…`: sign-up, sign-in, sign-out, and the guarantees of sessions.
 
 use crate::test_app::{Browser, PASSWORD, TestApp, form};
 use app::domain::timestamp::{DAY, HOUR};
@@ -14,21 +14,21 @@ async fn is_signed_in(browser: &mut Browser) -> bool {
 }
 
 #[tokio::test]
-async fn the_first_visitor_makes_an_account_and_the_second_may_not() {
+async fn by_default_sign_up_is_allowed_only_for_the_first_account() {
     let app = TestApp::with(&[]).await;
     let mut ada = app.owner("ada@example.com").await;
     assert!(is_signed_in(&mut ada).await);
-    let mut eve = app.stranger();
+    let mut eve = app.anonymous();
     let fields = [("email", "eve@example.com"), ("password", PASSWORD)];
     assert_eq!(eve.post("/rpc/account/sign-up", &fields).await.status, StatusCode::FORBIDDEN);
     assert!(eve.get("/sign-up").await.body.contains("takes no new accounts"));
 }
 
 #[tokio::test]
-async fn of_many_first_visitors_at_once_only_one_makes_an_account() {
+async fn of_concurrent_first_sign_ups_exactly_one_creates_an_account() {
     let app = TestApp::with(&[]).await;
     let attempts = (0..8).map(|n| {
-        let mut browser = app.stranger();
+        let mut browser = app.anonymous();
         async move {
             let email = format!("{n}@example.com");
             browser.post("/rpc/account/sign-up", &[("email", &email), ("password", PASSWORD)]).await.status
@@ -41,63 +41,64 @@ async fn of_many_first_visitors_at_once_only_one_makes_an_account() {
 }
 
 #[tokio::test]
-async fn an_unknown_address_and_a_wrong_password_get_the_same_answer() {
+async fn an_unknown_address_and_a_wrong_password_get_the_same_response() {
     let app = TestApp::new().await;
     app.owner("ada@example.com").await;
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for email in ["ada@example.com", "nobody@example.com"] {
-        let mut stranger = app.stranger();
-        let answer = stranger.post("/rpc/account/sign-in", &[("email", email), ("password", "wrong")]).await;
-        let mut headers: Vec<String> = answer.headers.keys().map(ToString::to_string).collect();
+        let mut anonymous = app.anonymous();
+        let response =
+            anonymous.post("/rpc/account/sign-in", &[("email", email), ("password", "wrong")]).await;
+        let mut headers: Vec<String> = response.headers.keys().map(ToString::to_string).collect();
         headers.sort();
-        answers.push((answer.status, answer.body, headers));
+        responses.push((response.status, response.body, headers));
     }
-    assert_eq!(answers[0], answers[1]);
-    assert_eq!(answers[0].0, StatusCode::UNAUTHORIZED);
+    assert_eq!(responses[0], responses[1]);
+    assert_eq!(responses[0].0, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
-async fn an_address_is_known_in_any_spelling() {
+async fn an_email_address_matches_regardless_of_case_and_surrounding_spaces() {
     let app = TestApp::new().await;
     app.owner("Ada@Example.com").await;
-    assert_eq!(sign_in(&mut app.stranger(), " ada@EXAMPLE.COM ", PASSWORD).await, StatusCode::OK);
+    assert_eq!(sign_in(&mut app.anonymous(), " ada@EXAMPLE.COM ", PASSWORD).await, StatusCode::OK);
     let again = app
-        .stranger()
+        .anonymous()
         .post("/rpc/account/sign-up", &[("email", "ADA@example.com"), ("password", PASSWORD)])
         .await;
     assert_eq!(again.refusal().fields[0].0, "email");
 }
 
 #[tokio::test]
-async fn guessable_short_and_endless_passwords_are_refused_at_their_field() {
+async fn weak_short_and_overlong_passwords_are_rejected_with_a_field_error() {
     let app = TestApp::new().await;
     for password in ["", "seven77", "password123", "ada.example", &"x".repeat(257), &"long ".repeat(60)] {
         let fields = [("email", "ada@example.com"), ("password", password)];
-        let answer = app.stranger().post("/rpc/account/sign-up", &fields).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{password}");
-        assert_eq!(answer.refusal().fields[0].0, "password");
+        let response = app.anonymous().post("/rpc/account/sign-up", &fields).await;
+        assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{password}");
+        assert_eq!(response.refusal().fields[0].0, "password");
     }
 }
 
 #[tokio::test]
-async fn the_cookie_is_set_and_taken_back_with_the_same_attributes() {
+async fn the_session_cookie_is_set_and_removed_with_the_same_attributes() {
     let app = TestApp::new().await;
-    let mut ada = app.stranger();
+    let mut ada = app.anonymous();
     let fields = [("email", "ada@example.com"), ("password", PASSWORD)];
     let set = ada.post("/rpc/account/sign-up", &fields).await;
-    let taken = ada.post("/rpc/account/sign-out", &[]).await;
-    for cookie in [set.header("set-cookie"), taken.header("set-cookie")] {
+    let removed = ada.post("/rpc/account/sign-out", &[]).await;
+    for cookie in [set.header("set-cookie"), removed.header("set-cookie")] {
         assert!(cookie.starts_with("__Host-session="), "{cookie}");
         for attribute in ["Path=/", "Secure", "HttpOnly", "SameSite=Lax"] {
             assert!(cookie.contains(attribute), "{attribute} in {cookie}");
         }
         assert!(!cookie.contains("Domain"), "{cookie}");
     }
-    assert!(taken.header("set-cookie").contains("Max-Age=0"));
+    assert!(removed.header("set-cookie").contains("Max-Age=0"));
 }
 
 #[tokio::test]
-async fn signing_in_gives_a_new_id_and_a_planted_one_is_never_taken_on() {
+async fn signing_in_creates_a_new_session_id_and_never_adopts_a_planted_one() {
     let app = TestApp::new().await;
     let ada = app.owner("ada@example.com").await;
     let mut again = ada.clone();
@@ -106,7 +107,7 @@ async fn signing_in_gives_a_new_id_and_a_planted_one_is_never_taken_on() {
     assert!(is_signed_in(&mut again).await);
     assert!(!is_signed_in(&mut ada.clone()).await, "the id before signing in again still works");
 
-    let mut victim = app.stranger();
+    let mut victim = app.anonymous();
     victim.cookie = Some("__Host-session=AAAAAAAAAAAAAAAAAAAAAA".to_owned());
     let planted = victim.clone();
     assert_eq!(sign_in(&mut victim, "ada@example.com", PASSWORD).await, StatusCode::OK);
@@ -115,7 +116,7 @@ async fn signing_in_gives_a_new_id_and_a_planted_one_is_never_taken_on() {
 }
 
 #[tokio::test]
-async fn a_session_ends_after_a_day_without_use_and_after_thirty_days_at_the_latest() {
+async fn a_session_ends_after_a_day_of_inactivity_and_after_thirty_days_at_the_latest() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     for _ in 0..31 {
@@ -131,23 +132,23 @@ async fn a_session_ends_after_a_day_without_use_and_after_thirty_days_at_the_lat
 }
 
 #[tokio::test]
-async fn too_many_attempts_are_told_to_wait_and_the_owner_gets_in_from_elsewhere() {
+async fn sign_in_attempts_are_rate_limited_per_network_and_the_owner_can_sign_in_from_another_network() {
     let app = TestApp::new().await;
     app.owner("ada@example.com").await;
-    let mut stranger = app.stranger();
+    let mut anonymous = app.anonymous();
     for _ in 0..10 {
-        assert_eq!(sign_in(&mut stranger, "ada@example.com", "guess").await, StatusCode::UNAUTHORIZED);
+        assert_eq!(sign_in(&mut anonymous, "ada@example.com", "guess").await, StatusCode::UNAUTHORIZED);
     }
     let fields = [("email", "ada@example.com"), ("password", PASSWORD)];
     let request = form("/rpc/account/sign-in").header("x-forwarded-for", "198.51.100.7");
-    let refused = stranger.send(request.header("accept", "application/json"), &fields).await;
-    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
-    assert!((1..=30).contains(&refused.header("retry-after").parse().unwrap()));
-    assert_eq!(sign_in(&mut app.stranger(), "ada@example.com", PASSWORD).await, StatusCode::OK);
+    let limited = anonymous.send(request.header("accept", "application/json"), &fields).await;
+    assert_eq!(limited.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!((1..=30).contains(&limited.header("retry-after").parse().unwrap()));
+    assert_eq!(sign_in(&mut app.anonymous(), "ada@example.com", PASSWORD).await, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn another_password_from_the_command_line_ends_all_sessions() {
+async fn changing_the_password_on_the_command_line_ends_all_sessions() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let email = app::domain::account::Email::parse("ada@example.com").unwrap();
@@ -156,12 +157,12 @@ async fn another_password_from_the_command_line_ends_all_sessions() {
     let rng = &mut server::random::system_rng();
     app.console.accounts.set_password(&account, None, password, rng).await.unwrap();
     assert!(!is_signed_in(&mut ada).await);
-    assert_eq!(sign_in(&mut app.stranger(), "ada@example.com", PASSWORD).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(sign_in(&mut app.anonymous(), "ada@example.com", PASSWORD).await, StatusCode::UNAUTHORIZED);
     assert_eq!(sign_in(&mut ada, "ada@example.com", "velvet anchor nineteen moss").await, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn without_encryption_the_console_says_so_and_works() {
+async fn without_https_the_console_shows_a_warning_and_sessions_still_work() {
     let app = TestApp::with(&["--sign-ups", "open", "--listen", "0.0.0.0:3000"]).await;
     for (host, is_safe) in [
         ("192.168.1.5:3000", false),
@@ -169,15 +170,15 @@ async fn without_encryption_the_console_says_so_and_works() {
         ("localhost:3000", true),
         ("[::1]:3000", true),
     ] {
-        let mut browser = app.stranger();
+        let mut browser = app.anonymous();
         let page = browser.send(Request::get("/sign-in").header("host", host), &[]).await;
         assert_eq!(page.body.contains("not encrypted"), !is_safe, "{host}");
         let mut request =
             form("/rpc/account/sign-up").header("accept", "application/json").header("host", host);
         request.headers_mut().unwrap().insert("origin", format!("http://{host}").parse().unwrap());
         let email = format!("{}@example.com", host.replace(['[', ']', ':', '.'], "-"));
-        let answer = browser.send(request, &[("email", &email), ("password", PASSWORD)]).await;
-        let cookie = answer.header("set-cookie");
+        let response = browser.send(request, &[("email", &email), ("password", PASSWORD)]).await;
+        let cookie = response.header("set-cookie");
         assert_eq!(cookie.starts_with("__Host-session="), is_safe, "{host}: {cookie}");
         assert_eq!(cookie.contains("Secure"), is_safe, "{host}: {cookie}");
         let page = browser.send(Request::get("/settings/api-keys").header("host", host), &[]).await;
@@ -188,11 +189,11 @@ async fn without_encryption_the_console_says_so_and_works() {
 #[tokio::test]
 async fn behind_a_trusted_proxy_with_tls_the_cookie_is_secure() {
     let app = TestApp::with(&["--trusted-proxies", "10.0.0.0/8", "--listen", "0.0.0.0:3000"]).await;
-    let mut ada = app.stranger();
+    let mut ada = app.anonymous();
     let request =
         form("/rpc/account/sign-up").header("accept", "application/json").header("host", "keys.example.com");
     let mut request = request.header("x-forwarded-proto", "https").header("x-forwarded-for", "198.51.100.7");
     request.headers_mut().unwrap().insert("origin", "https://keys.example.com".parse().unwrap());
-    let answer = ada.send(request, &[("email", "ada@example.com"), ("password", PASSWORD)]).await;
-    assert!(answer.header("set-cookie").starts_with("__Host-session="), "{}", answer.body);
+    let response = ada.send(request, &[("email", "ada@example.com"), ("password", PASSWORD)]).await;
+    assert!(response.header("set-cookie").starts_with("__Host-session="), "{}", response.body);
 }

@@ -1,10 +1,10 @@
-//! `/rpc/keys/…`: what an owner may do, and what nobody may.
+//! `/rpc/keys/…`: what the owner of a key can do, and what is rejected.
 
 use crate::test_app::{Browser, TestApp, TestResponse, bearer};
 use app::domain::timestamp::DAY;
 use axum::http::StatusCode;
 
-/// Every operation on a key, with everything else in order.
+/// Every operation on a key, with fields that are valid for the key "Deploy".
 const OPERATIONS: [(&str, &[(&str, &str)]); 6] = [
     ("/rpc/keys/rename", &[("name", "Another")]),
     ("/rpc/keys/refresh", &[("expire_in", "365")]),
@@ -20,7 +20,7 @@ async fn on_key(browser: &mut Browser, path: &str, key: &str, fields: &[(&str, &
 }
 
 #[tokio::test]
-async fn a_key_is_made_listed_and_works_until_it_is_deleted() {
+async fn a_created_key_is_listed_and_works_until_it_is_deleted() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, secret) = ada.create("Deploy").await;
@@ -34,7 +34,7 @@ async fn a_key_is_made_listed_and_works_until_it_is_deleted() {
 }
 
 #[tokio::test]
-async fn another_accounts_key_cannot_be_told_from_a_missing_one() {
+async fn another_accounts_key_is_indistinguishable_from_a_missing_one() {
     let app = TestApp::new().await;
     let (mut ada, mut eve) = (app.owner("ada@example.com").await, app.owner("eve@example.com").await);
     let (id, secret) = ada.create("Deploy").await;
@@ -48,54 +48,63 @@ async fn another_accounts_key_cannot_be_told_from_a_missing_one() {
             assert_eq!((foreign.status, &foreign.body), (other.status, &other.body), "{path}");
         }
     }
-    // What only shows something.
+    // Read-only views of a key.
     for dialog in ["rename", "refresh", "switch-off", "rotate", "retire", "traffic", "delete"] {
-        let mut answers = Vec::new();
+        let mut responses = Vec::new();
         for key in [&id, &"0".repeat(32)] {
-            let piece = eve.get(&format!("/settings/api-keys/traffic?dialog={dialog}&key_id={key}")).await;
+            let fragment = eve.get(&format!("/settings/api-keys/traffic?dialog={dialog}&key_id={key}")).await;
             let page = eve.get(&format!("/settings/api-keys?dialog={dialog}&key_id={key}")).await;
-            answers.push((piece.status, piece.body, page.status, without_nonce(&page).replace(key, "")));
+            responses.push((
+                fragment.status,
+                fragment.body,
+                page.status,
+                without_nonce(&page).replace(key, ""),
+            ));
         }
-        assert_eq!(answers[0], answers[1], "{dialog}");
+        assert_eq!(responses[0], responses[1], "{dialog}");
     }
     assert_eq!(ada.list().await, before);
     assert_eq!(bearer(&app.router, &secret).await, StatusCode::OK);
 }
 
-/// Each rendering of a page has another.
+/// The body of a page without its nonce, which differs in each response.
 fn without_nonce(page: &TestResponse) -> String {
     let nonce = page.header("content-security-policy").split_once("'nonce-").unwrap().1;
     page.body.replace(nonce.split_once('\'').unwrap().0, "")
 }
 
 #[tokio::test]
-async fn who_changes_keys_all_the_time_is_told_to_wait_and_others_are_not() {
+async fn changes_of_keys_are_rate_limited_per_account() {
     let app = TestApp::with(&["--sign-ups", "open", "--changes-per-minute=6"]).await;
     let (mut ada, mut eve) = (app.owner("ada@example.com").await, app.owner("eve@example.com").await);
     let (id, secret) = ada.create("Deploy").await;
     for n in 0..5 {
         ada.post("/rpc/keys/rename", &[("key_id", &id), ("name", &format!("Deploy {n}"))]).await.list();
     }
-    let refused = ada.post("/rpc/keys/rename", &[("key_id", &id), ("name", "Once more")]).await;
-    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
-    assert!((1..=10).contains(&refused.header("retry-after").parse().unwrap()));
+    let limited = ada.post("/rpc/keys/rename", &[("key_id", &id), ("name", "Once more")]).await;
+    assert_eq!(limited.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!((1..=10).contains(&limited.header("retry-after").parse().unwrap()));
     assert_eq!(ada.list().await[0].name, "Deploy 4");
     assert_eq!(bearer(&app.router, &secret).await, StatusCode::OK);
     eve.create("Deploy").await;
 }
 
 #[tokio::test]
-async fn without_a_session_nothing_is_done() {
+async fn without_a_session_every_change_is_rejected() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, secret) = ada.create("Deploy").await;
-    let mut stranger = app.stranger();
+    let mut anonymous = app.anonymous();
     for (path, fields) in OPERATIONS {
-        assert_eq!(on_key(&mut stranger, path, &id, fields).await.status, StatusCode::UNAUTHORIZED, "{path}");
+        assert_eq!(
+            on_key(&mut anonymous, path, &id, fields).await.status,
+            StatusCode::UNAUTHORIZED,
+            "{path}"
+        );
     }
-    let create = stranger.post("/rpc/keys/create", &[("name", "a"), ("expire_in", "7")]).await;
+    let create = anonymous.post("/rpc/keys/create", &[("name", "a"), ("expire_in", "7")]).await;
     assert_eq!(create.status, StatusCode::UNAUTHORIZED);
-    let mut with_key = app.stranger();
+    let mut with_key = app.anonymous();
     with_key.cookie = Some(format!("__Host-session={secret}"));
     assert_eq!(
         on_key(&mut with_key, "/rpc/keys/delete", &id, &[("confirm_name", "Deploy")]).await.status,
@@ -105,7 +114,7 @@ async fn without_a_session_nothing_is_done() {
 }
 
 #[tokio::test]
-async fn bad_input_is_told_at_its_field_and_changes_nothing() {
+async fn invalid_input_is_rejected_with_a_field_error_and_changes_nothing() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let too_long = "x".repeat(65);
@@ -122,15 +131,15 @@ async fn bad_input_is_told_at_its_field_and_changes_nothing() {
         ("description", &[("name", "a"), ("expire_in", "7"), ("description", "\u{2066}x")]),
     ];
     for (field, fields) in bad {
-        let answer = ada.post("/rpc/keys/create", fields).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{fields:?}");
-        let refusal = answer.refusal();
+        let response = ada.post("/rpc/keys/create", fields).await;
+        assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{fields:?}");
+        let refusal = response.refusal();
         assert_eq!(refusal.fields.len(), 1, "{fields:?}");
         assert_eq!(refusal.fields[0].0, field);
         assert!(!refusal.fields[0].1.is_empty());
     }
     let both = ada.post("/rpc/keys/create", &[("name", ""), ("expire_in", "x")]).await;
-    assert_eq!(both.refusal().fields.len(), 2, "all of it is told at once");
+    assert_eq!(both.refusal().fields.len(), 2, "all field errors are returned together");
     for fields in [&[("name", "a")][..], &[("expire_in", "7")], &[]] {
         assert_eq!(ada.post("/rpc/keys/create", fields).await.status, StatusCode::BAD_REQUEST, "{fields:?}");
     }
@@ -138,7 +147,7 @@ async fn bad_input_is_told_at_its_field_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_name_is_taken_once_and_may_be_spelled_anew() {
+async fn names_are_unique_regardless_of_case_and_a_key_can_be_renamed_to_another_case() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, _) = ada.create("Deploy").await;
@@ -158,7 +167,7 @@ async fn two_accounts_may_use_the_same_name() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_switched_off_is_refused_until_it_is_switched_on() {
+async fn a_key_that_is_switched_off_is_denied_until_it_is_switched_on() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, secret) = ada.create("Deploy").await;
@@ -172,12 +181,12 @@ async fn a_key_that_is_switched_off_is_refused_until_it_is_switched_on() {
 }
 
 #[tokio::test]
-async fn at_the_instant_of_its_expiry_a_key_is_refused_for_ever() {
+async fn from_the_instant_of_its_expiry_a_key_is_denied_permanently() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
-    let made =
+    let created =
         ada.post("/rpc/keys/create", &[("name", "Brief"), ("expire_in", "7")]).await.list().new.unwrap();
-    let (id, secret) = (made.id.as_str().to_owned(), made.secret);
+    let (id, secret) = (created.id.as_str().to_owned(), created.secret);
     app.advance(7 * DAY - 1);
     assert_eq!(bearer(&app.router, &secret).await, StatusCode::OK);
     app.advance(1);
@@ -199,13 +208,13 @@ async fn at_the_instant_of_its_expiry_a_key_is_refused_for_ever() {
 }
 
 #[tokio::test]
-async fn a_refresh_only_ever_moves_the_expiry_later() {
+async fn a_refresh_can_only_move_the_expiry_later() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, secret) = ada.create("Deploy").await;
     for period in ["7", "30", "90"] {
-        let answer = on_key(&mut ada, "/rpc/keys/refresh", &id, &[("expire_in", period)]).await;
-        assert_eq!(answer.refusal().fields[0].0, "expire_in");
+        let response = on_key(&mut ada, "/rpc/keys/refresh", &id, &[("expire_in", period)]).await;
+        assert_eq!(response.refusal().fields[0].0, "expire_in");
     }
     let later = on_key(&mut ada, "/rpc/keys/refresh", &id, &[("expire_in", "180")]).await.list();
     assert_eq!(later.keys[0].expires_at, Some(crate::test_app::START.plus(180 * DAY)));
@@ -216,7 +225,7 @@ async fn a_refresh_only_ever_moves_the_expiry_later() {
 }
 
 #[tokio::test]
-async fn expired_keys_do_not_count_come_last_and_are_cleared_away_after_thirty_days() {
+async fn expired_keys_do_not_count_towards_the_limit_are_listed_last_and_are_deleted_after_thirty_days() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     for n in 0..10 {
@@ -243,7 +252,7 @@ async fn expired_keys_do_not_count_come_last_and_are_cleared_away_after_thirty_d
 }
 
 #[tokio::test]
-async fn nothing_that_is_stored_authenticates() {
+async fn the_database_files_contain_no_usable_credential() {
     let app = TestApp::in_file().await;
     let mut ada = app.owner("ada@example.com").await;
     let (_, secret) = ada.create("Deploy").await;
@@ -264,7 +273,7 @@ async fn nothing_that_is_stored_authenticates() {
 }
 
 #[tokio::test]
-async fn the_database_is_its_owners_alone() {
+async fn the_database_files_have_mode_0600() {
     use std::os::unix::fs::PermissionsExt;
     let app = TestApp::in_file().await;
     app.owner("ada@example.com").await;

@@ -1,15 +1,15 @@
-//! From one database to another.
+//! The `copy` command: copies all data to another database.
 
 use crate::test_app::{TestApp, file, fresh_database, postgres, verify};
 use axum::http::StatusCode;
-use server::commands::copy::{MoveError, copy};
+use server::commands::copy::{CopyError, copy};
 use server::store::tables::TABLES;
 use server::store::{Claim, StoreError};
 use sqlx::{AnyConnection, Connection};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-/// A console with something in every table; what it has is one secret that works and one that does not.
+/// A console with rows in every table. Returns a secret that works and the secret of a deleted key.
 async fn filled() -> (TestApp, String, String) {
     let app = TestApp::in_file().await;
     let mut ada = app.owner("ada@example.com").await;
@@ -27,36 +27,36 @@ async fn filled() -> (TestApp, String, String) {
     (app, stays, deleted)
 }
 
-/// A console is stopped: what it has open would keep others from its database.
-async fn stopped(app: &TestApp) {
+/// Stops a console and closes its connections, so that other processes can claim the database.
+async fn stop(app: &TestApp) {
     app.console.key_cache.shut_down().await;
     app.console.store.close().await;
 }
 
 #[tokio::test]
-async fn everything_moves_to_an_empty_database_and_back() {
+async fn all_data_is_copied_to_an_empty_database_and_back() {
     let (app, stays, deleted) = filled().await;
-    stopped(&app).await;
-    let on_other_nodes = tempfile::tempdir().unwrap();
-    let to = fresh_database(&on_other_nodes).await;
-    let said = Mutex::new(Vec::new());
-    copy(&app.url, &to, |line| said.lock().unwrap().push(line)).await.unwrap();
-    let said = said.into_inner().unwrap();
-    assert_eq!(said.len(), TABLES.len());
-    assert!(said.iter().all(|line| !line.contains(": 0 ")), "each table had something: {said:?}");
+    stop(&app).await;
+    let target = tempfile::tempdir().unwrap();
+    let to = fresh_database(&target).await;
+    let progress = Mutex::new(Vec::new());
+    copy(&app.url, &to, |line| progress.lock().unwrap().push(line)).await.unwrap();
+    let progress = progress.into_inner().unwrap();
+    assert_eq!(progress.len(), TABLES.len());
+    assert!(progress.iter().all(|line| !line.contains(": 0 ")), "each table has rows: {progress:?}");
     let back = tempfile::tempdir().unwrap();
     copy(&to, &file(&back), |_| {}).await.unwrap();
     for app in [TestApp::at_url(&to).await, TestApp::open(back).await] {
         assert_eq!(verify(&app.router, &stays).await, StatusCode::NO_CONTENT);
         assert_eq!(verify(&app.router, &deleted).await, StatusCode::UNAUTHORIZED);
-        let mut ada = app.stranger();
+        let mut ada = app.anonymous();
         ada.sign_in("ada@example.com").await;
         let keys = ada.list().await;
         assert_eq!(
             keys.iter().map(|key| &*key.name).collect::<BTreeSet<_>>(),
             ["Dürer \\ \"größer\"", "Stays"].into()
         );
-        // Activity goes on after what was copied.
+        // New activity is listed before the copied activity.
         ada.create("New").await;
         let page = ada.get("/settings/activity").await.body;
         assert!(page.find("New").unwrap() < page.find("Stays").unwrap());
@@ -64,28 +64,28 @@ async fn everything_moves_to_an_empty_database_and_back() {
 }
 
 #[tokio::test]
-async fn nothing_is_copied_to_where_something_is_or_while_a_server_runs() {
+async fn a_copy_is_rejected_if_the_target_is_not_empty_or_a_server_is_running_on_either_database() {
     let (app, ..) = filled().await;
-    let refused = {
+    let source_served = {
         let _serving = Claim::of(&app.url).unwrap();
         copy(&app.url, &fresh_database(&tempfile::tempdir().unwrap()).await, |_| {}).await
     };
-    assert!(matches!(refused, Err(MoveError::Served("source"))));
+    assert!(matches!(source_served, Err(CopyError::Served("source"))));
     let other = TestApp::new().await;
     other.owner("bob@example.com").await;
-    let served = copy(&app.url, &other.url, |_| {}).await;
+    let target_served = copy(&app.url, &other.url, |_| {}).await;
     if postgres().is_some() {
-        assert!(matches!(served, Err(MoveError::Served("target"))), "{served:?}");
+        assert!(matches!(target_served, Err(CopyError::Served("target"))), "{target_served:?}");
     }
-    stopped(&other).await;
+    stop(&other).await;
     let full = copy(&app.url, &other.url, |_| {}).await;
-    assert!(matches!(full, Err(MoveError::NotEmpty("accounts"))), "{full:?}");
+    assert!(matches!(full, Err(CopyError::NotEmpty("accounts"))), "{full:?}");
     let nowhere = tempfile::tempdir().unwrap();
     let missing = copy(&file(&nowhere), &fresh_database(&tempfile::tempdir().unwrap()).await, |_| {}).await;
-    assert!(matches!(missing, Err(MoveError::NoSource(_))), "{missing:?}");
-    assert_eq!(std::fs::read_dir(nowhere.path()).unwrap().count(), 0, "nothing was made");
+    assert!(matches!(missing, Err(CopyError::NoSource(_))), "{missing:?}");
+    assert_eq!(std::fs::read_dir(nowhere.path()).unwrap().count(), 0, "no file was created");
     let unknown = copy("mysql://x", &app.url, |_| {}).await;
-    assert!(matches!(unknown, Err(MoveError::Store(StoreError::UnknownDatabase))), "{unknown:?}");
+    assert!(matches!(unknown, Err(CopyError::Store(StoreError::UnknownDatabase))), "{unknown:?}");
     for bad in ["mysql://x", "postgres://127.0.0.1:1/x"] {
         assert!(copy(&app.url, bad, |_| {}).await.is_err(), "{bad}");
     }
@@ -100,12 +100,13 @@ async fn every_column_of_every_table_is_copied() {
     } else {
         "SELECT m.name || '.' || c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'"
     };
-    let there: BTreeSet<String> =
+    let expected: BTreeSet<String> =
         sqlx::query_scalar(select).fetch_all(&mut database).await.unwrap().into_iter().collect();
-    let ours = ["_sqlx_migrations.", "sqlite_sequence.", "revision.", "key_changes.", "nodes.", "attempts."];
-    let there: BTreeSet<_> =
-        there.into_iter().filter(|name| !ours.iter().any(|table| name.starts_with(table))).collect();
+    let excluded =
+        ["_sqlx_migrations.", "sqlite_sequence.", "revision.", "key_changes.", "nodes.", "attempts."];
+    let expected: BTreeSet<_> =
+        expected.into_iter().filter(|name| !excluded.iter().any(|table| name.starts_with(table))).collect();
     let copied =
         TABLES.iter().flat_map(|table| table.columns().map(|column| format!("{}.{column}", table.name)));
-    assert_eq!(copied.collect::<BTreeSet<_>>(), there);
+    assert_eq!(copied.collect::<BTreeSet<_>>(), expected);
 }

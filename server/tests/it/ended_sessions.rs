@@ -1,4 +1,4 @@
-//! What is in flight when a session ends.
+//! Requests in flight when a session ends.
 
 use crate::test_app::{Browser, PASSWORD, TestApp, rounds};
 use app::backend::KeyBackend;
@@ -16,9 +16,9 @@ async fn keys(app: &TestApp) -> Vec<ApiKey> {
     app.console.keys.list(&AccountId(account.id)).await.unwrap().keys
 }
 
-/// Ends a session in one of three ways.
-async fn end(browser: &mut Browser, way: usize) {
-    let answer = match way {
+/// Ends a session: by signing out everywhere, signing out, or changing the password.
+async fn end(browser: &mut Browser, how: usize) {
+    let response = match how {
         0 => browser.post("/rpc/account/sign-out-everywhere", &[]).await,
         1 => browser.post("/rpc/account/sign-out", &[]).await,
         _ => {
@@ -26,11 +26,11 @@ async fn end(browser: &mut Browser, way: usize) {
             browser.post("/rpc/account/change-password", &fields).await
         }
     };
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    assert_eq!(response.status, StatusCode::OK, "{}", response.body);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_change_is_made_once_its_session_has_ended() {
+async fn no_change_is_committed_after_its_session_has_ended() {
     for round in 0..rounds(6, 100) {
         let app = TestApp::new().await;
         let mut ada = app.owner("ada@example.com").await;
@@ -45,17 +45,17 @@ async fn no_change_is_made_once_its_session_has_ended() {
         let renames: Vec<_> = renames.collect();
         tokio::task::yield_now().await;
         end(&mut ada.clone(), round % 3).await;
-        let at_the_end = keys(&app).await;
+        let after_the_end = keys(&app).await;
         for status in join_all(renames).await {
             let status = status.unwrap();
             assert!(matches!(status, StatusCode::OK | StatusCode::UNAUTHORIZED), "{status}");
         }
-        assert_eq!(keys(&app).await, at_the_end, "round {round}");
+        assert_eq!(keys(&app).await, after_the_end, "round {round}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_create_in_flight_for_an_account_that_is_deleted_is_a_sign_out_and_no_failure() {
+async fn creates_in_flight_while_the_account_is_deleted_never_return_a_server_error() {
     for _ in 0..rounds(3, 50) {
         let app = TestApp::new().await;
         let ada = app.owner("ada@example.com").await;
@@ -79,18 +79,18 @@ async fn a_create_in_flight_for_an_account_that_is_deleted_is_a_sign_out_and_no_
 }
 
 #[tokio::test]
-async fn an_account_has_a_limited_number_of_sessions_and_the_oldest_end() {
+async fn the_number_of_sessions_of_an_account_is_limited_and_the_oldest_ends_first() {
     let app = TestApp::new().await;
     let mut first = app.owner("ada@example.com").await;
-    let mut second = app.stranger();
+    let mut second = app.anonymous();
     app.advance(1);
     second.sign_in("ada@example.com").await;
     for _ in 2..SESSIONS_PER_ACCOUNT {
         app.advance(1);
-        app.stranger().sign_in("ada@example.com").await;
+        app.anonymous().sign_in("ada@example.com").await;
     }
     assert_eq!(first.get("/settings/account").await.status, StatusCode::OK);
-    app.stranger().sign_in("ada@example.com").await;
+    app.anonymous().sign_in("ada@example.com").await;
     assert_eq!(first.get("/settings/account").await.status, StatusCode::SEE_OTHER);
     let page = second.get("/settings/account").await;
     assert_eq!(page.status, StatusCode::OK);

@@ -1,10 +1,10 @@
-//! Forms of a browser without a script: every answer is a page.
+//! Forms submitted without JavaScript: every response is a page or a redirect.
 
 use crate::test_app::{PASSWORD, TestApp, bearer, form};
 use axum::http::StatusCode;
 
 #[tokio::test]
-async fn the_answer_to_generate_shows_the_secret_this_once() {
+async fn only_the_response_to_generate_shows_the_secret() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let fields = [("name", "Plain"), ("expire_in", "90")];
@@ -21,21 +21,21 @@ async fn the_answer_to_generate_shows_the_secret_this_once() {
 }
 
 #[tokio::test]
-async fn an_answer_with_a_secret_is_not_compressed_and_others_are() {
+async fn a_response_with_a_secret_is_not_compressed_and_other_responses_are() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     for (accept, name) in [("application/json", "One"), ("text/html", "Two")] {
         let request = form("/rpc/keys/create").header("accept", accept).header("accept-encoding", "br, gzip");
-        let answer = ada.send(request, &[("name", name), ("expire_in", "90")]).await;
-        assert_eq!((answer.status, answer.header("content-encoding")), (StatusCode::OK, ""), "{accept}");
+        let response = ada.send(request, &[("name", name), ("expire_in", "90")]).await;
+        assert_eq!((response.status, response.header("content-encoding")), (StatusCode::OK, ""), "{accept}");
         let request = form("/rpc/keys/create").header("accept", accept).header("accept-encoding", "br, gzip");
-        let refused = ada.send(request, &[("name", name), ("expire_in", "90")]).await;
-        assert_eq!((refused.status.as_u16(), refused.header("content-encoding")), (422, "br"), "{accept}");
+        let rejected = ada.send(request, &[("name", name), ("expire_in", "90")]).await;
+        assert_eq!((rejected.status.as_u16(), rejected.header("content-encoding")), (422, "br"), "{accept}");
     }
 }
 
 #[tokio::test]
-async fn a_refused_form_comes_back_with_what_was_typed_but_for_the_password() {
+async fn a_rejected_form_is_returned_with_the_submitted_values_except_the_password() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let fields = [("name", "7 <b>\"up\""), ("expire_in", "30"), ("description", "</textarea><h1>&lt;")];
@@ -46,9 +46,9 @@ async fn a_refused_form_comes_back_with_what_was_typed_but_for_the_password() {
     let area = page.body.split_once("<textarea").unwrap().1.split_once("</textarea>").unwrap().0;
     assert!(area.ends_with(">&lt;/textarea>&lt;h1>&amp;lt;"), "{area}");
 
-    let mut stranger = app.stranger();
+    let mut anonymous = app.anonymous();
     let fields = [("email", "<i>@example.com"), ("password", "not-the-password"), ("next", "/x")];
-    let page = stranger.submit("/rpc/account/sign-in", &fields).await;
+    let page = anonymous.submit("/rpc/account/sign-in", &fields).await;
     assert_eq!(page.status, StatusCode::UNAUTHORIZED);
     assert!(page.body.contains("E-mail or password is wrong."));
     assert!(page.body.contains("&lt;i&gt;@example.com") && page.body.contains("value=\"/x\""));
@@ -56,17 +56,17 @@ async fn a_refused_form_comes_back_with_what_was_typed_but_for_the_password() {
 }
 
 #[tokio::test]
-async fn a_form_that_was_taken_leads_on() {
+async fn an_accepted_form_redirects_to_the_next_page() {
     let app = TestApp::new().await;
-    let mut ada = app.stranger();
+    let mut ada = app.anonymous();
     let fields = [
         ("email", "ada@example.com"),
         ("password", PASSWORD),
         ("next", "/settings/api-keys?dialog=generate"),
     ];
-    let answer = ada.submit("/rpc/account/sign-up", &fields).await;
-    let lead = (answer.status, answer.header("location"));
-    assert_eq!(lead, (StatusCode::SEE_OTHER, "/settings/api-keys?dialog=generate"));
+    let response = ada.submit("/rpc/account/sign-up", &fields).await;
+    let redirect = (response.status, response.header("location"));
+    assert_eq!(redirect, (StatusCode::SEE_OTHER, "/settings/api-keys?dialog=generate"));
     let (id, _) = ada.create("Plain").await;
     for (path, field, done) in [
         ("/rpc/keys/rename", ("name", "Simple"), "renamed"),
@@ -75,16 +75,16 @@ async fn a_form_that_was_taken_leads_on() {
         ("/rpc/keys/set-active", ("active", "true"), "switched-on"),
         ("/rpc/keys/delete", ("confirm_name", "Simple"), "deleted"),
     ] {
-        let answer = ada.submit(path, &[("key_id", &id), field]).await;
-        assert_eq!(answer.header("location"), format!("/settings/api-keys?done={done}"), "{path}");
+        let response = ada.submit(path, &[("key_id", &id), field]).await;
+        assert_eq!(response.header("location"), format!("/settings/api-keys?done={done}"), "{path}");
     }
-    let answer = ada.submit("/rpc/account/sign-out", &[]).await;
-    assert_eq!(answer.header("location"), "/sign-in?done=signed-out");
+    let response = ada.submit("/rpc/account/sign-out", &[]).await;
+    assert_eq!(response.header("location"), "/sign-in?done=signed-out");
 }
 
 #[tokio::test]
-async fn a_form_without_a_session_leads_to_sign_in() {
+async fn a_form_without_a_session_redirects_to_sign_in() {
     let app = TestApp::new().await;
-    let answer = app.stranger().submit("/rpc/keys/create", &[("name", "a"), ("expire_in", "7")]).await;
-    assert_eq!(answer.header("location"), "/sign-in?next=/settings/api-keys%3Fdialog%3Dgenerate");
+    let response = app.anonymous().submit("/rpc/keys/create", &[("name", "a"), ("expire_in", "7")]).await;
+    assert_eq!(response.header("location"), "/sign-in?next=/settings/api-keys%3Fdialog%3Dgenerate");
 }

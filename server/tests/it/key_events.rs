@@ -1,7 +1,7 @@
-//! `/settings/api-keys/events`.
+//! `/settings/api-keys/events`: the stream of events for the keys of an account.
 
 use crate::rotation::rotate;
-use crate::test_app::{Browser, TestApp, program};
+use crate::test_app::{Browser, TestApp, client_request};
 use app::domain::timestamp::SECOND;
 use axum::body::{Body, BodyDataStream};
 use axum::http::header::{COOKIE, HOST};
@@ -10,15 +10,16 @@ use futures::StreamExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
-/// A stream that has told how things are.
+/// Opens a stream and consumes its first event, which reports the current state.
 pub(crate) async fn listen(owner: &Browser) -> BodyDataStream {
     let mut stream = listen_to(owner, "").await;
     assert_eq!(event(&mut stream).await["first_request"], "");
     stream
 }
 
-async fn listen_to(owner: &Browser, on_show: &str) -> BodyDataStream {
-    let request = Request::get(format!("/settings/api-keys/events{on_show}"))
+/// Opens a stream; `query` names the key whose new secret the page shows, if any.
+async fn listen_to(owner: &Browser, query: &str) -> BodyDataStream {
+    let request = Request::get(format!("/settings/api-keys/events{query}"))
         .header(HOST, "127.0.0.1:3000")
         .header("accept-encoding", "gzip, br")
         .header(COOKIE, owner.cookie.as_ref().unwrap())
@@ -31,133 +32,134 @@ async fn listen_to(owner: &Browser, on_show: &str) -> BodyDataStream {
     response.into_body().into_data_stream()
 }
 
+/// The data of the next event.
 pub(crate) async fn event(stream: &mut BodyDataStream) -> Value {
-    let piece = stream.next().await.unwrap().unwrap();
-    let text = String::from_utf8(piece.to_vec()).unwrap();
+    let chunk = stream.next().await.unwrap().unwrap();
+    let text = String::from_utf8(chunk.to_vec()).unwrap();
     serde_json::from_str(text.trim().strip_prefix("data: ").unwrap()).unwrap()
 }
 
 #[tokio::test]
-async fn the_owner_sees_the_first_request_and_what_was_wrong_with_one() {
+async fn the_owner_is_notified_of_a_denied_request_and_of_the_first_allowed_one() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, secret) = ada.create("Deploy").await;
     let mut stream = listen(&ada).await;
     let wrong = "0".repeat(32);
     let headers = [("x-api-key-id", &*wrong), ("x-api-key-secret", &*secret), ("user-agent", "curl/8.5")];
-    program(&app.router, "/verify", &headers).await;
-    let refused = event(&mut stream).await;
-    assert_eq!(refused["key_id"], id.as_str());
+    client_request(&app.router, "/verify", &headers).await;
+    let denied = event(&mut stream).await;
+    assert_eq!(denied["key_id"], id.as_str());
     assert_eq!(
-        refused["first_request"],
+        denied["first_request"],
         "A request was refused: the Key ID does not match (0.0.0.0, curl/8.5)"
     );
-    assert!(refused["list"]["keys"][0]["html"].as_str().unwrap().contains("Never used"));
+    assert!(denied["list"]["keys"][0]["html"].as_str().unwrap().contains("Never used"));
     let headers = [("x-api-key", &*secret), ("user-agent", "curl/8.5")];
-    program(&app.router, "/verify", &headers).await;
+    client_request(&app.router, "/verify", &headers).await;
     let used = event(&mut stream).await;
     assert_eq!(used["first_request"], "First request received: 0.0.0.0, curl/8.5");
     assert!(used["list"]["keys"][0]["html"].as_str().unwrap().contains("less than a minute ago"));
 }
 
 #[tokio::test]
-async fn what_came_before_anybody_listened_is_told_to_whom_the_new_secret_is_shown() {
+async fn the_page_that_shows_a_new_secret_is_notified_of_requests_before_its_stream_opened() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, secret) = ada.create("Deploy").await;
     let on_show = format!("?key={id}&since={}", app.console.accounts.clock.now().0);
-    let told = async || event(&mut listen_to(&ada, &on_show).await).await;
-    assert_eq!(told().await["first_request"], "");
+    let first_event = async || event(&mut listen_to(&ada, &on_show).await).await;
+    assert_eq!(first_event().await["first_request"], "");
     app.advance(SECOND);
     let headers = [("x-api-key-id", &*id), ("x-api-key-secret", "wrong"), ("user-agent", "curl/8.5")];
-    program(&app.router, "/verify", &headers).await;
-    let refused = told().await;
-    assert_eq!(refused["key_id"], id.as_str());
+    client_request(&app.router, "/verify", &headers).await;
+    let denied = first_event().await;
+    assert_eq!(denied["key_id"], id.as_str());
     assert_eq!(
-        refused["first_request"],
+        denied["first_request"],
         "A request was refused: the secret does not match the Key ID (0.0.0.0, curl/8.5)"
     );
-    program(&app.router, "/verify", &[("x-api-key", &secret), ("user-agent", "curl/8.5")]).await;
-    for written_down in [false, true] {
-        if written_down {
+    client_request(&app.router, "/verify", &[("x-api-key", &secret), ("user-agent", "curl/8.5")]).await;
+    for is_flushed in [false, true] {
+        if is_flushed {
             app.console.keys.flush_usage().await.unwrap();
         }
-        let used = told().await;
+        let used = first_event().await;
         assert_eq!(used["first_request"], "First request received: 0.0.0.0, curl/8.5");
         assert!(used["list"]["keys"][0]["html"].as_str().unwrap().contains("less than a minute ago"));
     }
     for on_show in ["?key=", "?key=zz&since=1", &format!("?key={}&since=0", "0".repeat(32))] {
         assert_eq!(event(&mut listen_to(&ada, on_show).await).await["first_request"], "", "{on_show}");
     }
-    let odd = ada.get("/settings/api-keys/events?since=now").await;
-    assert_eq!(odd.status, StatusCode::BAD_REQUEST);
+    let invalid = ada.get("/settings/api-keys/events?since=now").await;
+    assert_eq!(invalid.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
-async fn a_use_of_the_old_secret_is_no_first_request_with_the_new_one() {
+async fn a_use_of_the_previous_secret_is_not_reported_as_first_request_of_the_new_secret() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
-    let (id, old) = ada.create("Deploy").await;
+    let (id, previous) = ada.create("Deploy").await;
     app.advance(SECOND);
     let new = rotate(&mut ada, &id, "first-use").await;
     let on_show = format!("?key={id}&since={}", app.console.accounts.clock.now().0);
     let mut stream = listen(&ada).await;
     app.advance(SECOND);
-    for (secret, said) in [(&old, ""), (&new, "First request received: 0.0.0.0")] {
-        program(&app.router, "/verify", &[("x-api-key", secret)]).await;
-        let told = event(&mut stream).await;
-        assert_eq!(told["first_request"], said);
-        assert!(told["list"]["keys"][0]["html"].as_str().unwrap().contains("less than a minute ago"));
-        assert_eq!(event(&mut listen_to(&ada, &on_show).await).await["first_request"], said);
+    for (secret, expected) in [(&previous, ""), (&new, "First request received: 0.0.0.0")] {
+        client_request(&app.router, "/verify", &[("x-api-key", secret)]).await;
+        let received = event(&mut stream).await;
+        assert_eq!(received["first_request"], expected);
+        assert!(received["list"]["keys"][0]["html"].as_str().unwrap().contains("less than a minute ago"));
+        assert_eq!(event(&mut listen_to(&ada, &on_show).await).await["first_request"], expected);
     }
 }
 
 #[tokio::test]
-async fn what_was_told_of_a_use_is_not_taken_back_for_a_refusal_before_it() {
+async fn a_new_stream_does_not_report_a_denial_that_is_older_than_the_last_use() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, _) = ada.create("Deploy").await;
     let new = rotate(&mut ada, &id, "24h").await;
     let on_show = format!("?key={id}&since={}", app.console.accounts.clock.now().0);
-    for (secret, said) in [("wrong", "A request was refused"), (&*new, "")] {
+    for (secret, expected) in [("wrong", "A request was refused"), (&*new, "")] {
         app.advance(SECOND);
-        program(&app.router, "/verify", &[("x-api-key-id", &id), ("x-api-key-secret", secret)]).await;
-        let told = event(&mut listen_to(&ada, &on_show).await).await;
-        let first = told["first_request"].as_str().unwrap();
-        assert!(first.starts_with(said) && first.is_empty() == said.is_empty(), "{first}");
+        client_request(&app.router, "/verify", &[("x-api-key-id", &id), ("x-api-key-secret", secret)]).await;
+        let received = event(&mut listen_to(&ada, &on_show).await).await;
+        let first = received["first_request"].as_str().unwrap();
+        assert!(first.starts_with(expected) && first.is_empty() == expected.is_empty(), "{first}");
     }
 }
 
 #[tokio::test]
-async fn nobody_hears_of_the_keys_of_others_and_a_stranger_hears_nothing() {
+async fn a_stream_carries_only_events_of_its_own_account_and_requires_a_session() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (_, secret) = ada.create("Deploy").await;
     let mut eve = app.owner("eve@example.com").await;
-    let (id, other) = eve.create("Own").await;
+    let (id, own) = eve.create("Own").await;
     let mut stream = listen(&eve).await;
-    for secret in [&secret, &other] {
-        program(&app.router, "/verify", &[("x-api-key", secret)]).await;
+    for secret in [&secret, &own] {
+        client_request(&app.router, "/verify", &[("x-api-key", secret)]).await;
     }
     assert_eq!(event(&mut stream).await["key_id"], id.as_str());
-    let stranger = app.stranger().get("/settings/api-keys/events").await;
-    assert_eq!((stranger.status, stranger.body.as_str()), (StatusCode::NO_CONTENT, ""));
+    let anonymous = app.anonymous().get("/settings/api-keys/events").await;
+    assert_eq!((anonymous.status, anonymous.body.as_str()), (StatusCode::NO_CONTENT, ""));
 }
 
 #[tokio::test]
-async fn a_stream_ends_with_its_session_and_with_the_server_and_leaves_nothing_behind() {
+async fn a_stream_ends_at_sign_out_and_at_shutdown_and_is_then_deregistered() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (_, secret) = ada.create("Deploy").await;
     let live = &app.console.usage.live;
     let mut stream = listen(&ada).await;
-    assert_eq!(live.watching(), 1);
+    assert_eq!(live.watcher_count(), 1);
     let cookie = ada.cookie.clone();
     ada.post("/rpc/account/sign-out", &[]).await;
-    program(&app.router, "/verify", &[("x-api-key", &secret)]).await;
+    client_request(&app.router, "/verify", &[("x-api-key", &secret)]).await;
     assert!(stream.next().await.is_none());
     drop(stream);
-    assert_eq!(live.watching(), 0);
+    assert_eq!(live.watcher_count(), 0);
     assert_ne!(cookie, ada.cookie);
 
     let bob = app.owner("bob@example.com").await;

@@ -1,6 +1,6 @@
 //! A database file that another process has locked.
 
-use crate::test_app::{Browser, TestApp, TestResponse, program, verify};
+use crate::test_app::{Browser, TestApp, TestResponse, client_request, verify};
 use axum::http::StatusCode;
 use futures::future::join_all;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Connection};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// Longer than a request waits, and shorter than the server takes to give up on a request.
+/// Longer than a request waits for the lock, and shorter than the request timeout of the server.
 const SOON: Duration = Duration::from_secs(15);
 
 async fn lock(app: &TestApp) -> SqliteConnection {
@@ -27,21 +27,21 @@ async fn create(mut browser: Browser, name: String) -> TestResponse {
     browser.post("/rpc/keys/create", &[("name", &name), ("expire_in", "7")]).await
 }
 
-fn is_unavailable(answer: &TestResponse) {
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.body);
-    assert!(!answer.header("retry-after").is_empty());
+fn is_unavailable(response: &TestResponse) {
+    assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE, "{}", response.body);
+    assert!(!response.header("retry-after").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn creates_are_503_in_time_and_none_of_them_is_made_later() {
+async fn creates_return_503_within_the_timeout_and_are_not_committed_later() {
     let app = TestApp::in_file().await;
     let mut ada = app.owner("ada@example.com").await;
     let (_, secret) = ada.create("Before").await;
     let other = lock(&app).await;
     let began = Instant::now();
-    let answers = join_all((0..9).map(|n| create(ada.clone(), format!("During {n}")))).await;
+    let responses = join_all((0..9).map(|n| create(ada.clone(), format!("During {n}")))).await;
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
-    answers.iter().for_each(is_unavailable);
+    responses.iter().for_each(is_unavailable);
     assert_eq!(verify(&app.router, &secret).await, StatusCode::NO_CONTENT);
     unlock(other).await;
     ada.create("After").await;
@@ -50,7 +50,7 @@ async fn creates_are_503_in_time_and_none_of_them_is_made_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_whose_client_has_gone_before_it_began_is_not_made() {
+async fn a_change_whose_client_disconnects_before_it_starts_is_not_committed() {
     let app = TestApp::in_file().await;
     let mut ada = app.owner("ada@example.com").await;
     let other = lock(&app).await;
@@ -63,7 +63,8 @@ async fn a_change_whose_client_has_gone_before_it_began_is_not_made() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn first_uses_of_a_new_secret_wait_no_longer_and_retire_the_previous_one_afterwards() {
+async fn first_uses_of_a_new_secret_return_503_within_the_timeout_and_retire_the_previous_secret_afterwards()
+{
     let app = TestApp::in_file().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, previous) = ada.create("Deploy").await;
@@ -72,9 +73,9 @@ async fn first_uses_of_a_new_secret_wait_no_longer_and_retire_the_previous_one_a
     let other = lock(&app).await;
     let began = Instant::now();
     let bearer = [("authorization", &*format!("Bearer {secret}"))];
-    let answers = join_all((0..9).map(|_| program(&app.router, "/verify", &bearer))).await;
+    let responses = join_all((0..9).map(|_| client_request(&app.router, "/verify", &bearer))).await;
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
-    answers.iter().for_each(is_unavailable);
+    responses.iter().for_each(is_unavailable);
     unlock(other).await;
     assert_eq!(verify(&app.router, &secret).await, StatusCode::NO_CONTENT);
     assert_eq!(verify(&app.router, &previous).await, StatusCode::UNAUTHORIZED);

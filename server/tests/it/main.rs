@@ -1,4 +1,4 @@
-//! The real router over a fresh database. Files mirror the URLs.
+//! Integration tests: the real router over a fresh database for each test. Files mirror the URLs.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 

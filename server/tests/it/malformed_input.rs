@@ -1,4 +1,4 @@
-//! Strangers' bytes, as properties: what `make fuzz` throws for minutes, here for some hundred cases.
+//! Property tests with malformed input: a few hundred cases each. `make fuzz` tests the parsers with many more.
 
 use crate::test_app::{TestApp, call, form};
 use app::App;
@@ -18,7 +18,7 @@ fn cases<S: Strategy>(strategy: &S) -> impl Iterator<Item = S::Value> {
 }
 
 #[tokio::test]
-async fn no_headers_whatever_break_the_verification_or_are_let_in() {
+async fn random_headers_are_rejected_and_never_cause_a_server_error() {
     let app = TestApp::with(&["--trusted-proxies", "0.0.0.0/0"]).await;
     let names = [
         "authorization",
@@ -45,14 +45,14 @@ async fn no_headers_whatever_break_the_verification_or_are_let_in() {
                 request.headers_mut().append(HeaderName::from_static(names[*name]), value);
             }
         }
-        let answer = call(&app.router, request).await;
-        assert!(matches!(answer.status.as_u16(), 400 | 401 | 429), "{headers:?}: {}", answer.status);
-        assert!(answer.body.is_empty());
+        let response = call(&app.router, request).await;
+        assert!(matches!(response.status.as_u16(), 400 | 401 | 429), "{headers:?}: {}", response.status);
+        assert!(response.body.is_empty());
     }
 }
 
 #[tokio::test]
-async fn no_form_whatever_breaks_an_action() {
+async fn random_form_bodies_never_cause_a_server_error() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, _) = ada.create("Deploy").await;
@@ -64,11 +64,11 @@ async fn no_form_whatever_breaks_an_action() {
     ];
     let body = proptest::collection::vec(field, 0..5).prop_map(|fields| fields.join("&"));
     let _ = generate_route_list(App);
-    // What ends the session, and what takes a hash for each.
-    let left_out = ["sign-out", "sign-in", "sign-up", "change-password", "/account/delete"];
+    // Excludes actions that end the session, and actions that hash a password for each request.
+    let excluded = ["sign-out", "sign-in", "sign-up", "change-password", "/account/delete"];
     let paths: Vec<_> = server_fn_paths()
         .map(|(path, _)| path)
-        .filter(|path| !left_out.iter().any(|it| path.contains(it)))
+        .filter(|path| !excluded.iter().any(|it| path.contains(it)))
         .collect();
     for (n, body) in cases(&body).enumerate() {
         let accept = if n % 2 == 0 { "application/json" } else { "text/html" };
@@ -81,17 +81,17 @@ async fn no_form_whatever_breaks_an_action() {
 }
 
 #[tokio::test]
-async fn no_address_whatever_breaks_a_page_or_leads_elsewhere() {
+async fn random_urls_never_cause_a_server_error_or_a_redirect_to_another_site() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let path = "(/settings/api-keys|/settings/activity|/settings/account|/sign-in|/sign-up|/nope)/{0,2}";
     let query = "\\?(dialog|key_id|done|before|next)=[!-~]{0,40}(&(key_id|next)=[!-~]{0,40})?";
     for (path, query) in cases(&(path, query)) {
         let Ok(uri) = format!("{path}{query}").parse::<axum::http::Uri>() else { continue };
-        for browser in [&mut ada, &mut app.stranger()] {
-            let answer = browser.get(&uri.to_string()).await;
-            assert!(!answer.status.is_server_error(), "{uri}: {}", answer.status);
-            let location = answer.header("location");
+        for browser in [&mut ada, &mut app.anonymous()] {
+            let response = browser.get(&uri.to_string()).await;
+            assert!(!response.status.is_server_error(), "{uri}: {}", response.status);
+            let location = response.header("location");
             assert!(
                 location.is_empty() || location.starts_with('/') && !location.starts_with("//"),
                 "{uri}: {location}"

@@ -1,4 +1,4 @@
-//! What the operator's monitoring sees.
+//! Metrics for the operator's monitoring.
 
 use crate::test_app::{Browser, PASSWORD, TestApp, call, postgres, verify};
 use axum::body::{Body, to_bytes};
@@ -20,7 +20,7 @@ fn value(metrics: &str, line: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn requests_and_verifications_are_counted_by_what_came_of_them() {
+async fn requests_are_counted_by_route_and_status_and_verifications_by_outcome() {
     let app = TestApp::new().await;
     let mut ada: Browser = app.owner("ada@example.com").await;
     let (_, secret) = ada.create("Deploy").await;
@@ -52,7 +52,7 @@ async fn requests_and_verifications_are_counted_by_what_came_of_them() {
 }
 
 #[tokio::test]
-async fn no_label_names_a_key_an_account_or_an_address_and_strangers_read_nothing() {
+async fn metrics_contain_no_key_account_or_address_and_are_not_served_by_the_main_router() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, secret) = ada.create("Deploy").await;
@@ -61,7 +61,7 @@ async fn no_label_names_a_key_an_account_or_an_address_and_strangers_read_nothin
     for private in [id.as_str(), &secret, "ada@example.com", "Deploy", PASSWORD, "10.9."] {
         assert!(!metrics.contains(private), "{private}");
     }
-    assert_eq!(app.stranger().get("/metrics").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(app.anonymous().get("/metrics").await.status, StatusCode::NOT_FOUND);
     let probe = Request::get("/metrics").body(Body::empty()).unwrap();
     assert_eq!(call(&app.router, probe).await.status, StatusCode::NOT_FOUND);
 }

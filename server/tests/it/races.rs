@@ -1,4 +1,4 @@
-//! Many at once, and clients that hang up. `make torture` runs many more rounds.
+//! Concurrent requests, and clients that disconnect. `make torture` runs many more rounds.
 
 use crate::test_app::{Browser, TestApp, rounds, verify};
 use app::domain::api_key::ApiKey;
@@ -27,7 +27,7 @@ fn counts(statuses: Vec<StatusCode>) -> BTreeMap<u16, usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_hundred_concurrent_creates_exactly_ten_make_a_key() {
+async fn of_a_hundred_concurrent_creates_exactly_ten_succeed() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     for round in 0..rounds(3, 1_000) {
@@ -40,7 +40,7 @@ async fn of_a_hundred_concurrent_creates_exactly_ten_make_a_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_hundred_concurrent_creates_of_one_name_exactly_one_makes_a_key() {
+async fn of_a_hundred_concurrent_creates_with_the_same_name_exactly_one_succeeds() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     for round in 0..rounds(3, 1_000) {
@@ -54,7 +54,7 @@ async fn of_a_hundred_concurrent_creates_of_one_name_exactly_one_makes_a_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rename_against_create_against_delete_leaves_one_key_of_a_name_at_most() {
+async fn concurrent_rename_create_and_delete_leave_at_most_one_key_of_each_name() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     for round in 0..rounds(20, 1_000) {
@@ -67,59 +67,59 @@ async fn rename_against_create_against_delete_leaves_one_key_of_a_name_at_most()
             })
         };
         let rename = act("rename", "name", "After");
-        let make = tokio::spawn(create(ada.clone(), "After".to_owned()));
+        let create = tokio::spawn(create(ada.clone(), "After".to_owned()));
         let delete = act("delete", "confirm_name", "Before");
-        let [renamed, made, deleted] =
-            [rename.await, make.await, delete.await].map(|done| done.unwrap() == 200);
+        let [renamed, created, deleted] =
+            [rename.await, create.await, delete.await].map(|done| done.unwrap() == 200);
         let names: Vec<_> = ada.list().await.into_iter().map(|key| key.name).collect();
         let unique: BTreeSet<_> = names.iter().collect();
         assert_eq!(unique.len(), names.len(), "round {round}: {names:?}");
-        // Whatever order they took, the list is what the answers say.
+        // In any order of execution, the list matches the responses.
         let mut expected = Vec::new();
-        expected.extend(made.then_some("After"));
+        expected.extend(created.then_some("After"));
         expected.extend((!deleted && renamed).then_some("After"));
         expected.extend((!deleted && !renamed).then_some("Before"));
-        assert_eq!(names.len(), expected.len(), "round {round}: {renamed} {made} {deleted} {names:?}");
-        let is_let_in = verify(&app.router, &secret).await == StatusCode::NO_CONTENT;
-        assert_eq!(is_let_in, !deleted, "round {round}");
+        assert_eq!(names.len(), expected.len(), "round {round}: {renamed} {created} {deleted} {names:?}");
+        let is_allowed = verify(&app.router, &secret).await == StatusCode::NO_CONTENT;
+        assert_eq!(is_allowed, !deleted, "round {round}");
         delete_all(&mut ada).await;
     }
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_at_any_point_of_a_create_leaves_no_key_or_one_that_can_be_deleted() {
+async fn a_client_that_disconnects_at_any_point_of_a_create_leaves_no_key_or_one_that_can_be_deleted() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     for _ in 0..rounds(1, 20) {
-        let mut made = 0;
+        let mut created = 0;
         for polls in 0.. {
             let done = {
                 let mut client = ada.clone();
                 let mut request =
                     pin!(client.post("/rpc/keys/create", &[("name", "Cut off"), ("expire_in", "7")]));
-                let mut answer = None;
+                let mut response = None;
                 for _ in 0..polls {
                     if let Poll::Ready(ready) = request.as_mut().poll(&mut Context::from_waker(Waker::noop()))
                     {
-                        answer = Some(ready.status);
+                        response = Some(ready.status);
                         break;
                     }
-                    // What it waits for goes on meanwhile.
+                    // Lets the tasks that the request awaits make progress.
                     tokio::task::yield_now().await;
                 }
-                answer
-                // Here the client hangs up.
+                response
+                // Dropping the request disconnects the client.
             };
-            // Its connection is not stuck, and what it began is over: changes take turns.
+            // Changes are serialized, so this create also shows that the aborted one holds no lock or connection.
             let (id, secret) = ada.create("Next").await;
             assert_eq!(verify(&app.router, &secret).await, StatusCode::NO_CONTENT);
             ada.post("/rpc/keys/delete", &[("key_id", &id), ("confirm_name", "Next")]).await.list();
             let left = ada.list().await;
             assert!(left.len() <= 1 && left.iter().all(|key| key.name == "Cut off"), "{polls}: {left:?}");
-            made += left.len();
+            created += left.len();
             delete_all(&mut ada).await;
             if done.is_some() {
-                assert!(polls > 2 && made > 0, "{polls} polls, {made} made");
+                assert!(polls > 2 && created > 0, "{polls} polls, {created} created");
                 break;
             }
         }
@@ -127,13 +127,13 @@ async fn a_client_that_hangs_up_at_any_point_of_a_create_leaves_no_key_or_one_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sign_out_is_final_also_for_copies_of_the_cookie_and_requests_in_flight() {
+async fn sign_out_also_ends_the_session_for_copied_cookies_even_with_requests_in_flight() {
     let app = TestApp::new().await;
     app.owner("ada@example.com").await;
     for round in 0..rounds(20, 1_000) {
-        let mut ada = app.stranger();
+        let mut ada = app.anonymous();
         ada.sign_in("ada@example.com").await;
-        // Long enough for the next request to note that the session is used.
+        // Long enough for the next request to record the activity of the session.
         app.advance(2 * MINUTE);
         let mut copies: Vec<Browser> = (0..8).map(|_| ada.clone()).collect();
         let in_flight: Vec<_> = copies
@@ -152,11 +152,11 @@ async fn sign_out_is_final_also_for_copies_of_the_cookie_and_requests_in_flight(
 }
 
 #[tokio::test]
-async fn after_the_database_has_rolled_back_by_itself_changes_go_on() {
+async fn changes_succeed_again_after_the_database_rolled_back_transactions_by_itself() {
     let app = TestApp::in_file().await;
     let mut ada = app.owner("ada@example.com").await;
     let mut database = app.database().await;
-    // As it does when the disk is full.
+    // SQLite rolls back a transaction by itself when the disk is full.
     let fault = "CREATE TRIGGER fault BEFORE INSERT ON api_keys BEGIN SELECT RAISE(ROLLBACK, 'no room'); END";
     sqlx::query(fault).execute(&mut database).await.unwrap();
     for n in 0..3 {

@@ -1,23 +1,25 @@
-//! What is deleted by time, and a clock that is wrong.
+//! Deletion of data after its retention time, and its pause while the clock may be wrong.
 
-use crate::test_app::{TestApp, program};
+use crate::test_app::{TestApp, client_request};
 use app::domain::timestamp::{DAY, HOUR};
 use server::clock::Clock;
 use server::services::retention::ClockProblem;
 
+/// The body of `/readyz`, which reports warnings.
 async fn ready(app: &TestApp) -> String {
-    let answer = program(&app.router, "/readyz", &[]).await;
-    assert_eq!(answer.status, axum::http::StatusCode::OK);
-    answer.body
+    let response = client_request(&app.router, "/readyz", &[]).await;
+    assert_eq!(response.status, axum::http::StatusCode::OK);
+    response.body
 }
 
+/// The number of keys in the database.
 async fn count(app: &TestApp) -> i64 {
     let keys = sqlx::query_scalar("SELECT count(*) FROM api_keys");
     keys.fetch_one(&mut app.database().await).await.unwrap()
 }
 
 #[tokio::test]
-async fn a_start_with_a_clock_that_is_ahead_deletes_nothing_and_says_so() {
+async fn a_server_that_starts_with_a_clock_ahead_deletes_nothing_and_reports_a_warning() {
     let app = TestApp::at(Clock::System.now()).await;
     let mut ada = app.owner("ada@example.com").await;
     ada.post("/rpc/keys/create", &[("name", "Deploy"), ("expire_in", "7")]).await.list();
@@ -30,8 +32,8 @@ async fn a_start_with_a_clock_that_is_ahead_deletes_nothing_and_says_so() {
     assert_eq!(count(&app).await, 1);
     assert!(ahead.console.retention.paused().is_some());
     assert!(ready(&ahead).await.starts_with("ok\nwarning: nothing is deleted for now: the clock "));
-    // Nor does a change that is made with that clock.
-    let mut later = ahead.stranger();
+    // A change at that time deletes nothing either.
+    let mut later = ahead.anonymous();
     later.sign_in("ada@example.com").await;
     let again = later.post("/rpc/keys/create", &[("name", "Other"), ("expire_in", "7")]).await;
     assert_eq!(again.list().keys.len(), 2);
@@ -43,7 +45,7 @@ async fn a_start_with_a_clock_that_is_ahead_deletes_nothing_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_behind_what_was_recorded_deletes_nothing() {
+async fn a_clock_behind_the_recorded_time_pauses_deletion() {
     let app = TestApp::in_file().await;
     app.console.retention.sweep().await.unwrap();
     app.advance(-HOUR);
@@ -52,7 +54,7 @@ async fn a_clock_that_is_behind_what_was_recorded_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn a_server_that_runs_all_the_time_deletes_what_has_been_kept_for_long_enough() {
+async fn a_server_that_runs_continuously_deletes_expired_keys_after_their_retention_time() {
     let app = TestApp::in_file().await;
     let mut ada = app.owner("ada@example.com").await;
     ada.post("/rpc/keys/create", &[("name", "Deploy"), ("expire_in", "7")]).await.list();

@@ -1,4 +1,4 @@
-//! What every answer says, and which requests are let through.
+//! Security headers of every response, and rejection of cross-site and malformed requests.
 
 use crate::test_app::{PASSWORD, TestApp, call, form, verify};
 use app::App;
@@ -8,7 +8,7 @@ use leptos::server_fn::axum::server_fn_paths;
 use leptos_axum::generate_route_list;
 
 #[tokio::test]
-async fn only_the_consoles_own_pages_change_anything() {
+async fn actions_are_rejected_unless_they_come_from_the_origin_of_the_console() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let own = "http://127.0.0.1:3000";
@@ -31,20 +31,20 @@ async fn only_the_consoles_own_pages_change_anything() {
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
-            // What would end the session is done to nobody's.
-            let answer = if path.contains("sign-out") && is_own {
-                app.stranger().send(request, &[]).await
+            // Actions that end the session are sent without one, so that the other cases keep theirs.
+            let response = if path.contains("sign-out") && is_own {
+                app.anonymous().send(request, &[]).await
             } else {
                 ada.clone().send(request, &[]).await
             };
-            assert_eq!(answer.status != StatusCode::FORBIDDEN, is_own, "{path} {headers:?}");
+            assert_eq!(response.status != StatusCode::FORBIDDEN, is_own, "{path} {headers:?}");
         }
     }
     assert!(ada.list().await.is_empty());
 }
 
 #[tokio::test]
-async fn no_get_changes_anything() {
+async fn get_and_head_requests_change_nothing() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, secret) = ada.create("Deploy").await;
@@ -74,33 +74,33 @@ async fn no_get_changes_anything() {
     assert_eq!(ada.list().await, before, "and the session is still there");
     assert_eq!(verify(&app.router, &secret).await, StatusCode::NO_CONTENT);
     assert_eq!(app.console.accounts.list().await.unwrap().len(), 1);
-    app.stranger().sign_in("ada@example.com").await;
+    app.anonymous().sign_in("ada@example.com").await;
 }
 
 #[tokio::test]
-async fn the_headers_that_protect_an_answer_are_the_same_whatever_its_status() {
+async fn responses_of_every_status_have_the_same_security_headers() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let large = "x".repeat(70_000);
-    let mut answers = vec![
+    let mut responses = vec![
         (200, ada.get("/settings/account").await),
-        (303, app.stranger().get("/settings/account").await),
-        (401, app.stranger().get("/api/v1/account").await),
+        (303, app.anonymous().get("/settings/account").await),
+        (401, app.anonymous().get("/api/v1/account").await),
         (404, ada.get("/nope").await),
         (413, ada.post("/rpc/keys/create", &[("name", &large)]).await),
         (422, ada.submit("/rpc/keys/create", &[("name", ""), ("expire_in", "7")]).await),
     ];
-    // What no version has written is a defect that nobody foresaw.
+    // An invalid address in the database causes an internal error.
     let mut database = app.database().await;
     sqlx::query("UPDATE accounts SET email = 'no address'").execute(&mut database).await.unwrap();
-    answers.push((500, ada.post("/rpc/account/delete", &[("confirm_password", PASSWORD)]).await));
-    for (status, answer) in answers {
-        assert_eq!(answer.status.as_u16(), status, "{}", answer.body);
-        let said: Vec<_> = PROTECTION.iter().map(|(name, _)| (*name, answer.header(name))).collect();
-        assert_eq!(said, PROTECTION, "{status}");
-        let policy = answer.header("content-security-policy");
+    responses.push((500, ada.post("/rpc/account/delete", &[("confirm_password", PASSWORD)]).await));
+    for (status, response) in responses {
+        assert_eq!(response.status.as_u16(), status, "{}", response.body);
+        let headers: Vec<_> = PROTECTION.iter().map(|(name, _)| (*name, response.header(name))).collect();
+        assert_eq!(headers, PROTECTION, "{status}");
+        let policy = response.header("content-security-policy");
         let fixed = policy.split("'nonce-").next().unwrap();
-        let is_page = answer.header("content-type").starts_with("text/html");
+        let is_page = response.header("content-type").starts_with("text/html");
         let expected = if is_page {
             "default-src 'none'; script-src 'self' "
         } else {
@@ -110,7 +110,7 @@ async fn the_headers_that_protect_an_answer_are_the_same_whatever_its_status() {
     }
 }
 
-/// On every answer that a script has not asked for as a file.
+/// Security headers of every response except static files.
 const PROTECTION: [(&str, &str); 8] = [
     ("cache-control", "no-store"),
     ("x-content-type-options", "nosniff"),
@@ -126,18 +126,18 @@ const PROTECTION: [(&str, &str); 8] = [
 ];
 
 #[tokio::test]
-async fn a_page_has_one_address_and_none_elsewhere() {
+async fn trailing_slashes_redirect_to_the_canonical_path_and_never_to_another_site() {
     let app = TestApp::new().await;
-    for (path, leads_to) in [("/settings/api-keys/", "/settings/api-keys"), ("/sign-in//", "/sign-in")] {
-        assert_eq!(app.stranger().get(path).await.header("location"), leads_to);
+    for (path, location) in [("/settings/api-keys/", "/settings/api-keys"), ("/sign-in//", "/sign-in")] {
+        assert_eq!(app.anonymous().get(path).await.header("location"), location);
     }
     for path in ["//evil.example/", "//evil.example/%2e%2e/"] {
-        assert_eq!(app.stranger().get(path).await.header("location"), "", "{path}");
+        assert_eq!(app.anonymous().get(path).await.header("location"), "", "{path}");
     }
 }
 
 #[tokio::test]
-async fn every_answer_has_the_headers_that_protect_it() {
+async fn every_route_returns_the_security_headers_with_and_without_a_session() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     for path in [
@@ -150,9 +150,9 @@ async fn every_answer_has_the_headers_that_protect_it() {
         "/healthz",
         "/rpc/x",
     ] {
-        for browser in [&mut ada, &mut app.stranger()] {
-            let answer = browser.get(path).await;
-            let policy = answer.header("content-security-policy");
+        for browser in [&mut ada, &mut app.anonymous()] {
+            let response = browser.get(path).await;
+            let policy = response.header("content-security-policy");
             for directive in ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"] {
                 assert!(policy.contains(directive), "{path}: {policy}");
             }
@@ -160,19 +160,19 @@ async fn every_answer_has_the_headers_that_protect_it() {
                 !policy.contains("unsafe-inline") && !policy.contains("'unsafe-eval'"),
                 "{path}: {policy}"
             );
-            assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
-            assert_eq!(answer.header("cache-control"), "no-store", "{path}");
-            assert_eq!(answer.header("referrer-policy"), "same-origin", "{path}");
+            assert_eq!(response.header("x-content-type-options"), "nosniff", "{path}");
+            assert_eq!(response.header("cache-control"), "no-store", "{path}");
+            assert_eq!(response.header("referrer-policy"), "same-origin", "{path}");
         }
     }
 }
 
 #[tokio::test]
-async fn every_page_has_a_nonce_of_its_own_and_it_is_that_of_its_scripts() {
+async fn every_page_response_has_a_new_nonce_that_is_set_on_all_its_scripts() {
     let app = TestApp::new().await;
     let mut nonces = Vec::new();
     for _ in 0..3 {
-        let page = app.stranger().get("/sign-in").await;
+        let page = app.anonymous().get("/sign-in").await;
         let nonce = page.header("content-security-policy").split_once("'nonce-").unwrap().1;
         let nonce = nonce.split_once('\'').unwrap().0.to_owned();
         let scripts = page.body.matches("<script").count();
@@ -184,7 +184,7 @@ async fn every_page_has_a_nonce_of_its_own_and_it_is_that_of_its_scripts() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_or_no_form_is_refused() {
+async fn oversized_and_malformed_forms_are_rejected() {
     let app = TestApp::new().await;
     let ada = app.owner("ada@example.com").await;
     let send = async |kind: &str, body: Vec<u8>| {
@@ -209,12 +209,12 @@ async fn what_is_too_large_or_no_form_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_a_real_404() {
+async fn unknown_paths_return_404() {
     let app = TestApp::new().await;
-    // No file can have a name so long, which a file system says in another way.
+    // For a name that is too long, the file system returns another error than for a missing file.
     let endless = format!("/{}", "a".repeat(300));
     for path in ["/nope", "/pkg/nope.js", "/..%2fCargo.toml", "/rpcs", "/a%00b", &endless] {
-        assert_eq!(app.stranger().get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(app.anonymous().get(path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
     let unknown = Request::post("/rpc/keys/steal")
         .header("host", "127.0.0.1:3000")
@@ -224,9 +224,12 @@ async fn what_is_not_there_is_a_real_404() {
 }
 
 #[tokio::test]
-async fn pages_for_owners_lead_strangers_to_sign_in_and_back() {
+async fn without_a_session_a_settings_page_redirects_to_sign_in_with_its_own_url_as_next() {
     let app = TestApp::new().await;
-    let lead = app.stranger().get("/settings/api-keys?dialog=rename&key_id=0").await;
-    assert_eq!(lead.status, StatusCode::SEE_OTHER);
-    assert_eq!(lead.header("location"), "/sign-in?next=/settings/api-keys%3Fdialog%3Drename%26key_id%3D0");
+    let redirect = app.anonymous().get("/settings/api-keys?dialog=rename&key_id=0").await;
+    assert_eq!(redirect.status, StatusCode::SEE_OTHER);
+    assert_eq!(
+        redirect.header("location"),
+        "/sign-in?next=/settings/api-keys%3Fdialog%3Drename%26key_id%3D0"
+    );
 }

@@ -1,11 +1,11 @@
-//! A console of its own for each test, and clients that talk to its router.
+//! A separate console for each test, and clients that send requests to its router.
 
 use app::backend::KeyBackend;
 use app::domain::account::AccountId;
 use app::domain::api_key::{KeyId, KeyList};
 use app::domain::timestamp::Timestamp;
 use app::domain::usage::KeyUsage;
-use app::error::Refusal;
+use app::view::refusal::Refusal;
 use axum::body::{Body, to_bytes};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, COOKIE, HOST, ORIGIN, SET_COOKIE};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
@@ -32,18 +32,18 @@ pub(crate) const PASSWORD: &str = "plum orchard tuesday lantern";
 pub(crate) const START: Timestamp = Timestamp(1_795_262_400_000);
 const AUTHORITY: &str = "127.0.0.1:3000";
 
-/// How many rounds of a race: few, or what `make torture` asks for.
+/// Rounds of a race test: `usual`, or `torture` under `make torture`.
 pub(crate) fn rounds(usual: usize, torture: usize) -> usize {
     if std::env::var_os("TORTURE").is_some() { torture } else { usual }
 }
 
-/// A console on a database of its own, whose clock stands until the test moves it.
+/// A console with its own database. Its clock stands still until the test advances it.
 pub(crate) struct TestApp {
     pub(crate) router: Dispatch,
     pub(crate) console: AppState,
     pub(crate) folder: TempDir,
     pub(crate) url: String,
-    hand: Arc<AtomicI64>,
+    clock: Arc<AtomicI64>,
 }
 
 impl TestApp {
@@ -51,102 +51,104 @@ impl TestApp {
         Self::with(&["--sign-ups", "open"]).await
     }
 
-    /// With these flags of the command line.
+    /// Starts a console with these command-line flags.
     pub(crate) async fn with(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = fresh_database(&folder).await;
         Self::on(folder, url, flags, START.0).await
     }
 
-    /// At another moment.
+    /// Starts a console whose clock shows `now`.
     pub(crate) async fn at(now: Timestamp) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = fresh_database(&folder).await;
         Self::on(folder, url, &["--sign-ups", "open"], now.0).await
     }
 
-    /// On a database in a file, whatever the other tests run on.
+    /// Starts a console on a SQLite file, even if the other tests run on PostgreSQL.
     pub(crate) async fn in_file() -> Self {
         Self::open(tempfile::tempdir().unwrap()).await
     }
 
     async fn on(folder: TempDir, url: String, flags: &[&str], now: i64) -> Self {
-        // Tests make more changes than people do.
+        // Tests send changes faster than users do, so the limit is off unless the test sets one.
         let is_limited = flags.iter().any(|flag| flag.starts_with("--changes-per-minute"));
         let unlimited = (!is_limited).then_some("--changes-per-minute=0");
         let flags =
             ["server", "--database-url", &url].into_iter().chain(unlimited).chain(flags.iter().copied());
         let options = Cli::parse_from(flags).serve;
-        let hand = Arc::new(AtomicI64::new(now));
+        let clock = Arc::new(AtomicI64::new(now));
         let store = Store::open(&options.database.database_url).await.unwrap();
-        let console = AppState::open(store, Clock::Set(Arc::clone(&hand)), &options).await.unwrap();
+        let console = AppState::open(store, Clock::Set(Arc::clone(&clock)), &options).await.unwrap();
         let router = router_of(&console, TrustedProxies(options.trusted_proxies));
-        Self { router, console, folder, url, hand }
+        Self { router, console, folder, url, clock }
     }
 
-    /// On the database in a file in this folder.
+    /// Opens the SQLite file in this folder.
     pub(crate) async fn open(folder: TempDir) -> Self {
         let url = file(&folder);
         Self::on(folder, url, &["--sign-ups", "open"], START.0).await
     }
 
-    /// On this database.
+    /// Opens the database at this URL.
     pub(crate) async fn at_url(url: &str) -> Self {
         Self::on(tempfile::tempdir().unwrap(), url.to_owned(), &["--sign-ups", "open"], START.0).await
     }
 
-    /// Another process on the same database: after this one on SQLite, and also beside it on PostgreSQL.
+    /// Starts another node on the same database: after this one on SQLite, or concurrently on PostgreSQL.
     pub(crate) async fn restart(&self) -> Self {
         self.restart_with(&["--sign-ups", "open"]).await
     }
 
-    /// The same with these flags of the command line.
+    /// Like [`Self::restart`], with these command-line flags.
     pub(crate) async fn restart_with(&self, flags: &[&str]) -> Self {
-        let (on_other_nodes, now) = (tempfile::tempdir().unwrap(), self.hand.load(Ordering::SeqCst));
-        Self::on(on_other_nodes, self.url.clone(), flags, now).await
+        let (folder, now) = (tempfile::tempdir().unwrap(), self.clock.load(Ordering::SeqCst));
+        Self::on(folder, self.url.clone(), flags, now).await
     }
 
-    /// The database, without the server.
+    /// A direct connection to the database, without the server.
     pub(crate) async fn database(&self) -> AnyConnection {
         AnyConnection::connect(&self.url).await.unwrap()
     }
 
+    /// Moves the clock forward, or back if negative.
     pub(crate) fn advance(&self, milliseconds: i64) {
-        self.hand.fetch_add(milliseconds, Ordering::SeqCst);
+        self.clock.fetch_add(milliseconds, Ordering::SeqCst);
     }
 
-    /// Reasons and counts of the refusals that the owner of the key is told of, by reason.
-    pub(crate) async fn refused(&self, key: &str) -> Vec<(String, u64)> {
+    /// Denied requests of a key as its owner sees them: the number for each reason, sorted by reason.
+    pub(crate) async fn denials(&self, key: &str) -> Vec<(String, u64)> {
         let mut times = BTreeMap::new();
-        for refused in self.traffic(key).await.refused {
-            *times.entry(refused.reason.name().to_owned()).or_default() += refused.times;
+        for denied in self.usage(key).await.denied {
+            *times.entry(denied.reason.name().to_owned()).or_default() += denied.times;
         }
         times.into_iter().collect()
     }
 
-    /// What the owner of the key is told of its traffic.
-    pub(crate) async fn traffic(&self, key: &str) -> KeyUsage {
+    /// Usage of a key as its owner sees it.
+    pub(crate) async fn usage(&self, key: &str) -> KeyUsage {
         let id = KeyId::parse(key).unwrap();
-        let own = self.console.store.own_key(&id).await.unwrap().unwrap();
+        let own = self.console.store.key_by_id(&id).await.unwrap().unwrap();
         self.console.keys.usage(&AccountId(own.account_id), &id).await.unwrap()
     }
 
-    /// Somebody who is not signed in, with a network of their own.
-    pub(crate) fn stranger(&self) -> Browser {
+    /// A browser without a session, on its own network, so that rate limits of tests do not interfere.
+    pub(crate) fn anonymous(&self) -> Browser {
         static NETWORKS: AtomicU16 = AtomicU16::new(0);
         let [high, low] = NETWORKS.fetch_add(1, Ordering::SeqCst).to_be_bytes();
         Browser {
             router: self.router.clone(),
             cookie: None,
-            peer: Peer::At(IpAddr::from([10, 9, high, low])),
+            peer: Peer::Tcp(IpAddr::from([10, 9, high, low])),
         }
     }
 
-    /// The owner of a new account, signed in.
+    /// Creates an account and returns its browser, signed in.
     pub(crate) async fn owner(&self, email: &str) -> Browser {
-        let mut browser = self.stranger();
-        let answer = browser.post("/rpc/account/sign-up", &[("email", email), ("password", PASSWORD)]).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        let mut browser = self.anonymous();
+        let response =
+            browser.post("/rpc/account/sign-up", &[("email", email), ("password", PASSWORD)]).await;
+        assert_eq!(response.status, StatusCode::OK, "{}", response.body);
         browser
     }
 }
@@ -155,22 +157,22 @@ pub(crate) fn file(folder: &TempDir) -> String {
     format!("sqlite:{}", folder.path().join("data/console.db").display())
 }
 
-/// Whether tests run on PostgreSQL: `tools/postgres.sh` says where.
+/// URL of the PostgreSQL server to test on, set by `tools/postgres.sh`; `None` to test on SQLite.
 pub(crate) fn postgres() -> Option<String> {
     std::env::var("POSTGRES").ok()
 }
 
-/// A database that nobody else has: a file, or one of PostgreSQL's.
+/// The URL of a new database that no other test uses: a SQLite file, or a database on the PostgreSQL server.
 pub(crate) async fn fresh_database(folder: &TempDir) -> String {
     static NUMBERS: AtomicU32 = AtomicU32::new(0);
     let Some(server) = postgres() else { return file(folder) };
     let name = format!("test_{}_{}", std::process::id(), NUMBERS.fetch_add(1, Ordering::SeqCst));
-    let mut maker = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
-    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut maker).await.unwrap();
+    let mut admin = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
+    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut admin).await.unwrap();
     format!("{server}/{name}")
 }
 
-/// A browser: it has a cookie and says where its requests come from.
+/// A browser: stores the session cookie and sends requests from a fixed address.
 #[derive(Clone)]
 pub(crate) struct Browser {
     pub(crate) router: Dispatch,
@@ -202,12 +204,12 @@ impl TestResponse {
 }
 
 impl Browser {
-    /// As the island sends a form.
+    /// Sends a form as the island does, and accepts JSON.
     pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> TestResponse {
         self.send(form(path).header(ACCEPT, "application/json"), fields).await
     }
 
-    /// As a browser without a script sends a form.
+    /// Submits a form as a browser without JavaScript does, and accepts HTML.
     pub(crate) async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> TestResponse {
         self.send(form(path).header(ACCEPT, "text/html,application/xhtml+xml"), fields).await
     }
@@ -229,28 +231,28 @@ impl Browser {
             request = request.header(COOKIE, cookie);
         }
         let body = serde_urlencoded::to_string(fields).unwrap();
-        let answer = call(&self.router.of(self.peer), request.body(Body::from(body)).unwrap()).await;
-        if let Some(cookie) = answer.headers.get(SET_COOKIE) {
+        let response = call(&self.router.of(self.peer), request.body(Body::from(body)).unwrap()).await;
+        if let Some(cookie) = response.headers.get(SET_COOKIE) {
             let pair = cookie.to_str().unwrap().split(';').next().unwrap();
             self.cookie = Some(pair.to_owned()).filter(|pair| !pair.ends_with('='));
         }
-        answer
+        response
     }
 
-    /// Begins another session, as after days the last has ended.
+    /// Signs in again, for tests that advance the clock past the end of the session.
     pub(crate) async fn sign_in(&mut self, email: &str) {
-        let answer = self.post("/rpc/account/sign-in", &[("email", email), ("password", PASSWORD)]).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        let response = self.post("/rpc/account/sign-in", &[("email", email), ("password", PASSWORD)]).await;
+        assert_eq!(response.status, StatusCode::OK, "{}", response.body);
     }
 
-    /// Makes a key: its handle and its secret.
+    /// Creates a key; returns its Key ID and its secret.
     pub(crate) async fn create(&mut self, name: &str) -> (String, String) {
         let list = self.post("/rpc/keys/create", &[("name", name), ("expire_in", "90")]).await.list();
         let new = list.new.unwrap();
         (new.id.as_str().to_owned(), new.secret)
     }
 
-    /// All keys, as the page has them.
+    /// All keys, read from the state that is embedded in the page.
     pub(crate) async fn list(&mut self) -> Vec<app::domain::api_key::ApiKey> {
         let page = self.get("/settings/api-keys").await;
         assert_eq!(page.status, StatusCode::OK);
@@ -262,7 +264,7 @@ impl Browser {
     }
 }
 
-/// The whole server; the threads that this is called on answer what is no verification.
+/// Builds the whole server. Requests other than verifications run on the runtime that this is called on.
 pub(crate) fn router_of(console: &AppState, proxies: TrustedProxies) -> Dispatch {
     build(
         console.clone(),
@@ -290,8 +292,8 @@ pub(crate) async fn call(router: &Dispatch, request: Request<Body>) -> TestRespo
     }
 }
 
-/// What a program is answered that presents these headers.
-pub(crate) async fn program(router: &Dispatch, path: &str, headers: &[(&str, &str)]) -> TestResponse {
+/// Sends a GET request with these headers and no cookie, as an API client does.
+pub(crate) async fn client_request(router: &Dispatch, path: &str, headers: &[(&str, &str)]) -> TestResponse {
     let mut request = Request::get(path).header(HOST, AUTHORITY);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -299,12 +301,12 @@ pub(crate) async fn program(router: &Dispatch, path: &str, headers: &[(&str, &st
     call(router, request.body(Body::empty()).unwrap()).await
 }
 
-/// The status of `/verify` for a bearer of this secret.
+/// The status of `/verify` with this secret as bearer token.
 pub(crate) async fn verify(router: &Dispatch, secret: &str) -> StatusCode {
-    program(router, "/verify", &[("authorization", &format!("Bearer {secret}"))]).await.status
+    client_request(router, "/verify", &[("authorization", &format!("Bearer {secret}"))]).await.status
 }
 
-/// The status of `/api/v1/key` for a bearer of this secret.
+/// The status of `/api/v1/key` with this secret as bearer token.
 pub(crate) async fn bearer(router: &Dispatch, secret: &str) -> StatusCode {
-    program(router, "/api/v1/key", &[("authorization", &format!("Bearer {secret}"))]).await.status
+    client_request(router, "/api/v1/key", &[("authorization", &format!("Bearer {secret}"))]).await.status
 }

@@ -1,4 +1,4 @@
-//! Databases of earlier versions, and migrations that are not alone or not finished.
+//! Databases of earlier versions, and migrations that run concurrently or were interrupted.
 
 use crate::test_app::{TestApp, rounds, verify};
 use app::domain::timestamp::Timestamp;
@@ -81,7 +81,7 @@ async fn a_database_of_every_earlier_version_opens_and_its_keys_work() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn migrations_run_once_when_several_start_together() {
+async fn migrations_run_once_when_several_servers_start_concurrently() {
     for _ in 0..rounds(10, 200) {
         let folder = tempfile::tempdir().unwrap();
         let url = url(&folder);
@@ -97,8 +97,8 @@ async fn migrations_run_once_when_several_start_together() {
 }
 
 #[tokio::test]
-async fn a_start_that_was_broken_off_in_a_migration_is_made_good_by_the_next() {
-    // At more and more points, as most polls find nothing done.
+async fn after_a_start_was_interrupted_during_migrations_the_next_start_completes_them() {
+    // Interrupts the start after exponentially more polls, since most polls make no progress.
     for polls in (1..).map(|n: i32| 1.3_f64.powi(n) as usize) {
         let folder = tempfile::tempdir().unwrap();
         let url = url(&folder);
@@ -126,11 +126,11 @@ async fn a_start_that_was_broken_off_in_a_migration_is_made_good_by_the_next() {
 }
 
 #[tokio::test]
-async fn a_database_of_a_later_version_is_left_alone() {
+async fn a_database_of_a_later_version_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     Store::open(&url(&folder)).await.unwrap().close().await;
     let later = "INSERT INTO _sqlx_migrations VALUES (9999, 'later', CURRENT_TIMESTAMP, 1, X'00', 1)";
     sqlx::query(later).execute(&mut connect(&folder).await).await.unwrap();
-    let refused = Store::open(&url(&folder)).await.unwrap_err().to_string();
-    assert!(refused.contains("9999"), "{refused}");
+    let error = Store::open(&url(&folder)).await.unwrap_err().to_string();
+    assert!(error.contains("9999"), "{error}");
 }

@@ -1,44 +1,44 @@
-//! Who used a key, and who was refused with it.
+//! Usage of keys: recorded uses and denials.
 
-use crate::test_app::{START, TestApp, program, verify};
+use crate::test_app::{START, TestApp, client_request, verify};
 use app::domain::timestamp::{DAY, MINUTE};
-use app::domain::usage::{ClientName, DenialReason, USAGE_KEPT_FOR};
+use app::domain::usage::{ClientName, DenialReason, USAGE_RETENTION};
 use axum::http::StatusCode;
 
-fn from(agent: &str) -> ClientName {
+fn client(agent: &str) -> ClientName {
     ClientName { address: "0.0.0.0".to_owned(), agent: agent.to_owned() }
 }
 
 #[tokio::test]
-async fn a_use_is_known_at_once_and_written_down_later() {
+async fn a_use_is_visible_immediately_and_unchanged_after_the_flush() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, secret) = ada.create("Deploy").await;
     assert_eq!(ada.list().await[0].last_used_at, None);
     let bearer = format!("Bearer {secret}");
     for agent in ["curl/8.5", "curl/8.5", "python-httpx/0.28"] {
-        program(&app.router, "/verify", &[("authorization", &bearer), ("user-agent", agent)]).await;
+        client_request(&app.router, "/verify", &[("authorization", &bearer), ("user-agent", agent)]).await;
         app.advance(1);
     }
     let listed = ada.list().await.remove(0);
     assert_eq!(listed.last_used_at, Some(START.plus(2)));
     assert_eq!(listed.last_used_from.as_deref(), Some("0.0.0.0, python-httpx/0.28"));
     for _ in 0..2 {
-        let uses = app.traffic(&id).await.uses;
-        let counts: Vec<_> = uses.iter().map(|used| (used.program.clone(), used.times)).collect();
-        assert_eq!(counts, [(from("python-httpx/0.28"), 1), (from("curl/8.5"), 2)]);
+        let uses = app.usage(&id).await.uses;
+        let counts: Vec<_> = uses.iter().map(|used| (used.client.clone(), used.times)).collect();
+        assert_eq!(counts, [(client("python-httpx/0.28"), 1), (client("curl/8.5"), 2)]);
         assert_eq!(ada.list().await[0], listed);
         app.console.keys.flush_usage().await.unwrap();
     }
     app.advance(DAY);
-    program(&app.router, "/verify", &[("authorization", &bearer), ("user-agent", "curl/8.5")]).await;
+    client_request(&app.router, "/verify", &[("authorization", &bearer), ("user-agent", "curl/8.5")]).await;
     app.console.keys.flush_usage().await.unwrap();
-    let uses = app.traffic(&id).await.uses;
-    assert_eq!((uses[0].program.clone(), uses[0].times), (from("curl/8.5"), 3));
+    let uses = app.usage(&id).await.uses;
+    assert_eq!((uses[0].client.clone(), uses[0].times), (client("curl/8.5"), 3));
 }
 
 #[tokio::test]
-async fn writing_down_a_use_never_revives_a_key_nor_undoes_a_change() {
+async fn flushing_usage_never_restores_a_deleted_key_or_reverts_a_change() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (off, off_secret) = ada.create("Off").await;
@@ -59,42 +59,42 @@ async fn writing_down_a_use_never_revives_a_key_nor_undoes_a_change() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_written_down_is_kept() {
+async fn usage_that_cannot_be_flushed_is_kept() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (_, secret) = ada.create("Deploy").await;
     verify(&app.router, &secret).await;
-    let traffic = &app.console.usage;
+    let recorder = &app.console.usage;
     let closed = server::store::Store::open(&app.url).await.unwrap();
     closed.close().await;
-    assert!(traffic.flush(&closed).await.is_err());
+    assert!(recorder.flush(&closed).await.is_err());
     assert_eq!(ada.list().await[0].last_used_at, Some(START));
 }
 
 #[tokio::test]
-async fn every_refusal_of_a_known_key_is_explained_to_its_owner_and_to_nobody_else() {
+async fn denials_of_a_known_key_are_reported_with_their_reason_only_to_its_owner() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, secret) = ada.create("Deploy").await;
     let (other, other_secret) = ada.create("Other").await;
-    let refuse = async |headers: &[(&str, &str)]| {
-        let status = program(&app.router, "/verify", headers).await.status;
+    let expect_denied = async |headers: &[(&str, &str)]| {
+        let status = client_request(&app.router, "/verify", headers).await.status;
         assert_eq!(status, StatusCode::UNAUTHORIZED);
     };
-    // The secret of one key under the Key ID of the other, and a secret of none.
-    refuse(&[("x-api-key-id", &other), ("x-api-key-secret", &secret)]).await;
-    refuse(&[("x-api-key-id", &other), ("x-api-key-secret", "mm_tok_junk")]).await;
-    refuse(&[("x-api-key-id", "junk"), ("x-api-key-secret", &secret)]).await;
+    // The secret of one key with the Key ID of the other, an unknown secret, and a malformed Key ID.
+    expect_denied(&[("x-api-key-id", &other), ("x-api-key-secret", &secret)]).await;
+    expect_denied(&[("x-api-key-id", &other), ("x-api-key-secret", "mm_tok_junk")]).await;
+    expect_denied(&[("x-api-key-id", "junk"), ("x-api-key-secret", &secret)]).await;
     ada.post("/rpc/keys/set-active", &[("key_id", &id), ("active", "false")]).await.list();
-    refuse(&[("x-api-key", &secret)]).await;
+    expect_denied(&[("x-api-key", &secret)]).await;
     app.advance(90 * DAY);
-    refuse(&[("x-api-key", &secret)]).await;
-    refuse(&[("x-api-key", &other_secret)]).await;
+    expect_denied(&[("x-api-key", &secret)]).await;
+    expect_denied(&[("x-api-key", &other_secret)]).await;
     for _ in 0..2 {
         let expected = [("expired".to_owned(), 1), ("inactive".to_owned(), 1), ("wrong-id".to_owned(), 2)];
-        // What was before 30 days is not told any more.
-        assert_eq!(app.refused(&id).await[..1], expected[..1]);
-        assert_eq!(app.refused(&other).await[0], ("expired".to_owned(), 1));
+        // Denials older than 30 days are no longer reported.
+        assert_eq!(app.denials(&id).await[..1], expected[..1]);
+        assert_eq!(app.denials(&other).await[0], ("expired".to_owned(), 1));
         app.console.keys.flush_usage().await.unwrap();
     }
     let mut eve = app.owner("eve@example.com").await;
@@ -104,36 +104,36 @@ async fn every_refusal_of_a_known_key_is_explained_to_its_owner_and_to_nobody_el
 }
 
 #[tokio::test]
-async fn each_reason_is_told_with_its_time_and_place() {
+async fn each_denial_is_recorded_with_its_reason_count_time_and_client() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, secret) = ada.create("Deploy").await;
     let (other, _) = ada.create("Other").await;
     let headers = [("x-api-key-id", &*other), ("x-api-key-secret", &*secret), ("user-agent", "curl/8.5")];
     for _ in 0..3 {
-        program(&app.router, "/verify", &headers).await;
+        client_request(&app.router, "/verify", &headers).await;
     }
     for (key, reason) in [(&id, DenialReason::WrongId), (&other, DenialReason::WrongSecret)] {
-        let refused = app.traffic(key).await.refused;
-        assert_eq!(refused.len(), 1);
-        let told = (refused[0].reason, refused[0].times, refused[0].last_at, refused[0].program.clone());
-        assert_eq!(told, (reason, 3, START, from("curl/8.5")));
+        let denied = app.usage(key).await.denied;
+        assert_eq!(denied.len(), 1);
+        let recorded = (denied[0].reason, denied[0].times, denied[0].last_at, denied[0].client.clone());
+        assert_eq!(recorded, (reason, 3, START, client("curl/8.5")));
     }
 }
 
 #[tokio::test]
-async fn a_refused_request_that_names_no_key_leaves_nothing() {
+async fn a_denied_request_that_matches_no_key_is_not_recorded() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     ada.create("Deploy").await;
-    let unknown = "0".repeat(32);
-    let stranger = "mm_tok_00000000000000000000000000000000000000";
+    let unknown_id = "0".repeat(32);
+    let unknown_secret = "mm_tok_00000000000000000000000000000000000000";
     for headers in [
         &[("x-api-key", "junk")][..],
-        &[("x-api-key", stranger)][..],
-        &[("x-api-key-id", &*unknown), ("x-api-key-secret", stranger)][..],
+        &[("x-api-key", unknown_secret)][..],
+        &[("x-api-key-id", &*unknown_id), ("x-api-key-secret", unknown_secret)][..],
     ] {
-        program(&app.router, "/verify", headers).await;
+        client_request(&app.router, "/verify", headers).await;
     }
     app.console.keys.flush_usage().await.unwrap();
     let mut database = app.database().await;
@@ -143,7 +143,7 @@ async fn a_refused_request_that_names_no_key_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_kept_of_a_key_is_bounded_and_forgotten_in_time() {
+async fn the_recorded_usage_of_a_key_is_bounded_and_deleted_after_its_retention_time() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, secret) = ada.create("Deploy").await;
@@ -153,7 +153,7 @@ async fn what_is_kept_of_a_key_is_bounded_and_forgotten_in_time() {
         let good = [("x-api-key", &*secret), ("user-agent", &*agent)];
         let bad = [("x-api-key-id", &*other), ("x-api-key-secret", &*secret), ("user-agent", &*agent)];
         for headers in [&good[..], &bad[..]] {
-            program(&app.router, "/verify", headers).await;
+            client_request(&app.router, "/verify", headers).await;
         }
         if n % 10 == 0 {
             app.console.keys.flush_usage().await.unwrap();
@@ -161,43 +161,44 @@ async fn what_is_kept_of_a_key_is_bounded_and_forgotten_in_time() {
         app.advance(MINUTE);
     }
     app.console.keys.flush_usage().await.unwrap();
-    let traffic = app.traffic(&id).await;
-    assert_eq!(traffic.uses.iter().map(|used| used.times).sum::<u64>(), 60);
-    assert!(traffic.uses.len() <= 21, "{}", traffic.uses.len());
-    assert!(traffic.refused.len() <= 20, "{}", traffic.refused.len());
-    app.advance(USAGE_KEPT_FOR + DAY);
+    let usage = app.usage(&id).await;
+    assert_eq!(usage.uses.iter().map(|used| used.times).sum::<u64>(), 60);
+    assert!(usage.uses.len() <= 21, "{}", usage.uses.len());
+    assert!(usage.denied.len() <= 20, "{}", usage.denied.len());
+    app.advance(USAGE_RETENTION + DAY);
     app.console.keys.sweep().await.unwrap();
-    let traffic = app.traffic(&id).await;
-    assert!(traffic.uses.is_empty() && traffic.refused.is_empty());
+    let usage = app.usage(&id).await;
+    assert!(usage.uses.is_empty() && usage.denied.is_empty());
 }
 
 #[tokio::test]
-async fn of_many_keys_and_programs_each_use_is_counted_once_however_often_it_is_written_down() {
+async fn uses_by_many_clients_of_many_keys_are_counted_exactly_once_across_flushes() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let mut keys = Vec::new();
     for n in 0..3 {
         keys.push(ada.create(&format!("Deploy {n}")).await);
     }
-    // In two halves, and the second time with programs that were there before.
+    // In two flushes; some clients of the first appear again in the second.
     for agents in [0..15, 5..30] {
         for agent in agents.map(|n| format!("agent/{n}")) {
             for (_, secret) in &keys {
-                program(&app.router, "/verify", &[("x-api-key", secret), ("user-agent", &agent)]).await;
+                client_request(&app.router, "/verify", &[("x-api-key", secret), ("user-agent", &agent)])
+                    .await;
             }
             app.advance(1);
         }
         app.console.keys.flush_usage().await.unwrap();
     }
     for (id, _) in &keys {
-        let uses = app.traffic(id).await.uses;
+        let uses = app.usage(id).await.uses;
         assert_eq!(uses.iter().map(|used| used.times).sum::<u64>(), 40);
-        let (apart, others): (Vec<_>, Vec<_>) =
-            uses.into_iter().partition(|used| used.program != ClientName::default());
-        // Nobody is counted again under another name: those that are told apart have all their uses.
-        assert_eq!((apart.len(), others.len()), (20, 1));
-        for used in apart {
-            let n: u32 = used.program.agent.strip_prefix("agent/").unwrap().parse().unwrap();
+        let (individual, others): (Vec<_>, Vec<_>) =
+            uses.into_iter().partition(|used| used.client != ClientName::default());
+        // No use is counted twice: each client that is listed individually has all of its uses.
+        assert_eq!((individual.len(), others.len()), (20, 1));
+        for used in individual {
+            let n: u32 = used.client.agent.strip_prefix("agent/").unwrap().parse().unwrap();
             assert_eq!(used.times, if (5..15).contains(&n) { 2 } else { 1 }, "agent/{n}");
         }
     }

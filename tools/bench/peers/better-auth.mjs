@@ -1,4 +1,4 @@
-// better-auth with its API-key plugin on Node, on PostgreSQL: makes keys, writes them to a file, and verifies them.
+// better-auth with its API-key plugin on Node, on PostgreSQL: creates keys, writes them to a file, and verifies them.
 //
 //     node better-auth.mjs PORT DATABASE_URL KEYS SECRETS_FILE
 import { apiKey } from "@better-auth/api-key";
@@ -15,7 +15,7 @@ const options = {
   baseURL: `http://127.0.0.1:${port}`,
   emailAndPassword: { enabled: true },
   telemetry: { enabled: false },
-  // Its default allows a key ten requests a day.
+  // By default, a key may send ten requests a day.
   plugins: [apiKey({ rateLimit: { enabled: false } })],
 };
 const auth = betterAuth(options);

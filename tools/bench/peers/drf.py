@@ -1,6 +1,6 @@
-"""djangorestframework-api-key under gunicorn, on PostgreSQL: makes keys, writes them to a file, and verifies them.
+"""djangorestframework-api-key under gunicorn, on PostgreSQL: creates keys, writes them to a file, and verifies them.
 
-    DATABASE=… SECRETS=… KEYS=… python drf.py          makes tables and keys
+    DATABASE=… SECRETS=… KEYS=… python drf.py          creates tables and keys
     DATABASE=… gunicorn --workers 2 drf:application    verifies
 """
 

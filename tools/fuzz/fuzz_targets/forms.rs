@@ -1,11 +1,12 @@
-//! Bodies of forms: the first byte says which, the rest is sent.
+//! Form bodies: the first byte selects the form, the rest is its body.
 #![no_main]
 
 use axum::body::Body;
 use fuzz::{Target, form};
 use libfuzzer_sys::fuzz_target;
 
-/// Those that end the session are left out; its owner's password, which nobody knows, keeps the account.
+/// Forms that end the session are left out. The account cannot be deleted or changed, because the fuzzer does not know
+/// its password.
 const PATHS: [&str; 11] = [
     "account/change-password",
     "account/delete",
@@ -16,7 +17,7 @@ const PATHS: [&str; 11] = [
     "keys/rotate",
     "keys/retire",
     "keys/delete",
-    // Those that hash only what passes all other checks.
+    // These forms hash a password only if all other checks pass.
     "account/sign-up",
     "account/sign-in",
 ];
@@ -24,8 +25,8 @@ const PATHS: [&str; 11] = [
 thread_local!(static TARGET: Target = Target::default());
 
 fuzz_target!(|bytes: &[u8]| {
-    let Some((which, body)) = bytes.split_first() else { return };
-    let path = PATHS[usize::from(*which) % PATHS.len()];
+    let Some((selector, body)) = bytes.split_first() else { return };
+    let path = PATHS[usize::from(*selector) % PATHS.len()];
     for accept in ["application/json", "text/html"] {
         TARGET.with(|target| {
             let request = form(path).header("accept", accept).header("cookie", &target.cookie);

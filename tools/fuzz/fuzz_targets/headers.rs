@@ -1,4 +1,5 @@
-//! Headers of a request to `/verify`: name, colon, value, line by line, after the path and query in the first line.
+//! Headers of a request to `/verify`. The first line is the rest of the path and the query; each further line is
+//! `name:value`.
 #![no_main]
 
 use axum::body::Body;
@@ -22,5 +23,5 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let status = TARGET.with(|target| target.ask(request).status());
-    assert_ne!(status, StatusCode::NO_CONTENT, "nobody knows a secret");
+    assert_ne!(status, StatusCode::NO_CONTENT, "the fuzzer knows no secret");
 });

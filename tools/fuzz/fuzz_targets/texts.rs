@@ -1,4 +1,4 @@
-//! What people type and programs send as text: names, addresses, secrets, and where to go next.
+//! Text from people and clients: names, e-mail addresses, secrets, and redirect targets.
 #![no_main]
 
 use app::domain::account::{Email, Password};
@@ -11,11 +11,11 @@ use app::domain::unicode::fold;
 use app::routes::{local_path, with_next};
 use libfuzzer_sys::fuzz_target;
 use server::secret::{Prefixes, SecretDigest};
-use server::key_cache::verifier::parse_id;
+use server::ids::parse_id;
 
 fuzz_target!(|text: &str| {
     if let Ok(name) = KeyName::parse(text) {
-        // What was taken is taken again, and is the same name.
+        // An accepted name is accepted again, unchanged.
         let again = KeyName::parse(name.as_str()).expect("a name");
         assert_eq!(again.as_str(), name.as_str());
         assert!(KeyName::is_reentered(name.as_str(), name.as_str()));
@@ -29,7 +29,7 @@ fuzz_target!(|text: &str| {
     }
     let _ = (Password::parse_new(text), Period::parse(text), Grace::parse(text), KeyId::parse(text), fold(text));
     assert_eq!(parse_id(text).is_some(), text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()));
-    if SecretDigest::of_presented(&Prefixes::default(), text).is_some() {
+    if SecretDigest::parse_presented(&Prefixes::default(), text).is_some() {
         assert!(text.starts_with("mm_tok_") && text.is_ascii());
     }
     let path = local_path(text);

@@ -7,9 +7,10 @@ use clap::Parser;
 use leptos::config::LeptosOptions;
 use server::clock::Clock;
 use server::config::Cli;
-use server::console::Console;
-use server::http::client::TrustedProxies;
-use server::http::front::Front;
+use server::state::AppState;
+use server::http::dispatch::Dispatch;
+use server::http::middleware::client_ip::TrustedProxies;
+use server::http::router::build;
 use server::store::Store;
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
@@ -27,7 +28,7 @@ pub fn form(path: &str) -> Builder {
 /// Answers requests one after another.
 pub struct Target {
     runtime: Runtime,
-    front: Front,
+    front: Dispatch,
     /// The session of an owner.
     pub cookie: String,
 }
@@ -41,9 +42,9 @@ impl Default for Target {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let front = runtime.block_on(async {
             let store = Store::open(&url).await.expect("a database");
-            let console = Console::open(store, Clock::default(), &options).await.expect("a console");
+            let console = AppState::open(store, Clock::default(), &options).await.expect("a console");
             let site = LeptosOptions::builder().output_name("mecha-console").build();
-            server::build(console, site, TrustedProxies(options.trusted_proxies))
+            build(console, site, TrustedProxies(options.trusted_proxies))
         });
         let mut target = Self { runtime, front, cookie: String::new() };
         let answer = target.ask(form("account/sign-up").body(Body::from(OWNER)).expect("a request"));

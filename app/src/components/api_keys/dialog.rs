@@ -1,4 +1,4 @@
-//! The dialog: a form, which for a new key becomes the reveal of its secret.
+//! The dialog: shows a form, and after the generation of a secret shows that secret.
 
 use super::fields::field_row;
 use super::form::Form;
@@ -8,24 +8,24 @@ use crate::components::browser;
 use crate::components::icon::Icon;
 use crate::components::toast::Toasts;
 use crate::domain::key_name::KeyName;
-use crate::error::Field;
+use crate::domain::problem::Field;
 use crate::routes::HOME;
 use crate::server_fns::keys::SetKeyActive;
-use crate::submission::UsageHtml;
 use crate::text::{self, keys};
+use crate::view::submission::UsageHtml;
 use leptos::either::Either;
 use leptos::html;
 use leptos::prelude::*;
 use leptos::server_fn::ServerFn;
 use leptos::task::spawn_local;
 
-/// The form that leads out of the dialog where no script does.
+/// The id of the form that closes the dialog without a script, by loading the page itself.
 const WAY_OUT: &str = "way-out";
 
-/// A native, modal dialog. It is in the document only while it is open.
+/// A native modal dialog. It is in the document only while it is open.
 ///
-/// The server renders it open, so that it works without a script: there, the page behind is inert by
-/// attribute, and the buttons that close are those of a form that leads to the page itself.
+/// The server renders it open, so that it works without a script. In that case, the `inert` attribute disables the page
+/// behind it, and its close buttons submit a form that loads the page itself.
 #[component]
 pub(super) fn Dialog(state: State, open: Open) -> impl IntoView {
     let element = NodeRef::<html::Dialog>::new();
@@ -35,7 +35,7 @@ pub(super) fn Dialog(state: State, open: Open) -> impl IntoView {
             if let Ok(Some(place)) = dialog.query_selector(&format!("[{}]:empty", browser::SOURCE)) {
                 spawn_local(async move { browser::fill(&place).await });
             }
-            // What was typed before the page was live.
+            // Values entered before hydration.
             let typed = browser::fields(&dialog);
             state.entry.update(|entry| {
                 entry.typed.0 = typed;
@@ -55,7 +55,7 @@ pub(super) fn Dialog(state: State, open: Open) -> impl IntoView {
             class="dialog"
             aria-labelledby="dialog-title"
             on:keydown=move |event| {
-                // Stopped here, it cannot close the dialog unasked, as a repeated Escape otherwise may.
+                // Handled here, because a repeated Escape can otherwise close the dialog without a `cancel` event.
                 if event.key() == "Escape" {
                     state.close(&event);
                 }
@@ -80,7 +80,7 @@ pub(super) fn Dialog(state: State, open: Open) -> impl IntoView {
     }
 }
 
-/// A button that closes the dialog it stands in.
+/// A button that closes its dialog.
 #[component]
 pub(super) fn CloseButton(state: State, label: &'static str) -> impl IntoView {
     view! {
@@ -90,13 +90,13 @@ pub(super) fn CloseButton(state: State, label: &'static str) -> impl IntoView {
     }
 }
 
-/// On the server, the piece of the page that a script would ask for.
+/// On the server, the usage fragment of the page; in the browser, nothing, because the dialog fetches it.
 fn rendered_traffic() -> String {
     if cfg!(feature = "ssr") { use_context::<UsageHtml>().unwrap_or_default().0 } else { String::new() }
 }
 
 fn form_view(state: State, form: &Form, entry: &Entry) -> impl IntoView + use<> {
-    // Without a script nothing could enable the button; there, the server compares the names.
+    // Without a script, nothing could enable the button. In that case, only the server compares the names.
     let is_unconfirmed = entry.is_live
         && form
             .name_to_reenter()

@@ -1,4 +1,4 @@
-//! The fields of the dialogs, with their labels, hints and errors.
+//! The form fields of the dialogs, with labels, hints and errors.
 
 use super::form::Form;
 use super::state::{Entry, State};
@@ -6,15 +6,15 @@ use crate::components::icon::Icon;
 use crate::domain::description::Description;
 use crate::domain::expiry::Period;
 use crate::domain::key_name::KeyName;
+use crate::domain::problem::{Field, FieldError};
 use crate::domain::rotation::Grace;
 use crate::domain::timestamp::Timestamp;
-use crate::error::{Field, Problem};
 use crate::text::{self, keys};
 use leptos::either::EitherOf3;
 use leptos::prelude::*;
 use web_sys::HtmlInputElement;
 
-/// A label, the control, a hint that follows what is typed, and the place for an error.
+/// A field: its label, its control, a hint that depends on the current value, and its error.
 pub(super) fn field_row(state: State, field: Field, form: &Form, entry: &Entry) -> impl IntoView + use<> {
     let id = field.name();
     let now = state.list.with_untracked(|list| list.now);
@@ -69,7 +69,7 @@ pub(super) fn field_row(state: State, field: Field, form: &Form, entry: &Entry) 
             on:input=move |event| state.mend(field, event_target_value(&event))
             on:focusin=move |event| {
                 let input = event_target::<HtmlInputElement>(&event);
-                // A name that nobody has touched yet is selected, so that typing replaces it.
+                // Selects the initial name, so that typing replaces it.
                 if field == Field::Name && input.value() == initial {
                     input.select();
                 }
@@ -87,13 +87,13 @@ pub(super) fn field_row(state: State, field: Field, form: &Form, entry: &Entry) 
     }
 }
 
-/// Text for an element whose content Leptos writes as it is (HTML, escapable raw text elements).
+/// Escapes the content of a `<textarea>`, which Leptos does not escape (HTML, escapable raw text elements).
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }
 
-/// What is wrong with a value, as far as the browser can tell: the rules are the server's own.
-pub(super) fn check(field: Field, value: &str) -> Option<Problem> {
+/// Validates a value with the same rules as the server. Rules that need the database are not checked.
+pub(super) fn check(field: Field, value: &str) -> Option<FieldError> {
     match field {
         Field::Name => KeyName::parse(value).err(),
         Field::Description => Description::parse(value).err(),
@@ -101,7 +101,7 @@ pub(super) fn check(field: Field, value: &str) -> Option<Problem> {
     }
 }
 
-/// What stands under a field, and whether it is a warning.
+/// The hint below a field, and whether it is a warning.
 fn hint(field: Field, value: &str, now: Timestamp) -> (String, bool) {
     match field {
         Field::Name => (keys::NAME_HINT.to_owned(), false),
@@ -117,7 +117,7 @@ fn hint(field: Field, value: &str, now: Timestamp) -> (String, bool) {
     }
 }
 
-/// Value, words, and whether it can be chosen.
+/// Form value, label, and whether the choice is enabled.
 type Choice = (&'static str, String, bool);
 
 fn choices(field: Field, later_than: Option<Timestamp>, now: Timestamp) -> Vec<Choice> {

@@ -1,44 +1,45 @@
-//! What each dialog asks, as data.
+//! The forms of the dialogs, described by data.
 
 use crate::domain::api_key::{ApiKey, KeyList};
 use crate::domain::expiry::Period;
+use crate::domain::problem::Field;
 use crate::domain::rotation::Grace;
 use crate::domain::timestamp::Timestamp;
-use crate::error::Field;
 use crate::routes::{Dialog, Done, HOME, USAGE};
 use crate::server_fns::keys::{
     CreateKey, DeleteKey, RefreshKey, RenameKey, RetireKey, RotateKey, SetKeyActive,
 };
-use crate::submission::Typed;
+use crate::text::free_key_name;
 use crate::text::keys;
+use crate::view::submission::FormValues;
 use leptos::server_fn::ServerFn;
 
-/// A dialog with a form in it.
+/// The form of a dialog.
 #[derive(Clone)]
 pub(super) struct Form {
     pub(super) title: &'static str,
-    /// What the form is about to take away, if it does.
+    /// Title and text of the warning, for forms that deny requests from then on or delete data.
     pub(super) warning: Option<(&'static str, &'static str)>,
-    /// The key that it is about.
+    /// The key that the form is for.
     pub(super) key: Option<ApiKey>,
-    /// Said before the fields.
+    /// Introduction above the fields; may be empty.
     pub(super) lead: &'static str,
     pub(super) fields: &'static [Field],
-    /// What stands in the fields at first.
-    pub(super) initial: Typed,
-    /// The address of the list of programs that would notice; empty if there is none to show.
+    /// Initial values of the fields.
+    pub(super) initial: FormValues,
+    /// URL of the fragment with the usage of the key; empty if the dialog does not show it.
     pub(super) traffic: String,
-    /// Where it is sent: the path of a server function.
+    /// The `action` of the form: the path of a server function.
     pub(super) action: &'static str,
-    /// What the button that sends it says.
+    /// Label of the submit button; empty if there is nothing to submit.
     pub(super) submit: &'static str,
-    /// What is said once it is done.
+    /// The success message.
     pub(super) done: Done,
 }
 
 impl Form {
-    /// The form of a dialog, with what was typed into it; `None` if the key that it is about is gone.
-    pub(super) fn of(dialog: &Dialog, list: &KeyList, typed: Typed) -> Option<Self> {
+    /// The form of a dialog with the entered values; `None` if its key is not in the list.
+    pub(super) fn of(dialog: &Dialog, list: &KeyList, typed: FormValues) -> Option<Self> {
         let key = match dialog.parts().1 {
             Some(id) => Some(list.find(id)?.clone()),
             None => None,
@@ -73,14 +74,16 @@ impl Form {
 
     fn generate(&mut self, list: &KeyList) {
         self.fields = &[Field::Name, Field::ExpireIn, Field::Description];
-        self.initial
-            .or(Typed::of(&[(Field::Name, &list.free_name()), (Field::ExpireIn, Period::default().value())]));
+        self.initial.or(FormValues::of(&[
+            (Field::Name, &free_key_name(list)),
+            (Field::ExpireIn, Period::default().value()),
+        ]));
     }
 
     fn rename(&mut self) {
         self.title = keys::RENAME_TITLE;
         self.fields = &[Field::Name];
-        self.initial.or(Typed::of(&[(Field::Name, self.key.as_ref().map_or("", |key| &key.name))]));
+        self.initial.or(FormValues::of(&[(Field::Name, self.key.as_ref().map_or("", |key| &key.name))]));
         self.action = RenameKey::PATH;
         self.submit = keys::RENAME;
         self.done = Done::Renamed;
@@ -91,7 +94,7 @@ impl Form {
         self.title = keys::REFRESH_TITLE;
         self.lead = keys::REFRESH_LEAD;
         self.fields = &[Field::ExpireIn];
-        self.initial.or(Typed::of(&[(Field::ExpireIn, period.value())]));
+        self.initial.or(FormValues::of(&[(Field::ExpireIn, period.value())]));
         self.action = RefreshKey::PATH;
         self.submit = keys::REFRESH;
         self.done = Done::Refreshed;
@@ -109,7 +112,7 @@ impl Form {
         self.title = keys::ROTATE_TITLE;
         self.lead = keys::ROTATE_LEAD;
         self.fields = &[Field::Grace];
-        self.initial.or(Typed::of(&[(Field::Grace, Grace::default().value())]));
+        self.initial.or(FormValues::of(&[(Field::Grace, Grace::default().value())]));
         self.action = RotateKey::PATH;
         self.submit = keys::ROTATE;
         self.done = Done::Rotated;
@@ -123,7 +126,7 @@ impl Form {
         self.done = Done::Retired;
     }
 
-    /// Nothing to send: only to read.
+    /// The usage dialog. It submits nothing.
     fn traffic(&mut self) {
         self.title = keys::USAGE_TITLE;
         self.submit = "";
@@ -138,12 +141,12 @@ impl Form {
         self.done = Done::Deleted;
     }
 
-    /// The end that a new period must come after.
+    /// The current expiry, which a new period must exceed.
     pub(super) fn later_than(&self) -> Option<Timestamp> {
         self.key.as_ref().and_then(|key| key.expires_at)
     }
 
-    /// The name that must be typed again before the form may be sent.
+    /// The name that must be re-entered before the form can be submitted.
     pub(super) fn name_to_reenter(&self) -> Option<&str> {
         let key = self.key.as_ref().filter(|_| self.fields.contains(&Field::ConfirmName));
         key.map(|key| key.name.as_str())

@@ -1,4 +1,4 @@
-//! One key of the list, made on the server only: the island puts it in its place, and hears what is clicked in it.
+//! One row of the key list, rendered on the server only. The island inserts its HTML and handles its events.
 
 use crate::components::copyable::Copyable;
 use crate::components::icon::Icon;
@@ -7,11 +7,12 @@ use crate::domain::api_key::{ApiKey, KeyId, KeyList, Status};
 use crate::domain::timestamp::Timestamp;
 use crate::routes::{Dialog, HOME};
 use crate::server_fns::keys::SetKeyActive;
+use crate::text::time::{date, duration, since};
 use crate::text::{self, keys};
 use leptos::prelude::*;
 use leptos::server_fn::ServerFn;
 
-/// A list with each key as it is shown.
+/// Renders the row of each key into [`ApiKey::html`].
 #[must_use]
 pub fn shown(mut list: KeyList) -> KeyList {
     for key in &mut list.keys {
@@ -20,15 +21,15 @@ pub fn shown(mut list: KeyList) -> KeyList {
     list
 }
 
-/// A key, as it is at `now`.
+/// Renders the row of a key at `now`.
 pub(super) fn row(key: &ApiKey, now: Timestamp) -> String {
     let status = key.status(now);
     let description = (!key.description.is_empty())
         .then(|| view! { <p class="key-description">{key.description.clone()}</p> });
     let expiry = match (key.expires_at, key.remaining(now)) {
         (None, _) => keys::NO_EXPIRY.to_owned(),
-        (Some(_), Some(span)) => text::expires_in(&span),
-        (Some(at), None) => text::expired_on(&at.date()),
+        (Some(_), Some(left)) => text::expires_in(&duration(left)),
+        (Some(at), None) => text::expired_on(&date(at)),
     };
     let old = key.working_old(now).map(|old| {
         let words = text::old_secret(&old.last_four, old.until, old.ends_on_use);
@@ -43,10 +44,10 @@ pub(super) fn row(key: &ApiKey, now: Timestamp) -> String {
             </form>
         }
     });
-    let used = key.last_used_at.map_or_else(|| keys::NEVER_USED.to_owned(), |at| text::ago(&now.since(at)));
+    let used = key.last_used_at.map_or_else(|| keys::NEVER_USED.to_owned(), |at| text::ago(&since(at, now)));
     let facts = [
         fact(keys::SECRET, None, format!("…{}", key.last_four)),
-        fact(keys::CREATED, Some(key.created_at), key.created_at.date()),
+        fact(keys::CREATED, Some(key.created_at), date(key.created_at)),
         fact(keys::EXPIRY, key.expires_at, expiry),
         fact(keys::USED, key.last_used_at, used),
     ];
@@ -74,7 +75,7 @@ pub(super) fn row(key: &ApiKey, now: Timestamp) -> String {
     .to_html()
 }
 
-/// A term and what it is, with its exact moment if it has one.
+/// A term and its value, with the exact time in a tooltip if there is one.
 fn fact(term: &'static str, at: Option<Timestamp>, text: String) -> impl IntoView + use<> {
     view! {
         <div>
@@ -86,7 +87,7 @@ fn fact(term: &'static str, at: Option<Timestamp>, text: String) -> impl IntoVie
     }
 }
 
-/// What is out of the ordinary about a key, in words.
+/// A badge for a key that is expired, switched off or expiring soon; nothing for other keys.
 #[component]
 fn Badge(key: ApiKey, now: Timestamp) -> impl IntoView {
     let (kind, icon, words) = match key.status(now) {
@@ -103,7 +104,7 @@ fn Badge(key: ApiKey, now: Timestamp) -> impl IntoView {
     })
 }
 
-/// Switching on needs no confirmation; switching off opens a dialog that asks for one.
+/// The on/off switch of a key. Switching on needs no confirmation; switching off opens a dialog to confirm.
 #[component]
 fn Switch(key: ApiKey, status: Status) -> impl IntoView {
     let is_on = status == Status::Active;
@@ -130,8 +131,8 @@ fn Switch(key: ApiKey, status: Status) -> impl IntoView {
     }
 }
 
-/// A native popover: it opens, closes on Escape and outside clicks, and returns the focus by itself, with
-/// or without a script.
+/// The actions menu of a key, a native popover. With or without a script, the browser opens it, closes it on Escape and
+/// on outside clicks, and restores the focus.
 #[component]
 fn Menu(key: ApiKey, status: Status, now: Timestamp) -> impl IntoView {
     let menu = format!("menu-{}", key.id.as_str());
@@ -183,7 +184,7 @@ fn MenuItem(
     icon: &'static str,
     label: &'static str,
     id: KeyId,
-    /// Why the item cannot be chosen.
+    /// Why the item is disabled; `None` if it is enabled.
     #[prop(default = None)]
     why_not: Option<&'static str>,
 ) -> impl IntoView {

@@ -1,4 +1,4 @@
-//! The heading with the meter and the way to a new key, and the list below.
+//! The page heading with the meter and the button for a new key, and the list of keys.
 
 use super::state::State;
 use crate::components::icon::Icon;
@@ -9,7 +9,7 @@ use crate::text::{self, keys};
 use leptos::either::Either;
 use leptos::prelude::*;
 
-/// Everything on the page that is not a dialog.
+/// Renders the page without the dialog.
 pub(super) fn keys(state: State, list: &KeyList) -> impl IntoView + use<> {
     let count = list.live_count();
     let is_full = list.is_full();
@@ -59,7 +59,7 @@ pub(super) fn keys(state: State, list: &KeyList) -> impl IntoView + use<> {
     }
 }
 
-/// In the browser, the key comes as it is to be shown.
+/// The HTML of a row. The server renders it here; in the browser, the server's response already contains it.
 fn html_of(key: &ApiKey, now: Timestamp) -> String {
     #[cfg(feature = "ssr")]
     return super::key_row::row(key, now);

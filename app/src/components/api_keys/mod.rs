@@ -1,11 +1,11 @@
 //! Settings → API Keys: the list and its dialogs, as one island.
 //!
-//! The page's state comes with the page, every action answers with the new state, and what is shown is a
-//! function of it. Each form below is a plain form that works by itself when no script runs.
+//! The page contains its initial state, every action returns the new state, and the view is a function of the state.
+//! Each form is a plain HTML form that also works without a script.
 //!
-//! All of this is kept cheap to carry. Every reactive closure, every type of signal and every
-//! type-erased view brings code of its own to build, to hydrate and to update it; so there are few, and
-//! the five dialogs are one, described by data.
+//! The island is designed for a small WebAssembly file. Every reactive closure, every signal type and every type-erased
+//! view adds code to build, hydrate and update it. There are therefore few of them, and all dialogs share one component
+//! that is described by data.
 
 mod dialog;
 mod fields;
@@ -20,14 +20,14 @@ mod wire;
 use super::browser;
 use super::toast::Toasts;
 use crate::routes::HOME;
-use crate::submission::{PAGE_STATE, Page};
+use crate::view::submission::{PAGE_STATE, Page};
 #[cfg(feature = "ssr")]
 pub use key_row::shown;
 use leptos::ev;
 use leptos::prelude::*;
 use state::{Open, State};
 
-/// The live part of Settings → API Keys.
+/// The island of Settings → API Keys.
 #[island]
 pub fn ApiKeys() -> impl IntoView {
     let page = page_state();
@@ -43,8 +43,8 @@ pub fn ApiKeys() -> impl IntoView {
     }
 }
 
-/// The state that the page was rendered from: on the server the page's own, in the browser the one that
-/// came in the document. A secret may be part of it, so it is read once and then taken out.
+/// Returns the initial state of the page: on the server from the context, in the browser from the attribute
+/// [`PAGE_STATE`]. The state can contain a secret, so the attribute is removed after it is read.
 fn page_state() -> Page {
     if cfg!(feature = "ssr") {
         return use_context().unwrap_or_default();
@@ -57,20 +57,20 @@ fn page_state() -> Page {
     page.unwrap_or_default()
 }
 
-/// Runs once, in the browser only.
+/// Registers the event handlers. Runs once, in the browser only.
 fn come_alive(state: State) {
     browser::serve_copy_buttons();
     browser::localise_moments();
     let connect = browser::listen(move || state.events(), move |event| state.hear(event));
-    // A new key is watched from the next connection on.
+    // Connects at the start, and reconnects when a secret is shown, so that the stream covers its key.
     Effect::new(move |connected: Option<()>| {
         if state.open.with(|open| matches!(open, Some(Open::Reveal { .. }))) || connected.is_none() {
             connect();
         }
     });
     browser::show_address(HOME);
-    // A page put aside by the browser comes back as it was left (bfcache), even where `no-store` asks
-    // otherwise: it leaves without the secret, and comes back with fresh keys.
+    // The back/forward cache can restore the page despite `no-store`. So the secret is removed when the page is left,
+    // and the page is reloaded when it is restored.
     window_event_listener(ev::pagehide, move |_| state.forget_secret());
     window_event_listener(ev::pageshow, move |event| {
         if event.persisted() {

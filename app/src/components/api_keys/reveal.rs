@@ -1,4 +1,4 @@
-//! **API key generated**: the only place where a secret is ever shown.
+//! The view of a new secret: the only place where the console shows a secret.
 
 use super::dialog::CloseButton;
 use super::state::{Entry, State};
@@ -9,7 +9,7 @@ use crate::domain::api_key::ApiKey;
 use crate::text::{self, keys};
 use leptos::prelude::*;
 
-/// The second step of Generate.
+/// Renders the key id, the new secret and the examples that contain it.
 pub(super) fn reveal(state: State, key: &ApiKey, secret: &str, entry: &Entry) -> impl IntoView + use<> {
     let id = key.id.as_str();
     let origin = state.origin.get_value();
@@ -55,7 +55,7 @@ pub(super) fn reveal(state: State, key: &ApiKey, secret: &str, entry: &Entry) ->
                 class="button quiet"
                 hidden=!is_asking
                 on:click=move |event| {
-                    // This button hides; what is to be copied stands below the heading.
+                    // The button is hidden now, so the focus moves to the heading above the values to copy.
                     browser::focus(browser::closest::<web_sys::Element>(&event, "dialog").and_then(browser::heading));
                     state.entry.update(|entry| entry.is_asking = false);
                 }

@@ -1,4 +1,4 @@
-//! What the island knows, and what happens to it.
+//! The state of the island and its event handlers.
 
 use super::fields::check;
 use super::form::Form;
@@ -6,67 +6,68 @@ use super::wire;
 use crate::components::browser;
 use crate::components::toast::Toaster;
 use crate::domain::api_key::{ApiKey, KeyId, KeyList};
+use crate::domain::problem::Field;
 use crate::domain::timestamp::Timestamp;
-use crate::error::{Field, Refusal};
 use crate::routes::{Dialog, Done, EVENTS};
-use crate::submission::{Page, Typed};
 use crate::text;
+use crate::view::refusal::Refusal;
+use crate::view::submission::{FormValues, Page};
 use leptos::ev::{MouseEvent, SubmitEvent};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlDialogElement, HtmlElement, HtmlFormElement, HtmlInputElement};
 
-/// The state of the page. Copies of it are the same state.
+/// The state of the page. Copies share the same signals.
 #[derive(Clone, Copy)]
 pub(super) struct State {
     /// The account's keys.
     pub(super) list: RwSignal<KeyList>,
-    /// The dialog that is open.
+    /// The open dialog.
     pub(super) open: RwSignal<Option<Open>>,
-    /// What goes on in that dialog.
+    /// The state of the open dialog.
     pub(super) entry: RwSignal<Entry>,
-    /// What is told at the edge of the page.
+    /// The toast of the page.
     pub(super) toaster: Toaster,
-    /// The address of this console.
+    /// The origin of this console.
     pub(super) origin: StoredValue<String>,
-    /// The id of what had the focus when the dialog was opened.
+    /// Id of the element that had the focus when the dialog was opened.
     opener: StoredValue<String>,
-    /// Whether an answer is awaited, also to a dialog that was closed meanwhile: two secrets at once could not
-    /// both be shown.
+    /// Whether a request is in flight, even if its dialog was closed in the meantime. Only one request runs at a time,
+    /// because the page can show only one new secret.
     is_in_flight: StoredValue<bool>,
 }
 
-/// A dialog that is open.
+/// The content of the open dialog.
 #[derive(Clone)]
 pub(super) enum Open {
-    /// It asks something.
+    /// A form.
     Form(Form),
-    /// It shows the secret of a new key.
+    /// A new secret, after a key was created or rotated.
     Reveal {
-        /// The key.
+        /// The key of the secret.
         key: ApiKey,
-        /// The credential.
+        /// The plaintext secret.
         secret: String,
-        /// Since when there is that.
+        /// When the secret was generated.
         since: Timestamp,
     },
 }
 
-/// What goes on in a dialog.
+/// The state of the open dialog.
 #[derive(Clone, Default)]
 pub(super) struct Entry {
-    /// What stands in the fields.
-    pub(super) typed: Typed,
-    /// Why they were refused.
+    /// The current values of the fields.
+    pub(super) typed: FormValues,
+    /// Why the last submission was rejected.
     pub(super) refusal: Refusal,
-    /// Whether an answer is awaited.
+    /// Whether a response is pending.
     pub(super) is_waiting: bool,
-    /// Whether a script runs.
+    /// Whether the dialog is hydrated.
     pub(super) is_live: bool,
-    /// What came of the first request with the secret on show.
+    /// Message about the first request with the new secret; empty until there is one.
     pub(super) first_request: String,
-    /// Whether closing has asked if the secret may go uncopied.
+    /// Whether the dialog asks to confirm closing because the secret was not copied.
     pub(super) is_asking: bool,
 }
 
@@ -93,7 +94,7 @@ impl State {
         }
     }
 
-    /// Opens the dialog that a button in the list leads to, in place of following it.
+    /// Opens the dialog of the clicked button in the list, instead of submitting its form.
     pub(super) fn follow(self, event: &MouseEvent) {
         let target: Option<Element> = event.target().map(JsCast::unchecked_into);
         let Some(button) = target.and_then(|target| target.closest("[name=dialog]").ok().flatten()) else {
@@ -108,7 +109,7 @@ impl State {
         let key = key.and_then(|key| KeyId::parse(&key.unchecked_into::<HtmlInputElement>().value()));
         let Some(dialog) = Dialog::parse(&button.value(), key) else { return };
         event.prevent_default();
-        // A menu closes first and gives the focus back to its button, which the dialog then remembers.
+        // The menu closes first and restores the focus to its button, which then becomes the opener of the dialog.
         if let Ok(Some(menu)) = button.closest("[popover]") {
             let _ = menu.unchecked_into::<HtmlElement>().hide_popover();
         }
@@ -117,7 +118,7 @@ impl State {
 
     /// Opens a dialog.
     pub(super) fn show(self, dialog: &Dialog) {
-        let form = self.list.with_untracked(|list| Form::of(dialog, list, Typed::default()));
+        let form = self.list.with_untracked(|list| Form::of(dialog, list, FormValues::default()));
         let typed = form.as_ref().map(|form| form.initial.clone()).unwrap_or_default();
         self.opener.set_value(document().active_element().map(|element| element.id()).unwrap_or_default());
         self.toaster.clear();
@@ -125,7 +126,8 @@ impl State {
         self.open.set(form.map(Open::Form));
     }
 
-    /// Where to hear what happens to the keys, and what has come of the secret on show before.
+    /// The URL of the event stream. While a new secret is shown, its query names the key and the time of generation, so
+    /// that the server also reports requests from before the connection.
     pub(super) fn events(self) -> String {
         self.open.with_untracked(|open| match open {
             Some(Open::Reveal { key, since, .. }) => {
@@ -135,7 +137,7 @@ impl State {
         })
     }
 
-    /// Takes what has just happened to a key.
+    /// Handles the data of a server-sent event.
     pub(super) fn hear(self, event: &str) {
         let Some(event) = wire::event(event) else { return };
         let is_on_show = self.open.with_untracked(
@@ -144,14 +146,15 @@ impl State {
         if is_on_show && !event.first_request.is_empty() {
             self.entry.update(|entry| entry.first_request = event.first_request);
         }
-        // What somebody is about to choose from stays where it is; and an answer may have come by a shorter way.
+        // Does not replace the list while the user is interacting with it. Ignores events that are older than the
+        // response of an action.
         let is_newer = self.list.with_untracked(|list| event.list.now >= list.now);
         if is_newer && !browser::is_in_use(".keys") {
             self.list.set(event.list);
         }
     }
 
-    /// Closes the dialog. A secret that was not copied asks once before it is gone.
+    /// Closes the dialog. If it shows a secret that was not copied, asks once for confirmation.
     pub(super) fn close(self, event: &web_sys::Event) {
         event.prevent_default();
         let Some(dialog) = browser::closest::<HtmlDialogElement>(event, "dialog") else { return };
@@ -165,10 +168,10 @@ impl State {
         }
     }
 
-    /// Closes the dialog and takes it out of the document at once, without waiting for the event that tells
-    /// of its closing: the secret is gone when the dialog is.
+    /// Closes the dialog and removes it from the document at once, without waiting for the `close` event, so that the
+    /// secret disappears together with the dialog.
     fn leave(self, dialog: &HtmlDialogElement) {
-        // The browser gives the focus back to where it came from.
+        // The browser restores the previous focus.
         dialog.close();
         self.on_closed();
     }
@@ -177,28 +180,28 @@ impl State {
         self.open.with_untracked(|open| matches!(open, Some(Open::Reveal { .. })))
     }
 
-    /// Forgets the dialog that was closed, and with it the secret that it may have shown.
+    /// Resets the state after the dialog was closed. This also removes a secret from memory.
     pub(super) fn on_closed(self) {
         self.open.set(None);
         self.entry.set(Entry::default());
         self.keep_focus();
     }
 
-    /// What had the focus may be gone with what was done, or have been made anew.
+    /// Restores the focus in the next frame: the action may have removed or re-rendered the focused element.
     fn keep_focus(self) {
         let opener = self.opener.get_value();
         request_animation_frame(move || browser::keep_focus(&opener));
     }
 
-    /// Takes a secret on show out of memory and out of the document.
+    /// Removes a displayed secret from memory and from the document.
     pub(super) fn forget_secret(self) {
         if self.has_secret() {
             self.on_closed();
         }
     }
 
-    /// Takes what is typed into a field. While it is mended its error follows: it changes with what is
-    /// still wrong, and then goes.
+    /// Stores the edited value of a field. If the field has an error, updates it to match the value, or removes it once
+    /// the value is valid.
     pub(super) fn mend(self, field: Field, value: String) {
         self.entry.update(|entry| {
             entry.refusal.mend(field, check(field, &value));
@@ -206,7 +209,7 @@ impl State {
         });
     }
 
-    /// Sends a form to its server function, once at a time, and takes the state that it answers with.
+    /// Submits a form to its server function and applies the returned state. Does nothing while a request is in flight.
     pub(super) fn submit(self, event: &SubmitEvent, done: Done) {
         event.prevent_default();
         let Some(form) = event.target().map(JsCast::unchecked_into::<HtmlFormElement>) else { return };
@@ -245,7 +248,7 @@ impl State {
             self.toaster.fail(refusal.detail);
         } else if form.is_connected() {
             self.entry.update(|entry| entry.refusal = refusal);
-            // The fields are marked in the next task; then the first of them gets the focus.
+            // The fields are marked when the view is updated. The next frame then focuses the first invalid field.
             request_animation_frame(move || {
                 browser::focus(form.query_selector("[aria-invalid=true]").ok().flatten());
             });
@@ -253,7 +256,7 @@ impl State {
     }
 }
 
-/// Moves the secret of a new key out of the list: it lives as long as the dialog that shows it.
+/// Moves the new secret out of the list, so that it lives only as long as the dialog that shows it.
 fn reveal(list: &mut KeyList) -> Option<Open> {
     let new = list.new.take()?;
     let key = list.find(&new.id)?.clone();

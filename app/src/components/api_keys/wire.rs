@@ -1,14 +1,13 @@
-//! The state of the page as it comes to the browser: JSON that the server writes with serde, parsed by the
-//! browser itself and read here member by member.
+//! Deserializes the state of the page in the browser. The server serializes it as JSON with serde; here, `JSON.parse`
+//! parses it, and getters read its members.
 //!
-//! `JSON.parse` is there already. Read with serde, these few types made the WebAssembly 26 kB larger (brotli),
-//! a quarter of the page, than with these accessors. Each is named as the member of the
-//! Rust type that the server writes.
+//! This avoids serde in the browser: for these few types, serde makes the WebAssembly 26 kB larger (brotli), which is a
+//! quarter of the page. Each getter has the name of the member that the server serializes.
 
 use crate::domain::api_key::{ApiKey, KeyId, KeyList, NewSecret, OldSecret};
 use crate::domain::timestamp::Timestamp;
-use crate::error::Refusal;
-use crate::submission::{Page, Typed};
+use crate::view::refusal::Refusal;
+use crate::view::submission::{FormValues, Page};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
@@ -78,7 +77,7 @@ extern "C" {
     fn at(this: &JsPair, index: u32) -> String;
 }
 
-/// The state that came with the page.
+/// Parses the initial state of the page; `None` if it is not JSON.
 pub(super) fn page(json: &str) -> Option<Page> {
     let page: JsPage = js_sys::JSON::parse(json).ok()?.unchecked_into();
     Some(Page {
@@ -86,28 +85,28 @@ pub(super) fn page(json: &str) -> Option<Page> {
         origin: page.origin(),
         dialog: page.dialog(),
         key_id: page.key_id(),
-        typed: Typed(pairs(&page.typed())),
+        typed: FormValues(pairs(&page.typed())),
         refusal: refusal_of(&page.refusal()),
         done: page.done(),
     })
 }
 
-/// The state that an action answered with, or why it was refused.
+/// Reads the response of a server function: the new state, or the error.
 pub(super) fn answer(is_ok: bool, json: &JsValue) -> Result<KeyList, Refusal> {
     if is_ok { Ok(key_list(json.unchecked_ref())) } else { Err(refusal_of(json.unchecked_ref())) }
 }
 
-/// What has just happened to a key.
+/// The data of a server-sent event.
 pub(super) struct Happened {
-    /// Empty, if the list is only a little older.
+    /// The key of an allowed or denied request; empty if the event only updates the list.
     pub(super) key_id: String,
-    /// For the dialog that shows the new secret.
+    /// Message about a request with the new secret, for the dialog that shows it; may be empty.
     pub(super) first_request: String,
     /// All keys, as they are now.
     pub(super) list: KeyList,
 }
 
-/// The data of a server-sent event.
+/// Parses the data of a server-sent event; `None` if it is not JSON.
 pub(super) fn event(json: &str) -> Option<Happened> {
     let event: JsEvent = js_sys::JSON::parse(json).ok()?.unchecked_into();
     let (key_id, first_request) = (event.key_id(), event.first_request());
@@ -124,7 +123,7 @@ fn key_list(list: &JsKeyList) -> KeyList {
     }
 }
 
-/// What the dialogs need to know of a key, and how the list shows it. The rest stays with the server.
+/// Reads the members of a key that the dialogs need, and its rendered row. The other fields stay empty.
 fn key(key: &JsKey) -> Option<ApiKey> {
     let (last_four, description) = (String::new(), String::new());
     Some(ApiKey {
@@ -146,7 +145,7 @@ fn refusal_of(refusal: &JsRefusal) -> Refusal {
     let fields = refusal.fields().map(|fields| pairs(&fields)).unwrap_or_default();
     match refusal.detail() {
         Some(detail) => Refusal { detail, fields, ..Refusal::default() },
-        // Whatever answered, it was not the action.
+        // The response does not come from a server function, for example from a proxy.
         None => Refusal::unreachable(),
     }
 }
@@ -155,7 +154,7 @@ fn pairs(pairs: &[JsPair]) -> Vec<(String, String)> {
     pairs.iter().map(|pair| (pair.at(0), pair.at(1))).collect()
 }
 
-/// JavaScript's numbers are exact for every millisecond of the next 285,000 years.
+/// Converts a JavaScript number. It is exact for every millisecond of the next 285,000 years.
 fn moment(milliseconds: f64) -> Timestamp {
     Timestamp(milliseconds as i64)
 }

@@ -1,7 +1,7 @@
-//! `GET /api/v1/key`: the key that asks.
+//! `GET /api/v1/key`: the key of the request.
 
 use crate::client::ClientIp;
-use crate::http::problem::{ApiProblem, ProgramRefusals};
+use crate::http::problem::{ApiProblem, KeyProblems};
 use crate::http::verify::credential::authenticate;
 use crate::ids::hex;
 use crate::state::AppState;
@@ -16,54 +16,54 @@ use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// A key. Moments are RFC 3339.
+/// A key. Times are in RFC 3339.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Key {
     /// The Key ID.
     #[schema(min_length = 32, max_length = 32, pattern = "^[0-9a-f]{32}$")]
     id: String,
-    /// What its owner calls it.
+    /// The name of the key.
     #[schema(min_length = 1, max_length = 64)]
     name: String,
-    /// What its owner noted about it.
+    /// The owner's description of the key; may be empty.
     #[schema(max_length = 200)]
     description: String,
-    /// Whose it is.
+    /// The account that owns the key.
     #[schema(min_length = 32, max_length = 32, pattern = "^[0-9a-f]{32}$")]
     account_id: String,
-    /// When it was made.
+    /// When the key was created.
     #[schema(format = DateTime)]
     created_at: String,
-    /// When it expires; null means never.
+    /// When the key expires; null means never.
     #[schema(format = DateTime, required)]
     expires_at: Option<String>,
-    /// When it was last used, as far as that is written down, which is once a minute; null means never.
+    /// When the key was last used; null means never. Recorded once a minute.
     #[schema(format = DateTime, required)]
     last_used_at: Option<String>,
 }
 
-/// The key that asks
+/// The key of the request
 ///
-/// Tells a program about the key that it presents, in any of the four ways of presenting one.
+/// Returns the key that the request presents, in any of the four ways to present one.
 #[utoipa::path(
     get,
     path = "/api/v1/key",
     tag = "Keys",
-    responses((status = 200, description = "The key", body = Key), ProgramRefusals),
+    responses((status = 200, description = "The key", body = Key), KeyProblems),
     security(("bearer" = []))
 )]
 pub(crate) async fn show(
-    State(console): State<Arc<AppState>>,
+    State(state): State<Arc<AppState>>,
     request: Parts,
 ) -> Result<impl IntoResponse, ApiProblem> {
     let unavailable = |error| {
         tracing::error!(%error, "a key could not be read");
         ApiProblem::Unavailable
     };
-    let admitted = authenticate(&console, &request.headers, ClientIp::of(&request.extensions), false).await?;
-    let id = KeyId::parse(&hex(&admitted.key)).ok_or(ApiProblem::Internal)?;
-    let key = console.store.own_key(&id).await.map_err(unavailable)?;
-    // Deleted since it was let in.
+    let allowed = authenticate(&state, &request.headers, ClientIp::of(&request.extensions), false).await?;
+    let id = KeyId::parse(&hex(&allowed.key)).ok_or(ApiProblem::Internal)?;
+    let key = state.store.key_by_id(&id).await.map_err(unavailable)?;
+    // The key was deleted after it was verified.
     let key = key.ok_or(ApiProblem::InvalidToken)?;
     let body = Key {
         id: key.id,

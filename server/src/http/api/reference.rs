@@ -1,11 +1,11 @@
-//! The description of the operations, for people to read: the page is made from the very document that
-//! programs get.
+//! The operations of the API, for the page that lists them. They are read from the OpenAPI document that clients get.
 
-use crate::http::api::{description, requirement};
+use super::openapi::{description, requirement};
 use app::backend::Operation;
 use serde_json::Value;
 
-/// All operations, in the order of the description. One that takes several methods is the same with each.
+/// All operations, in the order of the OpenAPI document. One with several methods is listed once, with the method
+/// `ANY`.
 #[must_use]
 pub fn operations() -> Vec<Operation> {
     let Ok(document) = serde_json::to_value(description()) else { return Vec::new() };
@@ -19,11 +19,11 @@ pub fn operations() -> Vec<Operation> {
                 path: path.clone(),
                 title: text(operation, "/summary"),
                 description: text(operation, "/description"),
-                is_open_to_keys: items(operation, "/security").any(|way| *way == bearer),
+                is_open_to_keys: items(operation, "/security").any(|scheme| *scheme == bearer),
                 parameters: items(operation, "/parameters")
                     .map(|parameter| (text(parameter, "/name"), text(parameter, "/description")))
                     .collect(),
-                members: answer_members(&document, operation),
+                members: response_members(&document, operation),
                 answers: members(operation, "/responses")
                     .map(|(status, response)| (status.clone(), text(response, "/description")))
                     .collect(),
@@ -33,8 +33,8 @@ pub fn operations() -> Vec<Operation> {
     operations
 }
 
-/// The members of the object, or of each object in the list, that is answered with 200.
-fn answer_members(document: &Value, operation: &Value) -> Vec<(String, String)> {
+/// The members of the object in the 200 response, or of each object in its list: name and description.
+fn response_members(document: &Value, operation: &Value) -> Vec<(String, String)> {
     let schema = operation.pointer("/responses/200/content/application~1json/schema");
     let schema = schema.map(|schema| schema.get("items").unwrap_or(schema));
     let name = schema.and_then(|schema| schema.get("$ref")).and_then(Value::as_str);

@@ -1,5 +1,5 @@
-//! What pages ask of accounts: the use cases of [`Accounts`](crate::services::accounts::Accounts) with the session of the
-//! request.
+//! Implements the use cases that pages need of accounts: those of [`Accounts`](crate::services::accounts::Accounts),
+//! with the session of the request.
 
 use crate::client::ClientIp;
 use crate::random::system_rng;
@@ -7,7 +7,7 @@ use crate::services::sessions::{self, Authenticated};
 use crate::state::AppState;
 use app::backend::{AccountBackend, AccountPage, KeyBackend, Result, SessionView, SignedIn};
 use app::domain::account::{AccountId, Email, Password};
-use app::domain::activity::{ActivityPage, What};
+use app::domain::activity::{ActivityKind, ActivityPage};
 use app::domain::timestamp::Timestamp;
 use app::error::ConsoleError;
 use async_trait::async_trait;
@@ -44,7 +44,7 @@ impl AccountBackend for AppState {
 
     async fn sign_out(&self, request: &Parts) -> Result<()> {
         if let Some(who) = self.signed_in(request).await? {
-            self.accounts.record(&who.account, What::SignedOut, &who.address).await?;
+            self.accounts.record(&who.account, ActivityKind::SignedOut, &who.address).await?;
         }
         sessions::end(sessions::of(&request.extensions)?).await
     }
@@ -73,7 +73,8 @@ impl AccountBackend for AppState {
         let row = self.store.account(&who.account).await?.ok_or(ConsoleError::SignedOut)?;
         let client = ClientIp::of(&request.extensions);
         self.accounts.set_password(&row, Some((who, current, client)), new, &mut system_rng()).await?;
-        // The session of this request has ended with the others, and continues under another id (OWASP ASVS 5.0, 7.2.4).
+        // All sessions have ended, including that of this request. It continues under another id (OWASP ASVS 5.0,
+        // 7.2.4).
         let password_version = row.password_version + 1;
         sessions::begin(request, &Authenticated { account: who.account.clone(), password_version }).await
     }

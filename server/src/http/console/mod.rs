@@ -1,4 +1,4 @@
-//! What browsers use: pages, forms, and the streams and fragments that pages load.
+//! Routes for browsers: pages, forms, and the streams and fragments that pages load.
 
 mod backend;
 pub(crate) mod form_actions;

@@ -1,4 +1,4 @@
-//! The pages, their server functions, and the files they are made of.
+//! The pages, their server functions, and the site's files.
 
 use crate::http::api;
 use crate::http::console::site_files::SiteFiles;
@@ -8,7 +8,7 @@ use crate::state::AppState;
 use app::backend::{AccountBackend, ApiReference, KeyBackend};
 use app::error::ConsoleError;
 use app::routes::{HOME, SIGN_IN, SIGN_UP, with_next};
-use app::submission::Submission;
+use app::view::submission::Submission;
 use app::{App, shell};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -24,9 +24,9 @@ use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list, render_app
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) fn router(console: Arc<AppState>, options: LeptosOptions) -> Router {
-    let keys: Arc<dyn KeyBackend> = Arc::new(console.keys.clone());
-    let accounts: Arc<dyn AccountBackend> = console;
+pub(crate) fn router(state: Arc<AppState>, options: LeptosOptions) -> Router {
+    let keys: Arc<dyn KeyBackend> = Arc::new(state.keys.clone());
+    let accounts: Arc<dyn AccountBackend> = state;
     let reference = ApiReference(api::operations().into());
     let context = move || {
         provide_context(Arc::clone(&accounts));
@@ -46,7 +46,7 @@ pub(crate) fn router(console: Arc<AppState>, options: LeptosOptions) -> Router {
     Router::new()
         .route("/", get(async || Redirect::to(HOME)))
         .leptos_routes_with_context(&options, generate_route_list(App), context, document)
-        .layer(from_fn(lead_to_the_right_page))
+        .layer(from_fn(redirect_by_session))
         .fallback_service(not_found.with_state(()))
         .layer(from_fn_with_state(files, serve_file))
         .layer(from_fn(cache_files))
@@ -54,9 +54,9 @@ pub(crate) fn router(console: Arc<AppState>, options: LeptosOptions) -> Router {
         .with_state(options)
 }
 
-/// Settings are for those who are signed in; the pages to sign in are for those who are not. This only
-/// leads people about: whatever shows or changes something asks for the account itself.
-async fn lead_to_the_right_page(request: Request, next: Next) -> Response {
+/// Redirects from settings to sign-in without a session, and from sign-in and sign-up to settings with one. This is not
+/// access control: everything that shows or changes data requires the account itself.
+async fn redirect_by_session(request: Request, next: Next) -> Response {
     let is_page = request.method() == Method::GET && request.extensions().get::<Submission>().is_none();
     if !is_page {
         return next.run(request).await;
@@ -64,7 +64,7 @@ async fn lead_to_the_right_page(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_signed_in = match sessions::signed_in(request.extensions()).await {
         Ok(who) => who.is_some(),
-        // The page itself says that the database does not answer.
+        // The page itself shows that the database does not respond.
         Err(ConsoleError::Unavailable) => return next.run(request).await,
         Err(_) => false,
     };
@@ -78,11 +78,11 @@ async fn lead_to_the_right_page(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// A page has one address.
+/// Redirects to the address without a trailing slash, so that each page has one address.
 async fn drop_trailing_slash(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let trimmed = path.trim_end_matches('/');
-    // `//host/` must not become an address elsewhere.
+    // `//host/` must not become a redirect to another host.
     if trimmed.is_empty() || trimmed.len() == path.len() || path.starts_with("//") {
         return next.run(request).await;
     }
@@ -97,7 +97,8 @@ async fn serve_file(State(files): State<Arc<SiteFiles>>, request: Request, next:
     }
 }
 
-/// Files whose names carry a hash of their content never change; the others are revalidated.
+/// Sets `Cache-Control` of files. Those below `/pkg/` have a hash of their content in their names, and never change.
+/// Others are revalidated.
 async fn cache_files(request: Request, next: Next) -> Response {
     let is_hashed = request.uri().path().starts_with("/pkg/");
     let is_file = request.uri().path().contains('.');

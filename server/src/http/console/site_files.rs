@@ -1,7 +1,7 @@
-//! The files of the pages: scripts, styles, icons.
+//! The site's files: scripts, styles, icons.
 //!
-//! They are read into memory at start-up. A file that is read from the disk for each request costs a client that reads
-//! slowly a quarter of a megabyte of the server's memory; this way all clients share one copy.
+//! They are read into memory at start-up, and all requests share one copy. If a file were read from disk for each
+//! request, each client that reads slowly would take a quarter of a megabyte of the server's memory.
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
@@ -13,31 +13,31 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Encodings of a file that lie beside it, by preference: `Content-Encoding` and the end of the file's name.
+/// Encodings of files that are stored with_suffix the original, by preference: `Content-Encoding` and file name extension.
 const ENCODINGS: [(&str, &str); 2] = [("br", "br"), ("gzip", "gz")];
 
 /// All files, by the path of their URL.
 #[derive(Debug, Default)]
 pub(crate) struct SiteFiles {
     files: HashMap<String, SiteFile>,
-    /// Where to read them again for each request: `cargo leptos watch` changes them.
+    /// The folder to re-read for each request while `cargo leptos watch` runs, which changes the files.
     watched: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
 struct SiteFile {
-    kind: HeaderValue,
+    content_type: HeaderValue,
     etag: HeaderValue,
     plain: Bytes,
     encoded: Vec<(&'static str, Bytes)>,
 }
 
 impl SiteFiles {
-    /// Reads all files of a folder. A folder that is missing has none: in tests, and before the first build.
+    /// Reads all files of a folder. There are none if the folder is missing, as in tests and before the first build.
     pub(crate) fn read(folder: &Path) -> Self {
         let mut files = HashMap::new();
         if let Err(error) = read_folder(folder, "", &mut files) {
-            tracing::warn!(%error, folder = %folder.display(), "the files of the pages cannot be read");
+            tracing::warn!(%error, folder = %folder.display(), "the site's files cannot be read");
         }
         let watched = std::env::var_os("LEPTOS_WATCH").map(|_| folder.to_owned());
         Self { files, watched }
@@ -65,7 +65,7 @@ impl SiteFile {
         let encoded = self.encoded.into_iter().find(|(encoding, _)| accepts(headers, encoding));
         let mut response = Response::new(Body::empty());
         let mut insert = |name: HeaderName, value| response.headers_mut().insert(name, value);
-        insert(CONTENT_TYPE, self.kind);
+        insert(CONTENT_TYPE, self.content_type);
         insert(ETAG, self.etag);
         insert(VARY, HeaderValue::from_static("accept-encoding"));
         let body = match encoded {
@@ -85,8 +85,8 @@ fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
     let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|item| {
         let mut parts = item.split(';').map(str::trim);
-        let is_refused = |weight: &str| weight.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
-        parts.next().is_some_and(|name| name.eq_ignore_ascii_case(encoding)) && !parts.any(is_refused)
+        let is_excluded = |weight: &str| weight.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
+        parts.next().is_some_and(|name| name.eq_ignore_ascii_case(encoding)) && !parts.any(is_excluded)
     })
 }
 
@@ -96,7 +96,8 @@ fn read_folder(folder: &Path, url: &str, files: &mut HashMap<String, SiteFile>) 
         let (path, url) = (entry.path(), format!("{url}/{}", entry.file_name().to_string_lossy()));
         if entry.file_type()?.is_dir() {
             read_folder(&path, &url, files)?;
-        } else if !ENCODINGS.iter().any(|(_, end)| path.extension().is_some_and(|it| it == *end)) {
+        } else if !ENCODINGS.iter().any(|(_, extension)| path.extension().is_some_and(|it| it == *extension))
+        {
             files.insert(url, read_file(&path)?);
         }
     }
@@ -106,16 +107,16 @@ fn read_folder(folder: &Path, url: &str, files: &mut HashMap<String, SiteFile>) 
 fn read_file(path: &Path) -> io::Result<SiteFile> {
     let plain = Bytes::from(fs::read(path)?);
     let hash: String = Sha256::digest(&plain).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    let encoded = ENCODINGS.iter().filter_map(|(encoding, end)| {
+    let encoded = ENCODINGS.iter().filter_map(|(encoding, extension)| {
         let mut name = path.as_os_str().to_owned();
         name.push(".");
-        name.push(end);
+        name.push(extension);
         Some((*encoding, Bytes::from(fs::read(name).ok()?)))
     });
-    let kind = mime_guess::from_path(path).first_or_octet_stream();
+    let content_type = mime_guess::from_path(path).first_or_octet_stream();
     let text = |value: String| HeaderValue::from_str(&value).map_err(io::Error::other);
     Ok(SiteFile {
-        kind: text(kind.to_string())?,
+        content_type: text(content_type.to_string())?,
         etag: text(format!("\"{hash}\""))?,
         encoded: encoded.collect(),
         plain,
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_the_folder_is_no_file() {
+    fn other_paths_and_methods_are_not_served() {
         let (_folder, files) = site();
         for path in ["/", "/pkg", "/pkg/", "/pkg/a.js.br", "/pkg/../b.svg", "/%2e%2e/b.svg", "/nope"] {
             assert!(files.respond(&get(path, &[])).is_none(), "{path}");

@@ -1,4 +1,4 @@
-//! Who is on the other end of a connection.
+//! Determines the client of a request: its address, and whether it uses HTTPS.
 
 use crate::client::ClientIp;
 use axum::extract::{Request, State};
@@ -9,27 +9,28 @@ use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-/// The other end of a connection.
+/// The remote end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Peer {
-    /// A machine.
-    At(IpAddr),
-    /// A process of this machine that could open the file of the Unix socket.
-    OnThisMachine,
+    /// A TCP connection from this address.
+    Tcp(IpAddr),
+    /// A process of this machine that connected to the Unix socket.
+    UnixSocket,
 }
 
 impl Peer {
-    /// The socket is for gateways. As what they forward is believed, nothing else is to be had there.
-    pub(crate) const fn may_only_verify(self) -> bool {
-        matches!(self, Self::OnThisMachine)
+    /// Returns true for the Unix socket, which serves only `/verify`: it is for gateways, and the server trusts the
+    /// headers that they forward.
+    pub(crate) const fn is_gateway_socket(self) -> bool {
+        matches!(self, Self::UnixSocket)
     }
 }
 
-/// Proxies whose word about their clients is taken.
+/// Networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` headers are trusted.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(pub Vec<IpNet>);
 
-/// Finds out who the client is.
+/// Adds the [`ClientIp`] of the request to its extensions.
 pub(crate) async fn identify(
     State(proxies): State<Arc<TrustedProxies>>,
     mut request: Request,
@@ -42,27 +43,29 @@ pub(crate) async fn identify(
 }
 
 impl TrustedProxies {
-    /// Forwarded headers count only as far as they were written by trusted proxies: from the right, the first
-    /// address that is not one of them is the client's. What stands before it, anybody could have written.
+    /// Returns the client of a request from this peer.
     ///
-    /// A process that could open the Unix socket is trusted: who may is said by the file's permissions. Where there is
-    /// no connection, as in tests, the address is unspecified.
+    /// Reads `X-Forwarded-For` from the right. The first address that is not a trusted proxy is the client's. Entries
+    /// to its left are ignored: any client can send them. If the peer is not trusted, it is the client itself.
+    ///
+    /// Peers on the Unix socket are trusted: the permissions of its file restrict who may connect. Without a
+    /// connection, as in tests, the address is unspecified.
     pub(crate) fn client(&self, peer: Option<Peer>, headers: &HeaderMap) -> ClientIp {
         let is_trusted = |address: &IpAddr| self.0.iter().any(|network| network.contains(address));
-        let (peer, is_believed) = match peer {
-            Some(Peer::At(address)) => {
+        let (peer, is_peer_trusted) = match peer {
+            Some(Peer::Tcp(address)) => {
                 let address = address.to_canonical();
                 (address, is_trusted(&address))
             }
-            Some(Peer::OnThisMachine) => (IpAddr::V4(Ipv4Addr::LOCALHOST), true),
+            Some(Peer::UnixSocket) => (IpAddr::V4(Ipv4Addr::LOCALHOST), true),
             None => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), false),
         };
-        if !is_believed {
+        if !is_peer_trusted {
             return ClientIp { address: peer, is_https: false };
         }
         let mut address = peer;
         let values = headers.get_all("x-forwarded-for").iter().rev();
-        // Bytes, not text: one byte of a client that is not ASCII must not hide what the proxies appended.
+        // Split bytes, not text: a non-ASCII byte from the client must not hide the entries that proxies appended.
         for hop in values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b',')) {
             let Some(hop) = parse_hop(hop) else { break };
             address = hop.to_canonical();
@@ -75,7 +78,7 @@ impl TrustedProxies {
     }
 }
 
-/// One entry of `X-Forwarded-For`: an address, perhaps with a port, and an IPv6 address perhaps in brackets.
+/// Parses an entry of `X-Forwarded-For`: an address with an optional port. An IPv6 address may be in brackets.
 fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
     let hop = std::str::from_utf8(hop).ok()?.trim();
     let with_port = || hop.parse().ok().map(|hop: SocketAddr| hop.ip());
@@ -89,7 +92,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     fn client(peer: &str, forwarded: &[&'static str]) -> String {
-        let peer = peer.parse().map_or(Peer::OnThisMachine, Peer::At);
+        let peer = peer.parse().map_or(Peer::UnixSocket, Peer::Tcp);
         let proxies = TrustedProxies(vec!["10.0.0.0/8".parse().unwrap()]);
         let mut headers = HeaderMap::new();
         for value in forwarded {
@@ -99,12 +102,12 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_headers_of_strangers_change_nothing() {
+    fn forwarded_headers_of_untrusted_peers_are_ignored() {
         assert_eq!(client("203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
     }
 
     #[test]
-    fn behind_a_trusted_proxy_the_client_is_the_last_stranger() {
+    fn behind_a_trusted_proxy_the_client_is_the_last_untrusted_address() {
         assert_eq!(client("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
         assert_eq!(client("10.0.0.1", &["6.6.6.6, 198.51.100.1, 10.1.1.1"]), "198.51.100.1");
         assert_eq!(client("10.0.0.1", &["6.6.6.6", "198.51.100.1"]), "198.51.100.1");
@@ -114,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_ascii_hide_nothing_that_a_proxy_appended() {
+    fn non_ascii_bytes_do_not_hide_entries_that_a_proxy_appended() {
         let proxies = TrustedProxies(vec!["10.0.0.0/8".parse().unwrap()]);
         for (value, expected) in [
             (&b"\xff, 198.51.100.9"[..], "198.51.100.9"),
@@ -125,7 +128,7 @@ mod tests {
                 "x-forwarded-for".parse().unwrap(),
                 HeaderValue::from_bytes(value).unwrap(),
             )]);
-            let client = proxies.client(Some(Peer::At("10.0.0.1".parse().unwrap())), &headers);
+            let client = proxies.client(Some(Peer::Tcp("10.0.0.1".parse().unwrap())), &headers);
             assert_eq!(client.address.to_string(), expected, "{value:?}");
         }
     }
@@ -145,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_at_the_unix_socket_is_believed() {
+    fn forwarded_headers_from_the_unix_socket_are_trusted() {
         assert_eq!(client("socket", &["198.51.100.1"]), "198.51.100.1");
         assert_eq!(client("socket", &["6.6.6.6, 198.51.100.1"]), "198.51.100.1");
         assert_eq!(client("socket", &["6.6.6.6, 198.51.100.1, 10.1.1.1"]), "198.51.100.1");

@@ -1,4 +1,4 @@
-//! Which hosts a console on a loopback address accepts.
+//! Restricts the `Host` header of requests to a console on a loopback address.
 
 use crate::state::AppState;
 use app::text::misdirected;
@@ -9,27 +9,25 @@ use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use std::sync::Arc;
 
-/// On a loopback address without `--public-url`, accepts only names of this machine.
+/// On a loopback address without `--public-url`, responds with 421 unless `Host` is a name of this machine.
 ///
-/// Otherwise any website could let its own name point to this machine (DNS rebinding) and use the console from the
-/// browser of whoever visits it, as if it were one of its own pages: to create the first account, for example (OWASP
-/// ASVS 5.0, 4.1.3). Requests with a key are exempt: gateways forward their client's `Host`, and a website has no key.
+/// Otherwise any website could make its own name resolve to this machine (DNS rebinding). In a visitor's browser, the
+/// console would then belong to the website's origin, whose scripts could create the first account, for example (OWASP
+/// ASVS 5.0, 4.1.3). Paths below `/api/` are exempt: gateways forward their client's `Host`, and a website has no key.
 pub(crate) async fn require_local_host(
-    State(console): State<Arc<AppState>>,
+    State(state): State<Arc<AppState>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let is_exempt = !console.accepts_local_hosts_only || request.uri().path().starts_with("/api/");
+    let is_exempt = !state.accepts_local_hosts_only || request.uri().path().starts_with("/api/");
     if is_exempt || request.headers().get(HOST).is_none_or(|host| is_local(host.as_bytes())) {
         return next.run(request).await;
     }
-    tracing::warn!(
-        "request for another host rejected: browsers reach this console only if --public-url names it"
-    );
+    tracing::warn!("request rejected: its Host is not a name of this machine, and --public-url is not set");
     (StatusCode::MISDIRECTED_REQUEST, Html(misdirected_page())).into_response()
 }
 
-/// `localhost`, `127.0.0.1` or `[::1]`, with any port or none.
+/// Returns true for `localhost`, `127.0.0.1` and `[::1]`, with any port or none.
 fn is_local(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());

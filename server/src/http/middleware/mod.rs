@@ -1,4 +1,4 @@
-//! Layers around the routes, one concern per file. [`super::router`] shows their order.
+//! The layers around the routes, one concern per file. [`super::router`] sets their order.
 
 pub mod client_ip;
 pub(crate) mod compression;

@@ -14,24 +14,25 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The routes that are told apart; all else is one. A label must not have as many values as strangers think of.
+/// The routes that have their own `route` label. All other paths share one label. Bounds label cardinality.
 #[derive(Clone)]
 pub(crate) struct Routes {
     known: Arc<HashSet<String>>,
-    console: Arc<AppState>,
+    state: Arc<AppState>,
 }
 
 impl Routes {
-    pub(crate) fn new(console: Arc<AppState>) -> Self {
+    pub(crate) fn new(state: Arc<AppState>) -> Self {
         let pages = generate_route_list(App).into_iter().map(|route| route.path().to_owned());
         let actions = server_fn_paths().map(|(path, _)| path.to_owned());
         let operations = api::description().paths.paths.into_keys();
-        let others = ["/", "/healthz", "/readyz", "/api/v1/openapi.json", EVENTS, USAGE];
-        let others = others.into_iter().map(ToOwned::to_owned);
-        Self { known: Arc::new(pages.chain(actions).chain(operations).chain(others).collect()), console }
+        let other_paths = ["/", "/healthz", "/readyz", "/api/v1/openapi.json", EVENTS, USAGE];
+        let other_paths = other_paths.into_iter().map(ToOwned::to_owned);
+        Self { known: Arc::new(pages.chain(actions).chain(operations).chain(other_paths).collect()), state }
     }
 
-    fn of(&self, path: &str) -> String {
+    /// The `route` label of a path.
+    fn label(&self, path: &str) -> String {
         match path {
             known if self.known.contains(known) => known.to_owned(),
             file if file.starts_with("/pkg/") => "/pkg".to_owned(),
@@ -40,11 +41,11 @@ impl Routes {
     }
 }
 
-/// Counts requests.
+/// Counts a request by route and status, with the time until the head of its response.
 pub(crate) async fn count(State(routes): State<Routes>, request: Request, next: Next) -> Response {
-    let route = routes.of(request.uri().path());
+    let label = routes.label(request.uri().path());
     let began = request.extensions().get().map_or_else(Instant::now, |Arrived(at)| *at);
     let response = next.run(request).await;
-    routes.console.metrics.answered(route, response.status().as_u16(), began.elapsed());
+    routes.state.metrics.record_response(label, response.status().as_u16(), began.elapsed());
     response
 }

@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use std::sync::Arc;
 
-/// On every answer, unless the answer says otherwise itself.
+/// Headers of every response, unless the response sets them itself.
 const HEADERS: [(HeaderName, &str); 8] = [
     (CACHE_CONTROL, "no-store"),
     (
@@ -17,7 +17,7 @@ const HEADERS: [(HeaderName, &str); 8] = [
     ),
     (HeaderName::from_static("x-content-type-options"), "nosniff"),
     (HeaderName::from_static("x-frame-options"), "DENY"),
-    // Not `no-referrer`, with which browsers send `Origin: null` along with forms.
+    // Not `no-referrer`: with it, browsers send `Origin: null` when they submit a form.
     (HeaderName::from_static("referrer-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
@@ -27,9 +27,9 @@ const HEADERS: [(HeaderName, &str); 8] = [
     ),
 ];
 
-/// Sets the headers of every answer (OWASP ASVS 5.0, chapter 3.4).
+/// Sets the headers of every response (OWASP ASVS 5.0, chapter 3.4). If `--public-url` is HTTPS, also sets HSTS.
 pub(crate) async fn set_headers(
-    State(console): State<Arc<AppState>>,
+    State(state): State<Arc<AppState>>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -38,7 +38,7 @@ pub(crate) async fn set_headers(
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    if console.public_url.as_ref().is_some_and(|origin| origin.is_https) {
+    if state.public_url.as_ref().is_some_and(|origin| origin.is_https) {
         headers
             .entry("strict-transport-security")
             .or_insert(HeaderValue::from_static("max-age=31536000; includeSubDomains"));
@@ -46,10 +46,10 @@ pub(crate) async fn set_headers(
     response
 }
 
-/// The policy of a page: its own styles and scripts, the one inline script by its nonce, and nothing else
-/// (CSP Level 3).
+/// The content security policy of a page (CSP Level 3). It allows the console's own styles and scripts, and the inline
+/// script with this nonce.
 pub(crate) fn page_policy(nonce: &str) -> String {
-    // `cargo leptos watch` tells the page over a socket of its own that it has changed.
+    // `cargo leptos watch` notifies the page of changes over a WebSocket.
     let watch = if std::env::var_os("LEPTOS_WATCH").is_some() { " ws:" } else { "" };
     format!(
         "default-src 'none'; script-src 'self' 'nonce-{nonce}' 'wasm-unsafe-eval'; style-src 'self'; \

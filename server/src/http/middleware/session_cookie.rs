@@ -1,4 +1,4 @@
-//! The cookie that carries a session.
+//! The session cookie.
 
 use crate::services::sessions;
 use crate::state::AppState;
@@ -13,12 +13,12 @@ use tower::ServiceExt;
 use tower_sessions::SessionManagerLayer;
 use tower_sessions::cookie::SameSite;
 
-/// Gives the routes of `browsers` their sessions. On an origin that is neither encrypted nor local a browser
-/// takes no `Secure` cookie; there, and only there, the cookie goes without.
-pub(crate) fn router(console: Arc<AppState>, browsers: &Router) -> Router {
+/// Adds sessions to the routes of `browsers`. On an origin that is neither encrypted nor local, browsers reject
+/// `Secure` cookies. There, and only there, the cookie is set without `Secure`.
+pub(crate) fn router(state: Arc<AppState>, browsers: &Router) -> Router {
     let with_sessions = |is_secure: bool| {
-        // `__Host-`: this host only, whole site, and only over a connection that nobody else can write to.
-        let layer = SessionManagerLayer::new(console.sessions.clone())
+        // `__Host-`: the cookie is sent to this host only, for all paths, and can be set only over a secure connection.
+        let layer = SessionManagerLayer::new(state.sessions.clone())
             .with_name(if is_secure { "__Host-session" } else { "session" })
             .with_secure(is_secure)
             .with_http_only(true)
@@ -26,41 +26,45 @@ pub(crate) fn router(console: Arc<AppState>, browsers: &Router) -> Router {
             .with_expiry(sessions::cookie_lifetime());
         browsers.clone().layer(layer)
     };
-    let state =
-        Cookies { secure: with_sessions(true), plain: with_sessions(false), console: Arc::clone(&console) };
-    Router::new().fallback(choose).with_state(state).layer(from_fn(mend_removal_cookies))
+    let routers = SessionRouters {
+        secure: with_sessions(true),
+        plain: with_sessions(false),
+        state: Arc::clone(&state),
+    };
+    Router::new().fallback(choose).with_state(routers).layer(from_fn(complete_cookies))
 }
 
+/// The same routes with each kind of session cookie.
 #[derive(Clone)]
-struct Cookies {
+struct SessionRouters {
     secure: Router,
     plain: Router,
-    console: Arc<AppState>,
+    state: Arc<AppState>,
 }
 
-async fn choose(State(cookies): State<Cookies>, request: Request) -> Response {
-    let origin = cookies.console.origin_of(request.extensions(), request.headers());
-    let browsers = if origin.is_secure_context() { cookies.secure } else { cookies.plain };
-    match browsers.oneshot(request).await {
+async fn choose(State(routers): State<SessionRouters>, request: Request) -> Response {
+    let origin = routers.state.origin_of(request.extensions(), request.headers());
+    let router = if origin.is_secure_context() { routers.secure } else { routers.plain };
+    match router.oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
     }
 }
 
-/// A cookie whose name begins with `__Host-` is taken, and taken back, only with `Secure` and `Path=/`; the
-/// session layer leaves the attribute out when it takes one back.
-async fn mend_removal_cookies(request: Request, next: Next) -> Response {
+/// Adds missing attributes to cookies. Browsers accept the creation and the removal of a `__Host-` cookie only with
+/// `Secure` and `Path=/`, and the session layer omits `Secure` when it removes one.
+async fn complete_cookies(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let cookies: Vec<HeaderValue> = response.headers().get_all(SET_COOKIE).iter().cloned().collect();
     response.headers_mut().remove(SET_COOKIE);
     for cookie in cookies {
-        response.headers_mut().append(SET_COOKIE, mended(&cookie).unwrap_or(cookie));
+        response.headers_mut().append(SET_COOKIE, completed(&cookie).unwrap_or(cookie));
     }
     response
 }
 
-/// `None` if there is nothing to mend.
-fn mended(cookie: &HeaderValue) -> Option<HeaderValue> {
+/// The cookie with all attributes; `None` if none is missing.
+fn completed(cookie: &HeaderValue) -> Option<HeaderValue> {
     let text = cookie.to_str().ok()?;
     let has = |attribute: &str| text.split("; ").any(|part| part.eq_ignore_ascii_case(attribute));
     let lacks_secure = text.starts_with("__Host-") && !has("Secure");

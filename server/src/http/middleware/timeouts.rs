@@ -1,7 +1,7 @@
-//! How long a browser's request may take: to arrive, and to be answered.
+//! Timeouts for a browser's request: for its body to arrive, and for the response.
 //!
-//! The two have limits of their own, so that no client is told that its request timed out while the change that it asked
-//! for is still made. What arrives in time gets its result, or 503 once the server has given up.
+//! The two are separate, so that no client receives 408 while its change is still being applied. A request that arrives
+//! in time gets its result, or 503 after the response timeout.
 
 use crate::http::problem::ApiProblem;
 use axum::body::{Body, to_bytes};
@@ -13,16 +13,17 @@ use std::error::Error;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The largest form that is read, in bytes: a name and a description, percent-encoded, with room for a text that is far
-/// too long, so that the error is shown at its field.
+/// Size limit of a form, in bytes. It fits a percent-encoded name and description, and text that is far too long, so
+/// that the form can show the error at the field.
 const BODY_LIMIT: usize = 64 * 1024;
-/// How long a body may take to arrive: a client that sends a byte now and then keeps no connection for longer.
+/// Timeout for the body to arrive. A client that sends a few bytes at a time cannot hold its connection for longer.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long the head of a response may take. Waits for the database are shorter: this is for defects, and for a database
-/// that accepts requests and does not answer them.
+/// Timeout for the head of a response. Timeouts for the database are shorter. This one is for defects, and for a
+/// database that accepts requests and does not respond.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reads the whole body before anything is done with it: 413 if it is too large, 408 if it does not arrive in time.
+/// Reads the whole body before the request is processed. Responds with 413 if it is too large, and with 408 if it does
+/// not arrive in time.
 pub(crate) async fn read_body(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     match timeout(BODY_TIMEOUT, to_bytes(body, BODY_LIMIT)).await {
@@ -34,10 +35,10 @@ pub(crate) async fn read_body(request: Request, next: Next) -> Response {
     }
 }
 
-/// 503 if there is no response in time. A transaction that has not begun by then does not begin.
+/// Responds with 503 if there is no response in time. A transaction that has not begun by then does not begin.
 pub(crate) async fn limit_response(request: Request, next: Next) -> Response {
     timeout(RESPONSE_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
-        tracing::error!("a request had no response in time");
+        tracing::error!("request timed out");
         ApiProblem::Unavailable.into_response()
     })
 }

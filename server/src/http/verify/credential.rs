@@ -1,6 +1,7 @@
-//! How a program presents a key: bearer (RFC 6750), a pair of headers, one header, or basic (RFC 7617).
+//! Reads and verifies the credential of a request: bearer (RFC 6750), a pair of headers, one header, or basic (RFC
+//! 7617).
 //!
-//! A key in the URL is never read.
+//! A key in the URL is ignored.
 
 use crate::client::Client;
 use crate::http::problem::ApiProblem;
@@ -30,7 +31,7 @@ type Verification = Result<AllowedKey, ApiProblem>;
 /// Verifies the credential of a request; a module that is closed denies every key.
 ///
 /// # Errors
-/// Why the request is rejected, as far as the client may learn it.
+/// Why the request is rejected. The problem does not reveal why a key is denied.
 pub(crate) async fn authenticate(
     state: &AppState,
     headers: &HeaderMap,
@@ -43,7 +44,7 @@ pub(crate) async fn authenticate(
     }
 }
 
-/// As [`authenticate`], without waiting: only a lookup in the database and the first use of a new secret are futures.
+/// As [`authenticate`], but returns a future only for a lookup in the database and for the first use of a new secret.
 pub(crate) fn verify(
     state: &AppState,
     headers: &HeaderMap,
@@ -77,7 +78,7 @@ pub(crate) fn verify(
     }
 }
 
-/// Counts the outcome of a verification, and turns it into a response.
+/// Counts the outcome of a verification, and converts it to the key or the problem.
 struct Finish<'s> {
     outcomes: &'s Arc<OutcomeCounters>,
     limiter: &'s DenialLimiter,
@@ -90,14 +91,14 @@ impl Finish<'_> {
         Ok(key)
     }
 
-    /// The client learns that the credential is not valid, and not why.
+    /// Returns the same problem for every invalid credential, so that the client does not learn why it was denied.
     fn denied(&self, denial: Denial) -> Verification {
         self.outcomes.count(CountedOutcome::Denied(denial));
         tracing::debug!(?denial, client = %self.client, "credential denied");
         if denial == Denial::Key(DenialReason::ClosedModule) {
             return Err(ApiProblem::InsufficientScope);
         }
-        // Only denied requests are rate-limited: a valid key never is, whoever else has the same address.
+        // Only denied requests are rate-limited: a valid key never is, whatever other clients at its address do.
         Err(self.limiter.count(self.client).map_or(ApiProblem::InvalidToken, ApiProblem::TooManyRequests))
     }
 
@@ -121,19 +122,19 @@ impl Finish<'_> {
                 let key = first_use.retire_previous().await.map_err(|error| Self::unavailable(&error))?;
                 self.allowed(key)
             }
-            // The database has decided.
+            // `DatabaseLookup::run` never returns this outcome.
             Outcome::NeedsDatabase(_) => Err(ApiProblem::Internal),
         }
     }
 }
 
-/// The client that sends these headers.
+/// The client with this address, and the user agent of these headers.
 fn client_of(headers: &HeaderMap, address: IpAddr) -> Client<'_> {
     let user_agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     Client { address, user_agent }
 }
 
-/// The one credential that these headers present; `None` if they present none.
+/// Reads the credential that these headers present; `None` if they present none.
 fn read(headers: &HeaderMap) -> Result<Option<Credential<'_>>, ApiProblem> {
     let (mut authorization, mut key, mut id, mut secret) = (None, None, None, None);
     for (name, value) in headers {
@@ -144,7 +145,7 @@ fn read(headers: &HeaderMap) -> Result<Option<Credential<'_>>, ApiProblem> {
             _ if *name == KEY_SECRET => &mut secret,
             _ => continue,
         };
-        // `HeaderMap::get` would take the first of several in silence.
+        // `HeaderMap::get` would use the first of several values without an error.
         if slot.replace(value).is_some() {
             return Err(ApiProblem::InvalidRequest);
         }
@@ -166,7 +167,7 @@ fn read(headers: &HeaderMap) -> Result<Option<Credential<'_>>, ApiProblem> {
     }
 }
 
-/// `None` for a scheme that presents no API key, and for what cannot be read.
+/// `None` for a scheme that presents no API key, and for a malformed value.
 fn from_authorization(value: &HeaderValue) -> Option<Credential<'_>> {
     let (scheme, rest) = value.to_str().ok()?.split_once(' ')?;
     let rest = rest.trim_matches(' ');
@@ -181,7 +182,7 @@ fn from_authorization(value: &HeaderValue) -> Option<Credential<'_>> {
     }
 }
 
-/// What is not ASCII is no secret; it is read as an empty one.
+/// Returns an empty text for a value that is not ASCII, which cannot be a secret.
 fn text(value: &HeaderValue) -> Cow<'_, str> {
     value.to_str().unwrap_or_default().into()
 }
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn two_credentials_or_one_header_twice_is_no_request() {
+    fn two_credentials_or_one_header_twice_are_an_invalid_request() {
         for pairs in [
             [("authorization", "Bearer s"), ("x-api-key", "s")],
             [("authorization", "Bearer s"), ("authorization", "Bearer s")],
@@ -248,7 +249,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn one_credential_is_read_and_two_or_one_twice_are_no_request(
+        fn one_credential_is_read_and_two_or_one_header_twice_are_an_invalid_request(
             given in proptest::collection::vec((0usize..4, "[!-~]{1,40}"), 0..5)
         ) {
             let names = [AUTHORIZATION, KEY, KEY_ID, KEY_SECRET];
@@ -260,17 +261,17 @@ mod tests {
             }
             let [authorization, key, id, secret] = times;
             let forms = usize::from(authorization > 0) + usize::from(key > 0) + usize::from(id + secret > 0);
-            let is_no_request = times.iter().any(|times| *times > 1) || forms > 1;
+            let is_invalid_request = times.iter().any(|times| *times > 1) || forms > 1;
             match read(&map) {
-                Err(ApiProblem::InvalidRequest) => prop_assert!(is_no_request),
+                Err(ApiProblem::InvalidRequest) => prop_assert!(is_invalid_request),
                 Ok(None) => prop_assert!(given.is_empty()),
-                Ok(Some(_)) | Err(ApiProblem::InvalidToken) => prop_assert!(!is_no_request && forms == 1),
+                Ok(Some(_)) | Err(ApiProblem::InvalidToken) => prop_assert!(!is_invalid_request && forms == 1),
                 Err(other) => prop_assert!(false, "{other:?}"),
             }
         }
 
         #[test]
-        fn a_basic_pair_comes_back_as_it_was(id in "[^:\\PC]{0,40}", secret in "\\PC{0,60}") {
+        fn a_basic_credential_is_read_unchanged(id in "[^:\\PC]{0,40}", secret in "\\PC{0,60}") {
             let value = format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
             prop_assert_eq!(presented(&[("authorization", &value)]), Ok(Some((Some(id), secret))));
         }

@@ -1,10 +1,10 @@
-//! `/verify`, any method: whether a gateway is to let a request through. Never a body, whatever the answer:
-//! gateways do not read it, and nginx opens a new connection for each one.
+//! `/verify`, any method: whether a gateway may forward a request. The response never has a body: gateways do not read
+//! it, and nginx opens a new connection for each response that has one.
 //!
-//! It is asked for every request that anybody makes of whatever is protected here, so it stands before the router
-//! and its layers, which are for browsers: see [`super::front`].
+//! Gateways call it for every request to the services behind them. It therefore bypasses the router and its layers,
+//! which are for browsers: see [`crate::http::dispatch`].
 
-use crate::http::problem::{ApiProblem, GatewayRefusals};
+use crate::http::problem::{ApiProblem, GatewayProblems};
 use crate::http::verify::credential;
 use crate::ids::hex_digits;
 use crate::key_cache::verifier::AllowedKey;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Modules that are closed to keys, by the names that gateways ask with.
+/// Modules that are closed to keys, by their names in the `module` parameter.
 const CLOSED_MODULES: [&str; 3] = ["accounts", "users", "authentication"];
 
 /// The path that gateways request. Envoy appends the path of the original request.
@@ -30,70 +30,72 @@ pub(crate) fn is_verify_path(path: &str) -> bool {
     path.strip_prefix("/verify").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The status of an allowed request. Envoy's HTTP `ext_authz` accepts 200 and no other; it is the one gateway that
+/// The status of an allowed request. Envoy's HTTP `ext_authz` accepts only 200. It is the only gateway that
 /// requests a path below `/verify`.
 fn success_status(path: &str) -> StatusCode {
     if path == "/verify" { StatusCode::NO_CONTENT } else { StatusCode::OK }
 }
 
-/// The description of the operation.
+/// The operation, for the OpenAPI document.
 pub(crate) fn operation() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new().routes(routes!(describe))
 }
 
-/// Whether to let a request through
+/// Whether a request is allowed
 ///
-/// For gateways, which pass on the headers of the request in question; any method will do. The answer never has a
-/// body: 204 and who it is, or the refusal to pass on.
+/// For gateways. They send the headers of the request in question, with any method. The response never has a body: it
+/// is 204 with the identity of the key, or a problem that the gateway returns to its client.
 #[utoipa::path(
     method(get, head, options, post, put, patch, delete, trace),
     path = "/verify",
     tag = "Gateways",
     params(
         ("module" = Option<String>, Query,
-         description = "What the request is for; accounts, users and authentication are closed to keys"),
+         description = "The module that the request is for; accounts, users and authentication are closed to keys"),
     ),
     responses(
-        (status = 204, description = "Let it through; 200 at /verify/ and any path below, for Envoy",
+        (status = 204, description = "The request is allowed; 200 at /verify/ and any path below, for Envoy",
          headers(
              ("X-Key-Id" = String, description = "The Key ID"),
              ("X-Key-Name" = String, description = "The name of the key, percent-encoded"),
-             ("X-Account-Id" = String, description = "Whose key it is"),
+             ("X-Account-Id" = String, description = "The account that owns the key"),
              ("X-Key-Expires-At" = String,
-              description = "When what was presented ends, in RFC 3339; absent if it does not"),
+              description = "When the presented secret expires, in RFC 3339; absent if it does not"),
          )),
-        GatewayRefusals
+        GatewayProblems
     ),
     security(("bearer" = []))
 )]
 async fn describe() {}
 
-/// Answers at once, but for what [`credential::verify`] waits for.
+/// Returns the response, or a future of it if [`credential::verify`] returns a future.
 pub(crate) fn verify<B>(
-    console: &AppState,
+    state: &AppState,
     request: &Request<B>,
     client: IpAddr,
 ) -> Either<Response, BoxFuture<'static, Response>> {
     let is_closed = request.uri().query().is_some_and(names_closed_module);
     let success = success_status(request.uri().path());
-    match credential::verify(console, request.headers(), client, is_closed) {
-        Either::Left(answer) => Either::Left(answered(answer, success)),
-        Either::Right(answer) => Either::Right(Box::pin(async move { answered(answer.await, success) })),
+    match credential::verify(state, request.headers(), client, is_closed) {
+        Either::Left(verification) => Either::Left(respond(verification, success)),
+        Either::Right(verification) => {
+            Either::Right(Box::pin(async move { respond(verification.await, success) }))
+        }
     }
 }
 
-fn answered(answer: Result<AllowedKey, ApiProblem>, success: StatusCode) -> Response {
-    answer.map_or_else(ApiProblem::without_body, |admitted| allowed(&admitted, success))
+fn respond(verification: Result<AllowedKey, ApiProblem>, success: StatusCode) -> Response {
+    verification.map_or_else(ApiProblem::without_body, |key| allowed(&key, success))
 }
 
-/// Whatever else the query says, and however it is written.
+/// Returns true if any `module` parameter of the query names a closed module, in any spelling.
 fn names_closed_module(query: &str) -> bool {
-    // What cannot be read might name one.
+    // A query that cannot be parsed might name one.
     let Ok(pairs) = serde_urlencoded::from_str::<Vec<(String, String)>>(query) else { return true };
     pairs.iter().any(|(name, value)| name == "module" && is_closed(value))
 }
 
-/// Envoy appends the client's path to its prefix: `module=accounts/v1/chat` names the module accounts.
+/// Envoy appends the client's path to its prefix: `module=accounts/v1/chat` names the module `accounts`.
 fn is_closed(value: &str) -> bool {
     let value = value.trim();
     let module = value
@@ -108,27 +110,27 @@ const KEY_NAME: HeaderName = HeaderName::from_static("x-key-name");
 const ACCOUNT_ID: HeaderName = HeaderName::from_static("x-account-id");
 const KEY_EXPIRES_AT: HeaderName = HeaderName::from_static("x-key-expires-at");
 
-/// No body, and the identity of the key in headers: for the gateway to pass on.
+/// The response to an allowed request: no body, and the identity of the key in headers that the gateway may forward.
 fn allowed(key: &AllowedKey, status: StatusCode) -> Response {
-    // All values in one piece of memory: allocations are what a verification spends most of its own time on.
+    // All values share one allocation: a verification spends most of its own time on allocations.
     let mut values = Vec::with_capacity(2 * 32 + 20 + 3 * key.name.len());
-    let ends = [
-        write(&mut values, |values| values.extend_from_slice(&hex_digits(&key.key))),
-        write(&mut values, |values| {
+    let ranges = [
+        append(&mut values, |values| values.extend_from_slice(&hex_digits(&key.key))),
+        append(&mut values, |values| {
             utf8_percent_encode(&key.name, NON_ALPHANUMERIC)
                 .for_each(|part| values.extend_from_slice(part.as_bytes()));
         }),
-        write(&mut values, |values| values.extend_from_slice(&hex_digits(&key.account))),
-        write(&mut values, |values| {
+        append(&mut values, |values| values.extend_from_slice(&hex_digits(&key.account))),
+        append(&mut values, |values| {
             values.extend_from_slice(key.until.map(Timestamp::rfc3339).unwrap_or_default().as_bytes());
         }),
     ];
     let values = Bytes::from(values);
     let mut headers = HeaderMap::with_capacity(5);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    for (name, value) in [KEY_ID, KEY_NAME, ACCOUNT_ID, KEY_EXPIRES_AT].into_iter().zip(ends) {
-        if !value.is_empty()
-            && let Ok(value) = HeaderValue::from_maybe_shared(values.slice(value))
+    for (name, range) in [KEY_ID, KEY_NAME, ACCOUNT_ID, KEY_EXPIRES_AT].into_iter().zip(ranges) {
+        if !range.is_empty()
+            && let Ok(value) = HeaderValue::from_maybe_shared(values.slice(range))
         {
             headers.insert(name, value);
         }
@@ -139,10 +141,10 @@ fn allowed(key: &AllowedKey, status: StatusCode) -> Response {
     response
 }
 
-/// Where what is written stands.
-fn write(values: &mut Vec<u8>, value: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+/// Appends a value, and returns its range.
+fn append(values: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
     let start = values.len();
-    value(values);
+    write(values);
     start..values.len()
 }
 
@@ -151,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_closed_module_is_recognised_however_it_is_written() {
+    fn a_closed_module_is_recognised_in_any_spelling() {
         for query in [
             "module=accounts",
             "a=b&module=Users",

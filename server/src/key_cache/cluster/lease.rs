@@ -1,70 +1,72 @@
-//! Until when this process may verify from memory.
+//! The lease: how long this process may verify from memory.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Nobody else changes the database.
-const FOR_EVER: u64 = u64::MAX;
+/// The value of a lease that does not expire.
+const NEVER: u64 = u64::MAX;
 
-/// A moment on the clock of this machine that is never set, and that goes on while the machine sleeps
-/// (`CLOCK_BOOTTIME`, Linux `clock_gettime(2)`), in nanoseconds.
+/// A point in time on `CLOCK_BOOTTIME` (Linux `clock_gettime(2)`), in nanoseconds. This clock cannot be set, and it
+/// continues while the machine sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);
 
 impl Moment {
-    /// The present moment.
+    /// The current time.
     #[must_use]
     pub fn now() -> Self {
         let now = clock_gettime(ClockId::Boottime);
         Self(now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs())
     }
 
-    /// This long after it.
+    /// This moment plus a duration.
     #[must_use]
-    pub fn plus(self, time: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
     }
 
-    /// How long until then; nothing if it has passed.
+    /// The time that remains until this moment; zero if it has passed.
     #[must_use]
     pub fn left(self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(Self::now().0))
     }
 }
 
-/// The right to answer from memory. See `docs/leases.md`.
+/// The right to verify from memory. See `docs/leases.md`.
 #[derive(Debug)]
 pub struct Lease {
+    /// When it expires, as a [`Moment`].
     until: AtomicU64,
 }
 
 impl Lease {
-    /// One that does not end: nobody else changes the database.
+    /// Creates a lease that does not expire, for a process that is the only one to change the database.
     #[must_use]
-    pub const fn for_ever() -> Self {
-        Self { until: AtomicU64::new(FOR_EVER) }
+    pub const fn permanent() -> Self {
+        Self { until: AtomicU64::new(NEVER) }
     }
 
-    /// One that has not begun.
+    /// Creates a lease that does not hold until it is extended.
     #[must_use]
     pub const fn ended() -> Self {
         Self { until: AtomicU64::new(0) }
     }
 
-    /// Whether it holds now.
+    /// Whether the lease holds now.
     pub fn holds(&self) -> bool {
-        // Acquire: whoever meets the lease meets what was taken into memory before it was extended.
+        // Acquire, paired with Release in `extend`: a thread that sees the extension also sees everything that was
+        // applied to the index before it.
         let until = self.until.load(Ordering::Acquire);
-        until == FOR_EVER || Moment::now().0 < until
+        until == NEVER || Moment::now().0 < until
     }
 
-    /// It holds until then.
+    /// Lets the lease hold until this moment.
     pub fn extend(&self, until: Moment) {
         self.until.store(until.0, Ordering::Release);
     }
 
-    /// It holds no more.
+    /// Ends the lease immediately.
     pub fn end(&self) {
         self.until.store(0, Ordering::Release);
     }
@@ -75,14 +77,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_holds_until_its_moment_and_not_after() {
+    fn a_lease_holds_until_it_expires_or_is_ended() {
         let lease = Lease::ended();
         assert!(!lease.holds());
         lease.extend(Moment::now().plus(Duration::from_secs(60)));
         assert!(lease.holds());
         lease.extend(Moment::now());
         assert!(!lease.holds());
-        assert!(Lease::for_ever().holds());
+        assert!(Lease::permanent().holds());
         lease.end();
         assert!(!lease.holds());
     }

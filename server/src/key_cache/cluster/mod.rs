@@ -1,4 +1,4 @@
-//! Several nodes on one PostgreSQL: `docs/leases.md`.
+//! Coordination of several nodes that share one PostgreSQL database: see `docs/leases.md`.
 
 pub mod lease;
 pub(crate) mod notifications;

@@ -1,12 +1,13 @@
-//! One of many nodes on one database: it verifies from memory while it holds a lease, and keeps memory up to date.
+//! One node of a cluster that shares a database. While the node holds a lease, it verifies from memory. It applies the
+//! committed changes of all nodes to its index.
 //!
-//! The protocol, its assumptions and why it is enough: `docs/leases.md`; a model of it, checked in all orders of
-//! events: `tests/leases.rs`.
+//! `docs/leases.md` describes the protocol, its assumptions and why it is correct. `tests/leases.rs` checks a model of
+//! it in all orders of events.
 
 use crate::key_cache::cluster::lease::{Lease, Moment};
 use crate::key_cache::cluster::notifications;
 use crate::key_cache::index::KeyIndex;
-use crate::store::cluster::{self, CHANGED, FollowedChange, LIVE, NodeConnection, channel_of};
+use crate::store::cluster::{self, CHANGED, CommittedChange, LIVE, NodeConnection, channel_of};
 use crate::store::{Store, StoreError};
 use crate::usage::live_events::LiveEvents;
 use std::sync::Arc;
@@ -15,51 +16,56 @@ use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-/// How long a lease lasts: the longest that a node which is gone keeps a change from being answered.
-pub const LEASE: Duration = Duration::from_millis(1_500);
-/// How often it is extended.
+/// Duration of a lease. A crashed node delays the acknowledgement of a change by at most this long, plus 30 ms of clock
+/// drift.
+pub const LEASE_DURATION: Duration = Duration::from_millis(1_500);
+/// Interval between extensions of the lease.
 const EXTENSION_INTERVAL: Duration = Duration::from_millis(400);
-/// What the clocks of two machines may differ by in the time of a lease: 2 %.
-const DRIFT: Duration = Duration::from_millis(30);
-/// How long to wait before something is tried again that failed.
+/// By how much the clocks of two machines may diverge during a lease: 2 %.
+const CLOCK_DRIFT: Duration = Duration::from_millis(30);
+/// Delay before a failed operation is tried again.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
-/// How often a change that waits for other nodes looks whether they have followed, if nobody tells it.
+/// Interval at which a change that waits for other nodes polls their progress, if no notification arrives.
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
-/// How long nothing may be told before it is asked whether the connection is still there.
-const IDLE_CHECK_AFTER: Duration = Duration::from_secs(5);
-/// How often what is gone is forgotten, in extensions of the lease.
-const TIDY_INTERVAL: u32 = 150;
+/// How long the listening connection may be silent before the node checks that it still works.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Extensions of the lease between deletions of outdated rows.
+const CLEANUP_INTERVAL: u32 = 150;
 
-/// This process among others. Copies are the same.
+/// This process as a node of the cluster. Clones share state.
 #[derive(Clone, Debug)]
 pub(crate) struct Node(Arc<Inner>, Arc<parking_lot::Mutex<JoinSet<()>>>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Of this process, and of no other ever.
+    /// Unique to this process: no other process ever uses it.
     id: String,
     store: Store,
     index: Arc<KeyIndex>,
     lease: Arc<Lease>,
     live: Arc<LiveEvents>,
+    /// The lock ensures that only one task applies changes at a time.
     follower: Mutex<Follower>,
-    leases: Mutex<NodeConnection>,
-    /// Somebody has followed a change of this node.
-    followed: Notify,
+    lease_connection: Mutex<NodeConnection>,
+    /// Notified when another node has applied a change of this node.
+    applied_by_other: Notify,
 }
 
-/// What keeps memory up to date; one at a time.
+/// Applies committed changes to the index.
 #[derive(Debug)]
 struct Follower {
-    line: NodeConnection,
-    /// The number of the last change that is in memory.
+    connection: NodeConnection,
+    /// The number of the last change in the index; -1 during a reload.
     applied: i64,
-    /// When it was last read what was committed, if all of that is in memory.
+    /// When the last read of the committed changes began, if the index contains all of them.
     read_at: Option<Moment>,
 }
 
 impl Node {
-    /// Takes all secrets into memory, and begins to follow how they change.
+    /// Loads all secrets into the index, and spawns the tasks that extend the lease and apply changes.
+    ///
+    /// # Errors
+    /// The database does not respond, or a row cannot be decoded.
     pub(crate) async fn join(
         id: String,
         store: Store,
@@ -73,26 +79,26 @@ impl Node {
             lease,
             live,
             follower: Mutex::new(Follower {
-                line: NodeConnection::of_changes(store.clone()),
+                connection: NodeConnection::of_changes(store.clone()),
                 applied: 0,
                 read_at: None,
             }),
-            leases: Mutex::new(NodeConnection::of_leases(store.clone())),
-            followed: Notify::new(),
+            lease_connection: Mutex::new(NodeConnection::of_leases(store.clone())),
+            applied_by_other: Notify::new(),
             store,
         });
-        node.read_all(&mut *node.follower.lock().await).await?;
-        node.extend().await?;
+        node.reload(&mut *node.follower.lock().await).await?;
+        node.extend_lease().await?;
         let (listener, extender) = (Arc::clone(&node), Arc::clone(&node));
-        let mut said = node.live.connect_nodes();
-        let (id, mut line) = (node.id.clone(), NodeConnection::of_changes(node.store.clone()));
-        // They end with the last copy of the node.
+        let mut messages = node.live.node_messages();
+        let (id, mut connection) = (node.id.clone(), NodeConnection::of_changes(node.store.clone()));
+        // Dropping the last clone of the node aborts these tasks.
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
-            while let Some(said) = said.recv().await {
-                for text in notifications::written(&id, &said) {
-                    if let Err(error) = line.notify_live(&text).await {
-                        tracing::warn!(%error, "other nodes are not told which keys are watched");
+            while let Some(message) = messages.recv().await {
+                for payload in notifications::written(&id, &message) {
+                    if let Err(error) = connection.notify_live(&payload).await {
+                        tracing::warn!(%error, "cannot send a message about watched keys to other nodes");
                     }
                 }
             }
@@ -107,156 +113,157 @@ impl Node {
             loop {
                 sleep(next.left()).await;
                 next = Moment::now().plus(EXTENSION_INTERVAL);
-                if !extender.extend_or_log().await {
+                if !extender.extend_lease_or_log().await {
                     next = Moment::now().plus(RETRY_DELAY);
                 }
-                extender.live.forget_remote();
+                extender.live.remove_expired_remote_watches();
                 round = round.wrapping_add(1);
-                if round.is_multiple_of(TIDY_INTERVAL) {
-                    extender.tidy_up().await;
+                if round.is_multiple_of(CLEANUP_INTERVAL) {
+                    extender.clean_up().await;
                 }
             }
         });
         Ok(Self(node, Arc::new(parking_lot::Mutex::new(tasks))))
     }
 
-    /// The name by which others know this node.
+    /// The id of this node in the cluster.
     pub(crate) fn id(&self) -> &str {
         &self.0.id
     }
 
-    /// Waits until everything that was committed is met by whoever asks any node.
+    /// Waits until every node has applied all committed changes.
     ///
-    /// It is so once every node has it in memory that may answer from memory; and in any case once every lease has run out
-    /// that was granted before, because none is used afterwards before it is in memory.
+    /// The wait ends once every node with a lease has applied them. It also ends after `LEASE + CLOCK_DRIFT`: by then
+    /// every lease that was granted before has expired, and a node uses a later lease only after it has applied the
+    /// changes.
     pub(crate) async fn wait_for_nodes(&self) {
-        let began = Moment::now();
-        let by_then = began.plus(LEASE + DRIFT);
+        let started = Moment::now();
+        let deadline = started.plus(LEASE_DURATION + CLOCK_DRIFT);
         let applied = loop {
-            match timeout(by_then.left(), self.0.follow_or_end_lease(began)).await {
+            match timeout(deadline.left(), self.0.apply_changes_or_end_lease(started)).await {
                 Ok(Some(applied)) => break applied,
-                Ok(None) if !by_then.left().is_zero() => sleep(POLL_INTERVAL.min(by_then.left())).await,
-                // By now this node's own lease has run out, too.
+                Ok(None) if !deadline.left().is_zero() => sleep(POLL_INTERVAL.min(deadline.left())).await,
+                // By the deadline, the lease of this node has expired too.
                 Ok(None) | Err(_) => return,
             }
         };
-        while !by_then.left().is_zero() {
-            let told = self.0.followed.notified();
+        while !deadline.left().is_zero() {
+            let notified = self.0.applied_by_other.notified();
             let behind = self.0.store.nodes_behind(applied, &self.0.id);
-            match timeout(by_then.left(), behind).await {
+            match timeout(deadline.left(), behind).await {
                 Ok(Ok(0)) => return,
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, "it is not known which nodes have followed a change")
+                    tracing::warn!(%error, "cannot read which nodes have applied a change");
                 }
                 Err(_) => return,
             }
             tokio::select! {
-                () = told => {}
-                () = sleep(POLL_INTERVAL.min(by_then.left())) => {}
+                () = notified => {}
+                () = sleep(POLL_INTERVAL.min(deadline.left())) => {}
             }
         }
     }
 
-    /// Verifies no more from memory, and keeps nobody waiting.
+    /// Stops verifying from memory, and deletes the lease so that no node waits for this one.
     pub(crate) async fn shut_down(&self) {
         self.1.lock().abort_all();
-        // Whoever is following may be about to use an extension.
-        let _no_more = timeout(LEASE, self.0.follower.lock()).await;
+        // Wait for a task that is applying changes: it may be about to extend the lease.
+        let _follower_guard = timeout(LEASE_DURATION, self.0.follower.lock()).await;
         self.0.lease.end();
-        if let Err(error) = self.0.leases.lock().await.end_lease(&self.0.id).await {
-            tracing::warn!(%error, "other nodes will wait until this one's lease has run out");
+        if let Err(error) = self.0.lease_connection.lock().await.end_lease(&self.0.id).await {
+            tracing::warn!(%error, "cannot delete the lease: other nodes wait until it expires");
         }
     }
 }
 
 impl Inner {
-    async fn extend_or_log(&self) -> bool {
-        let extended = self.extend().await;
+    async fn extend_lease_or_log(&self) -> bool {
+        let extended = self.extend_lease().await;
         if let Err(error) = &extended {
-            tracing::warn!(%error, "the lease was not extended");
+            tracing::warn!(%error, "cannot extend the lease");
         }
         extended.is_ok()
     }
 
-    /// Extends the lease by one that begins when it is asked for.
-    async fn extend(&self) -> Result<(), StoreError> {
-        let asked = Moment::now();
+    /// Extends the lease. Its duration counts from the request, not from the response.
+    async fn extend_lease(&self) -> Result<(), StoreError> {
+        let requested_at = Moment::now();
         let applied = self.follower.lock().await.applied;
-        self.leases.lock().await.extend_lease(&self.id, applied, LEASE).await?;
-        // Only now that it is committed: whoever commits a change from here on sees the lease, and waits for this node;
-        // what was committed before is seen here.
+        self.lease_connection.lock().await.extend_lease(&self.id, applied, LEASE_DURATION).await?;
+        // Read changes only after the lease is committed. A node that commits a change after that sees the lease, and
+        // waits for this node. Changes that were committed before are read here.
         let mut follower = self.follower.lock().await;
-        self.follow(&mut follower).await?;
-        self.lease.extend(asked.plus(LEASE.saturating_sub(DRIFT)));
+        self.apply_changes(&mut follower).await?;
+        self.lease.extend(requested_at.plus(LEASE_DURATION.saturating_sub(CLOCK_DRIFT)));
         Ok(())
     }
 
-    async fn tidy_up(&self) {
-        if let Err(error) = self.leases.lock().await.tidy_up().await {
-            tracing::warn!(%error, "what nodes told each other long ago was not forgotten");
+    async fn clean_up(&self) {
+        if let Err(error) = self.lease_connection.lock().await.delete_expired_rows().await {
+            tracing::warn!(%error, "cannot delete outdated nodes and changes from the database");
         }
     }
 
-    /// Follows changes as they are told, until the connection fails.
+    /// Applies changes as notifications arrive, until the connection fails.
     async fn listen(&self) {
-        let listened = async {
+        let listening = async {
             let mut listener = self.store.listen(&self.id).await?;
-            // What was told while nobody listened is not told again.
-            let mut is_told = true;
+            // Notifications that were sent before this connection listened are lost.
+            let mut must_apply = true;
             loop {
-                if is_told {
-                    self.follow(&mut *self.follower.lock().await).await?;
+                if must_apply {
+                    self.apply_changes(&mut *self.follower.lock().await).await?;
                 }
-                is_told = false;
-                let Ok(told) = timeout(IDLE_CHECK_AFTER, listener.try_recv()).await else {
-                    // It may be that nothing happened, or that nothing comes through any more.
+                must_apply = false;
+                let Ok(received) = timeout(IDLE_TIMEOUT, listener.try_recv()).await else {
+                    // Either there were no notifications, or the connection is broken.
                     cluster::check(&mut listener).await?;
                     continue;
                 };
-                match told? {
-                    // The connection was lost, and is there again.
-                    None => is_told = true,
-                    Some(told) if told.channel() == CHANGED => is_told = true,
-                    Some(told) if told.channel() == LIVE => {
-                        if let Some(said) = notifications::read(&self.id, told.payload()) {
-                            self.live.receive(said);
+                match received? {
+                    // The connection was lost, and has been re-established.
+                    None => must_apply = true,
+                    Some(notification) if notification.channel() == CHANGED => must_apply = true,
+                    Some(notification) if notification.channel() == LIVE => {
+                        if let Some(message) = notifications::read(&self.id, notification.payload()) {
+                            self.live.receive(message);
                         }
                     }
-                    Some(_) => self.followed.notify_waiters(),
+                    Some(_) => self.applied_by_other.notify_waiters(),
                 }
             }
         };
-        let Err::<(), StoreError>(error) = listened.await else { return };
-        tracing::warn!(%error, "changes of keys are not told to this node");
+        let Err::<(), StoreError>(error) = listening.await else { return };
+        tracing::warn!(%error, "cannot receive notifications of changes; retrying");
         sleep(RETRY_DELAY).await;
     }
 
-    /// Takes what was committed by some moment into memory, and answers the number of the last change; or else verifies
-    /// from memory no more.
-    async fn follow_or_end_lease(&self, by: Moment) -> Option<i64> {
+    /// Applies at least the changes that were committed before `committed_by`, and returns the number of the last
+    /// change. If that fails, ends the lease and returns `None`.
+    async fn apply_changes_or_end_lease(&self, committed_by: Moment) -> Option<i64> {
         let mut follower = self.follower.lock().await;
-        // Of many that wait, one asks for all.
-        if follower.read_at.is_some_and(|at| at >= by) {
+        // Of several concurrent callers, one reads the changes for all.
+        if follower.read_at.is_some_and(|read_at| read_at >= committed_by) {
             return Some(follower.applied);
         }
-        if let Err(error) = self.follow(&mut follower).await {
-            tracing::warn!(%error, "a change is not in memory yet");
+        if let Err(error) = self.apply_changes(&mut follower).await {
+            tracing::warn!(%error, "cannot apply committed changes: the lease ends");
             self.lease.end();
             return None;
         }
         Some(follower.applied)
     }
 
-    /// Takes all committed changes into memory, in their order.
-    async fn follow(&self, follower: &mut Follower) -> Result<(), StoreError> {
-        let mut waiting = Vec::new();
+    /// Applies all committed changes to the index, in commit order.
+    async fn apply_changes(&self, follower: &mut Follower) -> Result<(), StoreError> {
+        let mut waiting_channels = Vec::new();
         follower.read_at = None;
         let read_at = loop {
-            let asked = Moment::now();
-            let (revision, changes) = follower.line.changes_after(follower.applied).await?;
+            let started = Moment::now();
+            let (revision, changes) = follower.connection.changes_after(follower.applied).await?;
             let mut has_gap = changes.is_empty() && follower.applied != revision;
-            for FollowedChange { number, node, gone, secrets } in changes {
+            for CommittedChange { number, node, gone, secrets } in changes {
                 has_gap = number != follower.applied + 1;
                 if has_gap {
                     break;
@@ -265,30 +272,30 @@ impl Inner {
                 secrets.iter().for_each(|(digest, entry)| self.index.put(digest, entry));
                 follower.applied = number;
                 if node != self.id {
-                    waiting.push(channel_of(&node));
+                    waiting_channels.push(channel_of(&node));
                 }
             }
             if has_gap {
                 self.lease.end();
-                self.read_all(follower).await?;
+                self.reload(follower).await?;
             } else if follower.applied == revision {
-                break asked;
+                break started;
             }
         };
-        if !waiting.is_empty() {
-            waiting.sort_unstable();
-            waiting.dedup();
-            follower.line.notify_applied(&self.id, follower.applied, &waiting).await?;
+        if !waiting_channels.is_empty() {
+            waiting_channels.sort_unstable();
+            waiting_channels.dedup();
+            follower.connection.notify_applied(&self.id, follower.applied, &waiting_channels).await?;
         }
         follower.read_at = Some(read_at);
         Ok(())
     }
 
-    /// Takes everything into memory anew. The lease must have ended.
-    async fn read_all(&self, follower: &mut Follower) -> Result<(), StoreError> {
-        // What is committed while it is read has a higher number, and is followed once more.
-        let revision = follower.line.revision().await?;
-        // Until it is done, nothing is known.
+    /// Clears the index and loads all secrets again. The lease must have ended.
+    async fn reload(&self, follower: &mut Follower) -> Result<(), StoreError> {
+        // A change that is committed during the reload has a higher number, and is applied again afterwards.
+        let revision = follower.connection.revision().await?;
+        // If the reload fails, the next call finds a gap and reloads again.
         follower.applied = -1;
         self.index.clear();
         self.store.read_key_entries(&|digest, entry| self.index.put(digest, entry)).await?;

@@ -1,4 +1,4 @@
-//! One secret in the place of another.
+//! Replaces the secret of a key.
 
 use crate::secret::SecretDigest;
 use crate::store::api_keys::{Change, KeyRow, find};
@@ -8,20 +8,21 @@ use app::domain::api_key::KeyId;
 use app::domain::rotation::Grace;
 use app::domain::timestamp::Timestamp;
 
-/// The secret that takes the place of another.
+/// The new secret of a key.
 #[derive(Debug)]
 pub struct NewSecretRow {
     /// Its digest.
     pub digest: SecretDigest,
-    /// Its last four characters.
+    /// Its last four characters, which identify it to the owner.
     pub last_four: String,
-    /// What it begins with.
+    /// Its prefix.
     pub prefix: String,
-    /// How long the old one works too.
+    /// How long the previous secret stays valid.
     pub grace: Grace,
 }
 
-/// Gives a key that has not expired another secret, unless its last rotation has not ended yet.
+/// Replaces the secret of a key that has not expired. Returns [`Change::Rotating`] if the previous secret of an earlier
+/// rotation is still valid.
 pub(crate) async fn rotate(
     tx: &mut Tx,
     account: &AccountId,
@@ -57,7 +58,7 @@ pub(crate) async fn rotate(
     })
 }
 
-/// Ends the grace of an old secret at once.
+/// Retires the previous secret of a key at once.
 pub(crate) async fn retire(
     tx: &mut Tx,
     account: &AccountId,
@@ -77,12 +78,12 @@ pub(crate) async fn retire(
     if retired.rows_affected() == 1 {
         return Ok(Change::Done);
     }
-    // It was ended meanwhile: what was asked for is so.
+    // There is no previous secret, or it is already retired: the key is in the requested state.
     Ok(if find(tx, account, key).await?.is_some() { Change::Done } else { Change::NotFound })
 }
 
-/// Ends the grace of an old secret that was to last until the new one, with this digest, is used. The new one's next
-/// use has nothing to end any more. Whether there was one.
+/// Retires the previous secret of a key on the first use of the secret with the digest `new`, if its grace period was
+/// to last until then. Returns whether a secret was retired; on later uses there is none.
 pub(crate) async fn retire_on_use(
     tx: &mut Tx,
     key: &KeyId,

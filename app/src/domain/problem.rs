@@ -1,0 +1,89 @@
+//! Form fields and field errors.
+
+/// A form field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// The name of a key.
+    Name,
+    /// The expiry period of a key.
+    ExpireIn,
+    /// The description of a key.
+    Description,
+    /// The grace period of the previous secret, for a rotation.
+    Grace,
+    /// The name of the key, re-entered to confirm its deletion.
+    ConfirmName,
+    /// The e-mail address of the account.
+    Email,
+    /// The password, at sign-in and sign-up.
+    Password,
+    /// The current password, to change it.
+    CurrentPassword,
+    /// The new password.
+    NewPassword,
+    /// The password, to confirm the deletion of the account.
+    ConfirmPassword,
+}
+
+impl Field {
+    /// Whether the field with this name is a password. No page ever renders the value of a password field.
+    #[must_use]
+    pub fn is_password(name: &str) -> bool {
+        let passwords = [Self::Password, Self::CurrentPassword, Self::NewPassword, Self::ConfirmPassword];
+        passwords.iter().any(|field| field.name() == name)
+    }
+
+    /// The name of the field in forms.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::ExpireIn => "expire_in",
+            Self::Description => "description",
+            Self::Grace => "grace",
+            Self::ConfirmName => "confirm_name",
+            Self::Email => "email",
+            Self::Password => "password",
+            Self::CurrentPassword => "current_password",
+            Self::NewPassword => "new_password",
+            Self::ConfirmPassword => "confirm_password",
+        }
+    }
+}
+
+/// Why the value of a field is invalid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldError {
+    /// The value is empty.
+    Empty,
+    /// The value is too long.
+    TooLong {
+        /// Length of the value, in characters.
+        is: usize,
+        /// Maximum length, in the unit of the field's own limit.
+        max: usize,
+    },
+    /// The value is too short.
+    TooShort {
+        /// Minimum length, in characters.
+        min: usize,
+    },
+    /// A name does not begin with a letter.
+    MustBeginWithLetter,
+    /// The value contains control characters or other invisible characters.
+    Invisible,
+    /// Another key of the account has this name, or another account has this e-mail address.
+    Taken,
+    /// The value is not one of the choices.
+    NotOnOffer,
+    /// The new expiry is not later than the current one.
+    NotLater,
+    /// The re-entered name is not the name of the key.
+    DoesNotMatch,
+    /// The value cannot be an e-mail address.
+    NotAnAddress,
+    /// The password is too easy to guess.
+    Guessable,
+    /// The value is not the password of the account.
+    WrongPassword,
+}

@@ -1,0 +1,4 @@
+//! The data that pages receive: plain types, without domain rules.
+
+pub mod refusal;
+pub mod submission;
