@@ -1,6 +1,6 @@
 //! The error type of the console's use cases.
 
-use crate::domain::problem::{Field, FieldError};
+use crate::domain::field_error::{Field, FieldError};
 
 /// Why a use case failed. It contains no user input.
 #[derive(Clone, Debug, PartialEq, Eq)]

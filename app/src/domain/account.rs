@@ -1,6 +1,6 @@
 //! Accounts: the id, the e-mail address and the password.
 
-use crate::domain::problem::FieldError;
+use crate::domain::field_error::FieldError;
 
 /// Public id of an account: 32 hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! The description of a key.
 
 use super::unicode::nfc;
-use crate::domain::problem::FieldError;
+use crate::domain::field_error::FieldError;
 
 /// Free text of at most [`Description::MAX`] characters, in NFC. Line breaks are kept. Other control characters and
 /// bidirectional control characters are rejected.

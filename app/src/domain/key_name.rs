@@ -1,7 +1,7 @@
 //! The name of a key.
 
 use super::unicode::{is_invisible, is_letter, nfc};
-use crate::domain::problem::FieldError;
+use crate::domain::field_error::FieldError;
 
 /// A valid name: 1 to [`KeyName::MAX`] characters in NFC, without surrounding white space and without invisible
 /// characters. The first character is a letter of any script.

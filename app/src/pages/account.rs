@@ -5,13 +5,13 @@ use super::layout::{SettingsFrame, done_notice, error_notice, parameter, set_sta
 use super::not_found::ErrorPage;
 use crate::backend::{self, AccountPage, SessionView, SignedIn, require_account};
 use crate::components::moment::Moment;
-use crate::domain::problem::Field;
+use crate::domain::field_error::Field;
 use crate::domain::timestamp::Timestamp;
 use crate::error::ConsoleError;
 use crate::routes::{ACCOUNT, Done};
 use crate::server_fns::account::{ChangePassword, DeleteAccount, SignOutEverywhere};
 use crate::text::time::{date, since};
-use crate::text::{self, account, my_account};
+use crate::text::{self, account, account_page};
 use crate::view::refusal::Refusal;
 use leptos::either::Either;
 use leptos::prelude::*;
@@ -31,7 +31,7 @@ pub(super) fn AccountSettingsPage() -> impl IntoView {
             Ok((who, page)) => {
                 let email = who.email.clone();
                 Either::Right(view! {
-                    <SettingsFrame title=my_account::TITLE here=ACCOUNT who is_covered=false>
+                    <SettingsFrame title=account_page::TITLE here=ACCOUNT who is_covered=false>
                         {content(&email, &page, &refusal, done)}
                     </SettingsFrame>
                 })
@@ -58,8 +58,8 @@ fn content(
     view! {
         <header class="page-head">
             <div>
-                <h1>{my_account::TITLE}</h1>
-                <p class="lead">{my_account::LEAD}</p>
+                <h1>{account_page::TITLE}</h1>
+                <p class="lead">{account_page::LEAD}</p>
             </div>
         </header>
         {done_notice(done)}
@@ -67,11 +67,11 @@ fn content(
         <div class="guide">
             {password(email, refusal)}
             <section aria-labelledby="sessions">
-                <h2 id="sessions">{my_account::SESSIONS}</h2>
-                <p>{my_account::SESSIONS_LEAD}</p>
+                <h2 id="sessions">{account_page::SESSIONS}</h2>
+                <p>{account_page::SESSIONS_LEAD}</p>
                 <ul class="rows">{page.sessions.iter().map(|it| session(it, now)).collect_view()}</ul>
                 <form method="post" action=SignOutEverywhere::PATH>
-                    <button class="button quiet small">{my_account::SIGN_OUT_EVERYWHERE}</button>
+                    <button class="button quiet small">{account_page::SIGN_OUT_EVERYWHERE}</button>
                 </form>
             </section>
             {delete(email, page.keys, refusal)}
@@ -83,24 +83,24 @@ fn password(email: &str, refusal: &Refusal) -> impl IntoView + use<> {
     let problem = |field| refusal.of(field).map(ToOwned::to_owned);
     view! {
         <section aria-labelledby="change-password">
-            <h2 id="change-password">{my_account::CHANGE_PASSWORD}</h2>
-            <p>{my_account::CHANGE_LEAD}</p>
+            <h2 id="change-password">{account_page::CHANGE_PASSWORD}</h2>
+            <p>{account_page::CHANGE_LEAD}</p>
             <form class="short" method="post" action=ChangePassword::PATH novalidate>
                 {username(email)}
                 <PasswordField
                     field=Field::CurrentPassword
-                    label=my_account::CURRENT_PASSWORD
+                    label=account_page::CURRENT_PASSWORD
                     autocomplete="current-password"
                     problem=problem(Field::CurrentPassword)
                 />
                 <PasswordField
                     field=Field::NewPassword
-                    label=my_account::NEW_PASSWORD
+                    label=account_page::NEW_PASSWORD
                     autocomplete="new-password"
                     hint=account::PASSWORD_HINT
                     problem=problem(Field::NewPassword)
                 />
-                <button class="button primary">{my_account::CHANGE_PASSWORD}</button>
+                <button class="button primary">{account_page::CHANGE_PASSWORD}</button>
             </form>
         </section>
     }
@@ -109,8 +109,8 @@ fn password(email: &str, refusal: &Refusal) -> impl IntoView + use<> {
 fn delete(email: &str, keys: usize, refusal: &Refusal) -> impl IntoView + use<> {
     view! {
         <section aria-labelledby="delete-account">
-            <h2 id="delete-account">{my_account::DELETE}</h2>
-            <p>{my_account::delete_lead(keys)}</p>
+            <h2 id="delete-account">{account_page::DELETE}</h2>
+            <p>{account_page::delete_lead(keys)}</p>
             <form class="short" method="post" action=DeleteAccount::PATH novalidate>
                 {username(email)}
                 <PasswordField
@@ -119,7 +119,7 @@ fn delete(email: &str, keys: usize, refusal: &Refusal) -> impl IntoView + use<> 
                     autocomplete="current-password"
                     problem=refusal.of(Field::ConfirmPassword).map(ToOwned::to_owned)
                 />
-                <button class="button" data-danger>{my_account::DELETE_CONFIRM}</button>
+                <button class="button" data-danger>{account_page::DELETE_CONFIRM}</button>
             </form>
         </section>
     }
@@ -132,19 +132,20 @@ fn username(email: &str) -> impl IntoView + use<> {
 
 fn session(session: &SessionView, now: Timestamp) -> impl IntoView + use<> {
     let agent = match session.agent.as_str() {
-        "" => my_account::UNKNOWN_BROWSER.to_owned(),
+        "" => account_page::UNKNOWN_BROWSER.to_owned(),
         agent => agent.to_owned(),
     };
-    let current = session.is_current.then(|| view! { <span class="badge">{my_account::THIS_SESSION}</span> });
+    let current =
+        session.is_current.then(|| view! { <span class="badge">{account_page::THIS_SESSION}</span> });
     view! {
         <li>
             <p class="agent">{agent} " " {current}</p>
             <p class="quiet">
                 <Moment
                     at=Some(session.created_at)
-                    text=my_account::began(&date(session.created_at), &session.address)
+                    text=account_page::began(&date(session.created_at), &session.address)
                 /> ", "
-                <Moment at=Some(session.last_seen_at) text=my_account::last_seen(&since(session.last_seen_at, now)) />
+                <Moment at=Some(session.last_seen_at) text=account_page::last_seen(&since(session.last_seen_at, now)) />
             </p>
         </li>
     }

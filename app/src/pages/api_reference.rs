@@ -4,7 +4,7 @@ use super::layout::PlainFrame;
 use super::not_found::ErrorPage;
 use crate::backend::{ApiReference, Operation};
 use crate::error::ConsoleError;
-use crate::text::reference;
+use crate::text::api_reference;
 use leptos::either::Either;
 use leptos::prelude::*;
 
@@ -18,11 +18,11 @@ pub(super) fn ReferencePage() -> impl IntoView {
     match use_context::<ApiReference>() {
         None => Either::Left(view! { <ErrorPage error=ConsoleError::Internal /> }),
         Some(ApiReference(operations)) => Either::Right(view! {
-            <PlainFrame title=reference::TITLE>
-                <h1>{reference::TITLE}</h1>
+            <PlainFrame title=api_reference::TITLE>
+                <h1>{api_reference::TITLE}</h1>
                 <p>
-                    {reference::LEAD} " "
-                    <a href=DOCUMENT>{reference::DOCUMENT}</a>
+                    {api_reference::LEAD} " "
+                    <a href=DOCUMENT>{api_reference::DOCUMENT}</a>
                 </p>
                 {operations.iter().cloned().map(operation).collect_view()}
             </PlainFrame>
@@ -31,7 +31,7 @@ pub(super) fn ReferencePage() -> impl IntoView {
 }
 
 fn operation(operation: Operation) -> impl IntoView {
-    let who = if operation.is_open_to_keys { reference::FOR_KEYS } else { reference::FOR_SESSIONS };
+    let who = if operation.is_open_to_keys { api_reference::FOR_KEYS } else { api_reference::FOR_SESSIONS };
     view! {
         <section class="operation">
             <h2>{operation.title}</h2>
@@ -40,9 +40,9 @@ fn operation(operation: Operation) -> impl IntoView {
             </p>
             <p>{operation.description}</p>
             <p class="quiet">{who}</p>
-            {terms(reference::PARAMETERS, operation.parameters)}
-            {terms(reference::MEMBERS, operation.members)}
-            {terms(reference::ANSWERS, operation.answers)}
+            {terms(api_reference::PARAMETERS, operation.parameters)}
+            {terms(api_reference::MEMBERS, operation.members)}
+            {terms(api_reference::ANSWERS, operation.answers)}
         </section>
     }
 }

@@ -3,7 +3,7 @@
 use super::layout::{error_notice, parameter, set_status, submission};
 use crate::backend::{self, request};
 use crate::components::icon::Icon;
-use crate::domain::problem::Field;
+use crate::domain::field_error::Field;
 use crate::error::ConsoleError;
 use crate::text::account;
 use crate::view::refusal::Refusal;

@@ -4,7 +4,7 @@ use crate::backend::SignedIn;
 use crate::components::icon::Icon;
 use crate::routes::{ACCOUNT, ACTIVITY, HOME, INTEGRATE};
 use crate::server_fns::account::SignOut;
-use crate::text::{self, account, activity, integrate, keys, my_account};
+use crate::text::{self, account, account_page, activity, integrate, keys};
 use crate::view::refusal::Refusal;
 use crate::view::submission::Submission;
 use http::StatusCode;
@@ -53,7 +53,7 @@ pub(super) fn SettingsFrame(
                         (HOME, "key", keys::TITLE),
                         (INTEGRATE, "plug", integrate::TITLE),
                         (ACTIVITY, "clock", activity::TITLE),
-                        (ACCOUNT, "person", my_account::TITLE),
+                        (ACCOUNT, "person", account_page::TITLE),
                     ]
                         .map(|(href, icon, name)| {
                             view! {

@@ -3,7 +3,7 @@
 use super::layout::{PlainFrame, set_status};
 use crate::error::ConsoleError;
 use crate::routes::HOME;
-use crate::text::missing;
+use crate::text::not_found;
 use crate::view::refusal::Refusal;
 use leptos::prelude::*;
 
@@ -12,12 +12,12 @@ use leptos::prelude::*;
 pub(super) fn NotFoundPage() -> impl IntoView {
     set_status(ConsoleError::NotFound.status());
     view! {
-        <PlainFrame title=missing::TITLE>
-            <h1>{missing::TITLE}</h1>
-            <p>{missing::LEAD}</p>
+        <PlainFrame title=not_found::TITLE>
+            <h1>{not_found::TITLE}</h1>
+            <p>{not_found::LEAD}</p>
             <p>
                 <a class="button primary" href=HOME>
-                    {missing::BACK}
+                    {not_found::BACK}
                 </a>
             </p>
         </PlainFrame>
@@ -30,12 +30,12 @@ pub(super) fn ErrorPage(error: ConsoleError) -> impl IntoView {
     let Refusal { status, detail, .. } = error.into();
     set_status(status);
     view! {
-        <PlainFrame title=missing::BROKEN_TITLE>
-            <h1>{missing::BROKEN_TITLE}</h1>
+        <PlainFrame title=not_found::BROKEN_TITLE>
+            <h1>{not_found::BROKEN_TITLE}</h1>
             <p>{detail}</p>
             <p>
                 <a class="button primary" href=HOME>
-                    {missing::AGAIN}
+                    {not_found::AGAIN}
                 </a>
             </p>
         </PlainFrame>

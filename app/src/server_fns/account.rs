@@ -5,7 +5,7 @@ use crate::view::refusal::Refusal;
 use crate::{
     backend::{self, request, require_account},
     domain::account::{Email, Password},
-    domain::problem::Field,
+    domain::field_error::Field,
     error::{ConsoleError, FieldErrors},
     routes::{ACCOUNT, Done, SIGN_IN, local_path},
 };

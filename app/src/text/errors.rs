@@ -1,7 +1,7 @@
 //! Error messages: what went wrong, and what the user can do.
 
 use super::{account, keys};
-use crate::domain::problem::{Field, FieldError};
+use crate::domain::field_error::{Field, FieldError};
 use crate::error::ConsoleError;
 
 /// The message of a field error.

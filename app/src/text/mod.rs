@@ -5,19 +5,19 @@
 
 pub mod account;
 #[cfg(feature = "ssr")]
+pub mod account_page;
+#[cfg(feature = "ssr")]
 pub mod activity;
+#[cfg(feature = "ssr")]
+pub mod api_reference;
 mod errors;
 #[cfg(feature = "ssr")]
 pub mod integrate;
 pub mod keys;
-#[cfg(feature = "ssr")]
-pub mod misdirected;
-pub mod missing;
-#[cfg(feature = "ssr")]
-pub mod my_account;
-#[cfg(feature = "ssr")]
-pub mod reference;
+pub mod not_found;
 pub mod time;
+#[cfg(feature = "ssr")]
+pub mod unknown_host;
 #[cfg(feature = "ssr")]
 pub mod usage;
 

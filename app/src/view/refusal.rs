@@ -1,6 +1,6 @@
 //! An error as the pages and the server functions under `/rpc` return it: with user-facing text.
 
-use crate::domain::problem::{Field, FieldError};
+use crate::domain::field_error::{Field, FieldError};
 use crate::error::ConsoleError;
 use crate::text;
 use leptos::server_fn::codec::JsonEncoding;

@@ -2,7 +2,7 @@
 //! without JavaScript.
 
 use crate::domain::api_key::KeyList;
-use crate::domain::problem::Field;
+use crate::domain::field_error::Field;
 use crate::view::refusal::Refusal;
 use serde::Serialize;
 

@@ -7,7 +7,7 @@ use crate::services::accounts::Accounts;
 use crate::state;
 use crate::store::Store;
 use app::domain::account::{Email, Password};
-use app::domain::problem::{Field, FieldError};
+use app::domain::field_error::{Field, FieldError};
 use app::error::ConsoleError;
 use app::view::refusal::Refusal;
 use clap::Parser;

@@ -4,7 +4,7 @@ use crate::http::console::{form_actions, key_events, pages, usage_fragment};
 use crate::http::dispatch::Dispatch;
 use crate::http::middleware::client_ip::{self, TrustedProxies};
 use crate::http::middleware::{
-    compression, local_host, origin_check, request_metrics, security_headers, session_cookie, timeouts,
+    compression, host_check, origin_check, request_metrics, security_headers, session_cookie, timeouts,
 };
 use crate::http::{api, health, page_runtime, problem};
 use crate::state::AppState;
@@ -35,7 +35,7 @@ pub fn build(state: AppState, site: LeptosOptions, trusted_proxies: TrustedProxi
         .layer(from_fn(timeouts::limit_response))
         .layer(from_fn(timeouts::read_body))
         .layer(from_fn_with_state(Arc::clone(&state), origin_check::require_own_origin))
-        .layer(from_fn_with_state(Arc::clone(&state), local_host::require_local_host));
+        .layer(from_fn_with_state(Arc::clone(&state), host_check::require_local_host));
     let client_routes =
         Router::new().merge(api::programs()).merge(health::router()).with_state(Arc::clone(&state));
     let routes = request_metrics::Routes::new(Arc::clone(&state));

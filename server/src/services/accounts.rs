@@ -12,7 +12,7 @@ use crate::store::{AccountRow, Store, StoreError, Tx, sessions, spawn_transactio
 use app::backend::SignedIn;
 use app::domain::account::{AccountId, Email, Password};
 use app::domain::activity::ActivityKind;
-use app::domain::problem::{Field, FieldError};
+use app::domain::field_error::{Field, FieldError};
 use app::domain::timestamp::Timestamp;
 use app::error::ConsoleError;
 use rand::CryptoRng;

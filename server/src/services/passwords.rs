@@ -5,7 +5,7 @@
 //! permit is rejected.
 
 use app::domain::account::{Email, Password};
-use app::domain::problem::FieldError;
+use app::domain::field_error::FieldError;
 use app::error::ConsoleError;
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};

@@ -60,8 +60,8 @@ pub(crate) async fn record_change(
     gone: &[[u8; 32]],
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "WITH told AS (SELECT pg_notify($4, ''))
-         INSERT INTO key_changes (node, account_id, gone) SELECT $1, $2, $3 FROM told",
+        "WITH notified AS (SELECT pg_notify($4, ''))
+         INSERT INTO key_changes (node, account_id, gone) SELECT $1, $2, $3 FROM notified",
     )
     .bind(node)
     .bind(&account.0)

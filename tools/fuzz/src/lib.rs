@@ -1,4 +1,4 @@
-//! A whole console in this process, for strangers' bytes to be thrown at.
+//! A complete console in this process, as the target of fuzzing.
 
 use axum::body::Body;
 use axum::http::request::Builder;

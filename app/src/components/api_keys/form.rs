@@ -2,7 +2,7 @@
 
 use crate::domain::api_key::{ApiKey, KeyList};
 use crate::domain::expiry::Period;
-use crate::domain::problem::Field;
+use crate::domain::field_error::Field;
 use crate::domain::rotation::Grace;
 use crate::domain::timestamp::Timestamp;
 use crate::routes::{Dialog, Done, HOME, USAGE};

@@ -6,7 +6,7 @@ use super::wire;
 use crate::components::browser;
 use crate::components::toast::Toaster;
 use crate::domain::api_key::{ApiKey, KeyId, KeyList};
-use crate::domain::problem::Field;
+use crate::domain::field_error::Field;
 use crate::domain::timestamp::Timestamp;
 use crate::routes::{Dialog, Done, EVENTS};
 use crate::text;

@@ -8,7 +8,7 @@
 use crate::http::middleware::compression::ShowsSecret;
 use crate::http::problem::ApiProblem;
 use app::domain::api_key::{KeyId, KeyList};
-use app::domain::problem::Field;
+use app::domain::field_error::Field;
 use app::routes::{ACCOUNT, Dialog, Done, HOME, SIGN_IN, SIGN_UP, with_next};
 use app::server_fns::account::{ChangePassword, DeleteAccount, SignIn, SignOut, SignOutEverywhere, SignUp};
 use app::server_fns::keys::{

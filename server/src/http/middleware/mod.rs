@@ -2,7 +2,7 @@
 
 pub mod client_ip;
 pub(crate) mod compression;
-pub(crate) mod local_host;
+pub(crate) mod host_check;
 pub(crate) mod origin_check;
 pub(crate) mod request_metrics;
 pub(crate) mod security_headers;

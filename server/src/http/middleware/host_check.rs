@@ -1,7 +1,7 @@
 //! Restricts the `Host` header of requests to a console on a loopback address.
 
 use crate::state::AppState;
-use app::text::misdirected;
+use app::text::unknown_host;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::HOST;
@@ -39,9 +39,9 @@ fn misdirected_page() -> String {
     format!(
         "<!DOCTYPE html><html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{}</title><h1>{0}</h1><p>{}</p><p>{}</p>",
-        misdirected::TITLE,
-        misdirected::LEAD,
-        misdirected::REMEDY
+        unknown_host::TITLE,
+        unknown_host::LEAD,
+        unknown_host::REMEDY
     )
 }
 
