@@ -28,7 +28,7 @@ check: ## Check format, lints (server and WebAssembly), docs, unused dependencie
 	cargo fmt --all --check
 	cargo clippy --locked -p app -p server --all-targets -- -D warnings
 	cargo clippy --locked -p frontend --target wasm32-unknown-unknown -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps --document-private-items -p app -p server
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links -A rustdoc::bare-urls" cargo doc --locked --quiet --no-deps --document-private-items -p app -p server
 	cargo machete
 	target/checks/bin/typos
 	cd end2end && npx remark --quiet --frail --use remark-validate-links=repository:false ../README.md ../SECURITY.md ../docs

@@ -26,7 +26,7 @@ pub enum ActivityKind {
     KeyCreated,
     /// A key was renamed. Detail: the new name.
     KeyRenamed,
-    /// The expiry of a key was extended. Detail: the new expiry, as in [`What::KeyMade`].
+    /// The expiry of a key was extended. Detail: the new expiry, as in [`ActivityKind::KeyCreated`].
     KeyRefreshed,
     /// A key was rotated. Detail: the form value of the [`Grace`](super::rotation::Grace) period.
     KeyRotated,
@@ -85,7 +85,7 @@ pub struct Activity {
     pub what: ActivityKind,
     /// The name of the key at that time; empty for changes to the account itself.
     pub key_name: String,
-    /// The detail that [`What`] documents for this kind; otherwise empty.
+    /// The detail that [`ActivityKind`] documents for this kind; otherwise empty.
     pub became: String,
     /// The IP address of the request; empty for commands run on the server.
     pub address: String,

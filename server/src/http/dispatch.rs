@@ -62,7 +62,7 @@ impl Dispatch {
     }
 }
 
-/// Returns true for one in [`TIMED_VERIFICATIONS`] verifications of this thread.
+/// Returns true for one in [`VERIFICATIONS_PER_SAMPLE`] verifications of this thread.
 fn is_timed() -> bool {
     thread_local! {
         static COUNT: Cell<u32> = const { Cell::new(0) };

@@ -19,7 +19,7 @@ pub(crate) struct NewActivity<'a> {
     pub what: ActivityKind,
     /// The id and the name of the key; both empty for an action on the account.
     pub key: (&'a str, &'a str),
-    /// The new value, such as the new name; see [`What`].
+    /// The new value, such as the new name; see [`ActivityKind`].
     pub became: &'a str,
     /// The IP address of the client; empty for an action on the server itself.
     pub address: &'a str,

@@ -103,7 +103,7 @@ pub(crate) struct UnflushedUsage {
 }
 
 /// A use or a denial: key, day, address, user agent, reason, count, time of the last one, and whether it is the last
-/// use of the key. Serialized as an array, for [`with_lines`].
+/// use of the key. Serialized as an array, for `with_lines!`.
 #[derive(Serialize)]
 struct UsageRow<'s>(&'s str, i64, &'s str, &'s str, &'s str, i64, i64, i64);
 
