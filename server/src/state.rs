@@ -84,7 +84,7 @@ impl AppState {
     pub async fn open(store: Store, clock: Clock, options: &ServeOptions) -> Result<Self, OpenError> {
         let prefixes =
             Prefixes { current: options.key_prefix.clone(), previous: options.previous_key_prefixes.clone() };
-        key_prefixes::check(&store, &prefixes, clock.now()).await?;
+        key_prefixes::check(&store, &prefixes).await?;
         let accounts = accounts(store.clone(), clock.clone(), options).map_err(OpenError::Passwords)?;
         let usage = Arc::<UsageRecorder>::default();
         let node = new_id(clock.now().0, &mut system_rng());

@@ -13,7 +13,7 @@ use crate::metrics::VERIFICATIONS_PER_SAMPLE;
 use crate::state::AppState;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use futures::future::{Either, Ready, ready};
@@ -102,6 +102,10 @@ where
                 return Either::Left(ready(Ok(ApiProblem::NotFound.into_response())));
             }
             request.extensions_mut().insert(peer);
+        }
+        // The authority form is for CONNECT alone (RFC 9112, 3.2.3).
+        if request.uri().path_and_query().is_none() {
+            return Either::Left(ready(Ok(StatusCode::BAD_REQUEST.into_response())));
         }
         request.extensions_mut().insert(Arrived(Instant::now()));
         let response = Service::<Request<Body>>::call(&mut router.clone(), request.map(Body::new));

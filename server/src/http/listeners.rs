@@ -17,7 +17,8 @@ use tokio::runtime::{Builder, Runtime};
 
 /// Timeout for a client to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Size limit of a request head, in bytes. The response to a larger one is 431 (RFC 6585).
+/// Size limit of a request head, in bytes. The response to a larger one is 431 (RFC 6585). It is checked between reads,
+/// so a head of less than twice this size can pass.
 const HEAD_LIMIT: usize = 64 * 1024;
 /// Permissions of a Unix socket: the server's user and its group may connect.
 const SOCKET_MODE: u32 = 0o660;

@@ -2,7 +2,6 @@
 
 use crate::secret::Prefixes;
 use crate::store::{Store, StoreError, key_prefixes, spawn_transaction};
-use app::domain::timestamp::Timestamp;
 
 /// Why the server does not start with the configured prefixes.
 #[derive(Debug, thiserror::Error)]
@@ -27,11 +26,11 @@ pub enum PrefixError {
 ///
 /// # Errors
 /// [`PrefixError::Unlisted`] if an unexpired key has a prefix that is not configured, or the database does not respond.
-pub async fn check(store: &Store, prefixes: &Prefixes, now: Timestamp) -> Result<(), PrefixError> {
+pub async fn check(store: &Store, prefixes: &Prefixes) -> Result<(), PrefixError> {
     let known = store.key_prefixes().await?;
     let mut unused = Vec::new();
     for prefix in known.iter().filter(|prefix| !prefixes.has(prefix)) {
-        match store.keys_with_prefix(prefix, now).await? {
+        match store.keys_with_prefix(prefix).await? {
             0 => unused.push(prefix.clone()),
             keys => return Err(PrefixError::Unlisted { prefix: prefix.clone(), keys }),
         }

@@ -4,6 +4,7 @@
 //! any case.
 
 use crate::clock::Clock;
+use crate::key_cache::cluster::lease::Moment;
 use crate::services::keys::Keys;
 use crate::services::sessions::DatabaseSessions;
 use crate::store::{Store, StoreError, instance_state, spawn_transaction};
@@ -11,7 +12,7 @@ use app::domain::timestamp::{DAY, HOUR, MINUTE, Timestamp};
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Maximum difference between two clocks, in milliseconds.
 const TOLERANCE: i64 = 5 * MINUTE;
@@ -64,15 +65,18 @@ impl fmt::Display for ClockProblem {
     }
 }
 
-/// Decides from successive readings whether the clock is correct.
+/// Decides from successive readings whether the clock is correct. Each is a time on a clock that is never set, and what
+/// the clock showed then.
 #[derive(Debug, Default)]
 struct ClockCheck {
-    /// When the clock was first found to be ahead: on a monotonic clock, and on the clock itself.
-    ahead_since: Option<(Duration, Timestamp)>,
+    /// The first reading that this process accepted. It stays: many small steps add up.
+    accepted: Option<(Duration, Timestamp)>,
+    /// The first reading of a clock that is not accepted yet.
+    probation: Option<(Duration, Timestamp)>,
 }
 
 impl ClockCheck {
-    /// Returns why the clock may be wrong. `uptime` is the time since a fixed moment, on a monotonic clock.
+    /// Returns why the clock may be wrong. `uptime` is the time since a fixed moment, on a clock that is never set.
     fn evaluate(&mut self, readings: Readings, uptime: Duration) -> Option<ClockProblem> {
         let Readings { now, machine, database, recorded } = readings;
         if now.0 - machine.0 > TOLERANCE {
@@ -82,25 +86,39 @@ impl ClockCheck {
         if difference > TOLERANCE {
             return Some(ClockProblem::DiffersFromDatabase(difference));
         }
-        let passed = recorded.map_or(0, |recorded| now.0 - recorded.0);
-        if passed < -TOLERANCE {
-            return Some(ClockProblem::Behind(-passed));
-        }
-        if passed <= LONGEST_DOWNTIME {
-            self.ahead_since = None;
-            return None;
-        }
-        let (since, then) = *self.ahead_since.get_or_insert((uptime, now));
-        let steady = i64::try_from((uptime - since).as_millis()).unwrap_or(i64::MAX);
-        if (now.0 - then.0).abs_diff(steady) > TOLERANCE.unsigned_abs() {
+        // What this clock showed more than the other one since then; it would show 0 if neither was set.
+        let drift = |(then, showed): (Duration, Timestamp)| {
+            now.0 - showed.0 - milliseconds(uptime.saturating_sub(then))
+        };
+        let (by, limit) = match (self.accepted, recorded) {
+            (Some(accepted), _) => (drift(accepted), TOLERANCE),
+            (None, Some(recorded)) => (now.0 - recorded.0, LONGEST_DOWNTIME),
+            (None, None) => (0, TOLERANCE),
+        };
+        let problem = match by {
+            _ if by < -TOLERANCE => ClockProblem::Behind(-by),
+            _ if by > limit => ClockProblem::Ahead(by),
+            _ => {
+                self.accepted = self.accepted.or(Some((uptime, now)));
+                self.probation = None;
+                return None;
+            }
+        };
+        let probation = *self.probation.get_or_insert((uptime, now));
+        if drift(probation).abs() > TOLERANCE {
             // The clock was set again, so its probation starts over.
-            self.ahead_since = Some((uptime, now));
-        } else if uptime - since >= PROBATION {
-            self.ahead_since = None;
+            self.probation = Some((uptime, now));
+        } else if uptime.saturating_sub(probation.0) >= PROBATION {
+            self.accepted = Some((uptime, now));
+            self.probation = None;
             return None;
         }
-        Some(ClockProblem::Ahead(passed))
+        Some(problem)
     }
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Deletes data that is past its retention period. Clones share their state.
@@ -110,7 +128,7 @@ pub struct Retention {
     clock: Clock,
     keys: Keys,
     sessions: DatabaseSessions,
-    started: Instant,
+    started: Moment,
     state: Arc<Mutex<State>>,
 }
 
@@ -124,7 +142,7 @@ impl Retention {
     /// Creates the retention of this database's data. No clock problem is known yet.
     #[must_use]
     pub fn new(store: Store, clock: Clock, keys: Keys, sessions: DatabaseSessions) -> Self {
-        Self { store, clock, keys, sessions, started: Instant::now(), state: Arc::default() }
+        Self { store, clock, keys, sessions, started: Moment::now(), state: Arc::default() }
     }
 
     /// Why nothing is deleted, as of the last [`Retention::check_clock`]; `None` if the clock was correct.
@@ -147,7 +165,7 @@ impl Retention {
         };
         let problem = {
             let mut state = self.state.lock();
-            let problem = state.check.evaluate(readings, self.started.elapsed());
+            let problem = state.check.evaluate(readings, Moment::now().since(self.started));
             match (problem, state.problem) {
                 (Some(problem), None) => tracing::warn!("nothing is deleted for now: {problem}"),
                 (None, Some(_)) => tracing::info!("the clock is correct again; deletion resumes"),
@@ -190,6 +208,35 @@ mod tests {
 
     fn readings(now: Timestamp, recorded: Option<Timestamp>) -> Readings {
         Readings { now, machine: now, database: None, recorded }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_while_the_process_runs_is_not_believed_in_however_small_steps() {
+        let mut check = ClockCheck::default();
+        let minute = Duration::from_secs(60);
+        assert_eq!(check.evaluate(readings(NOW, None), Duration::ZERO), None);
+        let stepped = |minutes: i64| NOW.plus(minutes * MINUTE + minutes * 4 * MINUTE);
+        assert_eq!(check.evaluate(readings(stepped(1), Some(NOW)), minute), None);
+        assert_eq!(
+            check.evaluate(readings(stepped(2), Some(stepped(1))), minute * 2),
+            Some(ClockProblem::Ahead(8 * MINUTE))
+        );
+        let jump = NOW.plus(47 * HOUR);
+        assert_eq!(
+            check.evaluate(readings(jump, Some(NOW)), Duration::ZERO),
+            Some(ClockProblem::Ahead(47 * HOUR))
+        );
+    }
+
+    #[test]
+    fn a_clock_that_was_corrected_is_believed_after_a_day() {
+        let mut check = ClockCheck::default();
+        let recorded = Some(NOW.plus(60 * DAY));
+        assert_eq!(
+            check.evaluate(readings(NOW, recorded), Duration::ZERO),
+            Some(ClockProblem::Behind(60 * DAY))
+        );
+        assert_eq!(check.evaluate(readings(NOW.plus(DAY), recorded), PROBATION), None);
     }
 
     #[test]

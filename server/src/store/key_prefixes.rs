@@ -1,7 +1,6 @@
 //! The prefixes of secrets. They are stored, because the digest of a secret does not reveal its prefix.
 
 use crate::store::{Store, StoreError, Tx};
-use app::domain::timestamp::Timestamp;
 
 impl Store {
     /// All recorded prefixes of secrets in this database.
@@ -19,14 +18,12 @@ impl Store {
     ///
     /// # Errors
     /// The database does not respond.
-    pub(crate) async fn keys_with_prefix(&self, prefix: &str, now: Timestamp) -> Result<i64, StoreError> {
+    pub(crate) async fn keys_with_prefix(&self, prefix: &str) -> Result<i64, StoreError> {
         Ok(sqlx::query_scalar(
             "SELECT count(*) FROM api_keys
-             WHERE (expires_at IS NULL OR expires_at > $2)
-               AND (prefix = $1 OR (old_prefix = $1 AND old_until > $2 AND old_ended = 0))",
+             WHERE prefix = $1 OR (old_prefix = $1 AND old_ended = 0)",
         )
         .bind(prefix)
-        .bind(now.0)
         .fetch_one(&self.read)
         .await?)
     }

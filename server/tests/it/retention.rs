@@ -50,18 +50,20 @@ async fn a_clock_behind_the_recorded_time_pauses_deletion() {
     app.console.retention.sweep().await.unwrap();
     app.advance(-HOUR);
     app.console.retention.sweep().await.unwrap();
-    assert_eq!(app.console.retention.paused(), Some(ClockProblem::Behind(HOUR)));
+    assert!(matches!(app.console.retention.paused(), Some(ClockProblem::Behind(HOUR..))));
 }
 
 #[tokio::test]
-async fn a_server_that_runs_continuously_deletes_expired_keys_after_their_retention_time() {
-    let app = TestApp::in_file().await;
+async fn a_server_that_is_restarted_every_day_deletes_expired_keys_after_their_retention_time() {
+    let first = TestApp::in_file().await;
+    let mut app = first.restart().await;
     let mut ada = app.owner("ada@example.com").await;
     ada.post("/rpc/keys/create", &[("name", "Deploy"), ("expire_in", "7")]).await.list();
     for day in 0..37 {
         app.console.retention.sweep().await.unwrap();
         assert_eq!((count(&app).await, app.console.retention.paused()), (1, None), "day {day}");
         app.advance(DAY);
+        app = app.restart().await;
     }
     app.console.retention.sweep().await.unwrap();
     assert_eq!(count(&app).await, 0);

@@ -168,6 +168,13 @@ async fn every_route_returns_the_security_headers_with_and_without_a_session() {
 }
 
 #[tokio::test]
+async fn a_request_in_authority_form_is_rejected_without_a_panic() {
+    let app = TestApp::new().await;
+    let request = Request::get("example.com").body(Body::empty()).unwrap();
+    assert_eq!(call(&app.router, request).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
 async fn every_page_response_has_a_new_nonce_that_is_set_on_all_its_scripts() {
     let app = TestApp::new().await;
     let mut nonces = Vec::new();

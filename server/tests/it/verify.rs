@@ -42,14 +42,15 @@ async fn with_a_path_appended_to_verify_as_by_envoy_an_allowed_request_gets_200_
     }
     assert_eq!(client_request(&app.router, "/verify?x=/v1", &bearer).await.status, StatusCode::NO_CONTENT);
     // With the path prefix "/verify?module=accounts".
-    for path in [
-        "/verify?module=accounts/v1/chat",
-        "/verify?module=users/v1?module=chat",
-        "/verify/a?module=accounts",
-    ] {
+    for path in
+        ["/verify?module=accounts/v1/chat", "/verify?module=users/v1?module=chat", "/verify/?module=accounts"]
+    {
         assert_eq!(client_request(&app.router, path, &bearer).await.status, StatusCode::FORBIDDEN, "{path}");
     }
     assert_eq!(client_request(&app.router, "/verifyx", &bearer).await.status, StatusCode::NOT_FOUND);
+    // A client's own query closes nothing: the API behind the gateway may have a parameter of that name.
+    let own = client_request(&app.router, "/verify/v1/items?module=users", &bearer).await;
+    assert_eq!(own.status, StatusCode::OK);
 }
 
 #[tokio::test]

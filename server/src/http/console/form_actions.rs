@@ -5,7 +5,7 @@
 //! input and its errors. The use case runs once, in the server function. Its result is then returned as JSON or
 //! rendered as a page.
 
-use crate::http::middleware::compression::ShowsSecret;
+use crate::http::middleware::compression::NotCompressed;
 use crate::http::problem::ApiProblem;
 use app::domain::api_key::{KeyId, KeyList};
 use app::domain::field_error::Field;
@@ -103,7 +103,7 @@ async fn run(State(pages): State<Router>, request: Request) -> Response {
     let shows_secret = result.is_ok() && REVEALING.contains(&parts.uri.path());
     let mut response = if wants_page { page(&pages, parts, &body, result).await } else { json(result) };
     if shows_secret {
-        response.extensions_mut().insert(ShowsSecret);
+        response.extensions_mut().insert(NotCompressed);
     }
     response
 }

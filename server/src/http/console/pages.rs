@@ -2,6 +2,7 @@
 
 use crate::http::api;
 use crate::http::console::site_files::SiteFiles;
+use crate::http::middleware::compression::NotCompressed;
 use crate::http::middleware::security_headers::page_policy;
 use crate::services::sessions;
 use crate::state::AppState;
@@ -49,7 +50,6 @@ pub(crate) fn router(state: Arc<AppState>, options: LeptosOptions) -> Router {
         .layer(from_fn(redirect_by_session))
         .fallback_service(not_found.with_state(()))
         .layer(from_fn_with_state(files, serve_file))
-        .layer(from_fn(cache_files))
         .layer(from_fn(drop_trailing_slash))
         .with_state(options)
 }
@@ -89,23 +89,14 @@ async fn drop_trailing_slash(request: Request, next: Next) -> Response {
     Redirect::permanent(trimmed).into_response()
 }
 
-/// Responds with a file of the site, if there is one at this path.
+/// Responds with a file of the site, if there is one at this path. Files below `/pkg/` have a hash of their content in
+/// their names, and never change. Others are revalidated. No file is compressed for a request: each client would have a
+/// copy of its own in memory.
 async fn serve_file(State(files): State<Arc<SiteFiles>>, request: Request, next: Next) -> Response {
-    match files.respond(&request) {
-        Some(response) => response,
-        None => next.run(request).await,
-    }
-}
-
-/// Sets `Cache-Control` of files. Those below `/pkg/` have a hash of their content in their names, and never change.
-/// Others are revalidated.
-async fn cache_files(request: Request, next: Next) -> Response {
     let is_hashed = request.uri().path().starts_with("/pkg/");
-    let is_file = request.uri().path().contains('.');
-    let mut response = next.run(request).await;
-    if is_file && response.status().is_success() {
-        let policy = if is_hashed { "public, max-age=31536000, immutable" } else { "public, no-cache" };
-        response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static(policy));
-    }
+    let Some(mut response) = files.respond(&request) else { return next.run(request).await };
+    let policy = if is_hashed { "public, max-age=31536000, immutable" } else { "public, no-cache" };
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(policy));
+    response.extensions_mut().insert(NotCompressed);
     response
 }

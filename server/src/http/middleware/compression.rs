@@ -1,19 +1,19 @@
-//! Compresses responses to browsers, except those that show a secret.
+//! Compresses responses to browsers, except files and those that show a secret.
 
 use axum::http::{Extensions, HeaderMap, StatusCode, Version};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{And, DefaultPredicate, Predicate};
 
-/// Marks a response that shows a secret, in its extensions. It must not be compressed: its compressed length would
-/// reveal the secret to an attacker who controls other parts of the response (BREACH, CVE-2013-3587).
+/// Marks a response that must not be compressed, in its extensions: a file of the site, or a response that shows a
+/// secret, whose compressed length would reveal the secret to an attacker who controls other parts of the response
+/// (BREACH, CVE-2013-3587).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ShowsSecret;
+pub(crate) struct NotCompressed;
 
-type WithoutSecret = fn(StatusCode, Version, &HeaderMap, &Extensions) -> bool;
+type MayCompress = fn(StatusCode, Version, &HeaderMap, &Extensions) -> bool;
 
-/// Compresses responses, except those that show a secret and those that are compressed already, as the site's files
-/// are.
-pub(crate) fn layer() -> CompressionLayer<And<DefaultPredicate, WithoutSecret>> {
-    let without_secret: WithoutSecret = |_, _, _, extensions| extensions.get::<ShowsSecret>().is_none();
-    CompressionLayer::new().compress_when(DefaultPredicate::new().and(without_secret))
+/// Compresses responses, except those that are marked.
+pub(crate) fn layer() -> CompressionLayer<And<DefaultPredicate, MayCompress>> {
+    let may_compress: MayCompress = |_, _, _, extensions| extensions.get::<NotCompressed>().is_none();
+    CompressionLayer::new().compress_when(DefaultPredicate::new().and(may_compress))
 }

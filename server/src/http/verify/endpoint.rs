@@ -74,7 +74,9 @@ pub(crate) fn verify<B>(
     request: &Request<B>,
     client: IpAddr,
 ) -> Either<Response, BoxFuture<'static, Response>> {
-    let is_closed = request.uri().query().is_some_and(names_closed_module);
+    // Below /verify/, the query is that of the client's request, which Envoy appends.
+    let is_own_query = matches!(request.uri().path(), "/verify" | "/verify/");
+    let is_closed = is_own_query && request.uri().query().is_some_and(names_closed_module);
     let success = success_status(request.uri().path());
     match credential::verify(state, request.headers(), client, is_closed) {
         Either::Left(verification) => Either::Left(respond(verification, success)),

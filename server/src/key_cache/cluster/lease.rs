@@ -13,6 +13,12 @@ const NEVER: u64 = u64::MAX;
 pub struct Moment(u64);
 
 impl Moment {
+    /// The time since an earlier moment; zero if it is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
     /// The current time.
     #[must_use]
     pub fn now() -> Self {
