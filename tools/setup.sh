@@ -149,6 +149,10 @@ is_version() { # is_version VERSION COMMAND…: succeeds if the output of the co
   have "$1" && "$@" 2>/dev/null | grep -qF "$version"
 }
 
+setup_cargo_deny() {
+  is_version "$CARGO_DENY" cargo-deny --version || install_tool cargo-deny "$CARGO_DENY" "1 to 6 minutes"
+}
+
 setup_leptos() {
   is_version "$CARGO_LEPTOS" cargo-leptos --version ||
     install_tool cargo-leptos "$CARGO_LEPTOS" "3 to 11 minutes" --features no_downloads
@@ -271,7 +275,7 @@ case ${1:-build} in
   *) stop "usage: tools/setup.sh build|test|bench|bench-peers|torture|audit|sbom" ;;
 esac
 if [ "${1:-build}" = test ]; then
-  is_version "$CARGO_DENY" cargo-deny --version || install_tool cargo-deny "$CARGO_DENY" "1 to 6 minutes"
+  setup_cargo_deny
   setup_checks
   setup_gateways
   setup_postgres
@@ -285,7 +289,7 @@ if [ "${1:-build}" = torture ]; then
   setup_fuzz
 fi
 if [ "${1:-build}" = audit ]; then
-  is_version "$CARGO_DENY" cargo-deny --version || install_tool cargo-deny "$CARGO_DENY" "1 to 6 minutes"
+  setup_cargo_deny
   setup_node
 fi
 if [ "${1:-build}" = sbom ]; then

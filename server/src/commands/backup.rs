@@ -19,9 +19,9 @@ pub enum BackupError {
         "a database already exists at {0}; use --overwrite to replace it (it is kept with the suffix .replaced)"
     )]
     WouldOverwrite(PathBuf),
-    /// The backup has a write-ahead log with_suffix it. It is a database that was not closed, and the file is incomplete.
+    /// The backup has a write-ahead log beside it. It is a database that was not closed, and the file is incomplete.
     #[error(
-        "{0} is incomplete: some of its changes are in the -wal file with_suffix it; create backups with `backup`"
+        "{0} is incomplete: some of its changes are in the -wal file beside it; create backups with `backup`"
     )]
     Unfinished(PathBuf),
     /// A file could not be read or written.

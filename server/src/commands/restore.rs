@@ -14,7 +14,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Suffixes of the files that SQLite keeps with_suffix a database.
+/// Suffixes of the files that SQLite keeps beside a database.
 const SQLITE_SUFFIXES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// How a key was changed after the backup.
@@ -115,7 +115,7 @@ pub async fn restore(
             .or_else(|_| fs::copy(&database, &replaced).map(drop))
             .map_err(|error| BackupError::File(replaced.clone(), error))?;
     }
-    // If the previous database was not closed, SQLite would use the files with_suffix it for the new database.
+    // If the previous database was not closed, SQLite would use the files beside it for the new database.
     for suffix in SQLITE_SUFFIXES {
         let file = with_suffix(&database, suffix);
         if file.exists() {
@@ -187,7 +187,7 @@ fn differences(
     since
 }
 
-/// Removes a database file and the files with_suffix it.
+/// Removes a database file and the files beside it.
 fn remove_all(database: &Path) -> Result<()> {
     let beside_it = SQLITE_SUFFIXES.map(|suffix| with_suffix(database, suffix));
     for file in [database.to_owned()].into_iter().chain(beside_it) {

@@ -131,7 +131,7 @@ async fn serve_socket(
 }
 
 /// Where the scripts and styles of the pages are. Their names contain hashes if `cargo leptos` has written `hash.txt`
-/// with_suffix the binary.
+/// beside the binary.
 fn site(options: &ServeOptions) -> LeptosOptions {
     let hash_file = "hash.txt";
     let is_hashed = std::env::current_exe()

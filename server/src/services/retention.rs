@@ -28,7 +28,7 @@ const RECORD_INTERVAL: i64 = HOUR;
 struct Readings {
     /// The time that this process uses for keys. It never goes back.
     now: Timestamp,
-    /// The machine's clock, system_time.
+    /// The machine's clock, as it is now.
     machine: Timestamp,
     /// The clock of the database's machine, if that is another machine.
     database: Option<Timestamp>,

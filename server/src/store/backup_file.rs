@@ -126,7 +126,7 @@ impl Copy {
         Ok(())
     }
 
-    /// Closes the database. No other files (`-wal`, `-shm`) remain with_suffix it.
+    /// Closes the database. No other files (`-wal`, `-shm`) remain beside it.
     ///
     /// # Errors
     /// The disk is full.

@@ -71,7 +71,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Claims a SQLite database by locking a file with_suffix it. The key cache of one process would not see the changes of
+    /// Claims a SQLite database by locking a file beside it. The key cache of one process would not see the changes of
     /// another process. PostgreSQL supports many nodes, so nothing is locked there.
     ///
     /// # Errors
@@ -108,7 +108,7 @@ pub fn database_path(url: &str) -> Result<PathBuf, StoreError> {
     Ok(SqliteConnectOptions::from_str(url)?.get_filename().to_owned())
 }
 
-/// Appends `suffix` to the name of a file, for a file with_suffix it.
+/// Appends `suffix` to the name of a file, for a file beside it.
 #[must_use]
 pub fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
@@ -117,7 +117,7 @@ pub fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Creates a file if missing. Sets its mode to 0600: readable and writable by its owner only. SQLite gives the files
-/// with_suffix a database (`-wal`, `-shm`) the same mode.
+/// beside a database (`-wal`, `-shm`) the same mode.
 fn create_private(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let failed = |error| StoreError::File { path: path.display().to_string(), error };

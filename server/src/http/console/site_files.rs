@@ -3,6 +3,7 @@
 //! They are read into memory at start-up, and all requests share one copy. If a file were read from disk for each
 //! request, each client that reads slowly would take a quarter of a megabyte of the server's memory.
 
+use crate::store::with_suffix;
 use axum::body::{Body, Bytes};
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
@@ -13,7 +14,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Encodings of files that are stored with_suffix the original, by preference: `Content-Encoding` and file name extension.
+/// Encodings of files that are stored beside the original, by preference: `Content-Encoding` and file name extension.
 const ENCODINGS: [(&str, &str); 2] = [("br", "br"), ("gzip", "gz")];
 
 /// All files, by the path of their URL.
@@ -108,10 +109,8 @@ fn read_file(path: &Path) -> io::Result<SiteFile> {
     let plain = Bytes::from(fs::read(path)?);
     let hash: String = Sha256::digest(&plain).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let encoded = ENCODINGS.iter().filter_map(|(encoding, extension)| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".");
-        name.push(extension);
-        Some((*encoding, Bytes::from(fs::read(name).ok()?)))
+        let file = with_suffix(path, &format!(".{extension}"));
+        Some((*encoding, Bytes::from(fs::read(file).ok()?)))
     });
     let content_type = mime_guess::from_path(path).first_or_octet_stream();
     let text = |value: String| HeaderValue::from_str(&value).map_err(io::Error::other);
