@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve watch build test check rust-test api-test browser-test licences size bench bench-peers torture fuzz audit sbom screenshots format
+.PHONY: help setup serve watch site build dist test check rust-test api-test browser-test licences size bench bench-peers torture fuzz audit sbom screenshots format
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -17,12 +17,21 @@ serve: setup ## Build for release and serve on http://127.0.0.1:3000, with SQLit
 watch: setup ## Serve for development: rebuild and reload on every change
 	cargo leptos watch
 
-build: setup ## Build for release: target/release/server and target/site
-	cargo leptos build --release --precompress
+build: setup site ## Build for release: the one file target/release/mecha-console
+	cargo leptos build --release --server-only --bin-features embed
+
+# The copy keeps its files while they are the same, so that the binary is not built again.
+site:
+	cargo leptos build --release --precompress --frontend-only
+	@diff -rq target/site target/embed >/dev/null 2>&1 || { rm -rf target/embed && cp -r target/site target/embed; }
+
+dist: site ## Pack the release: target/dist/mecha-console-VERSION-ARCHITECTURE-linux.tar.gz and its SHA-256
+	@tools/setup.sh dist
+	tools/dist/dist.sh
 
 test: ## Install missing tools and run all checks and tests
 	@tools/setup.sh test
-	@$(MAKE) --no-print-directory check rust-test build size api-test browser-test licences
+	@$(MAKE) --no-print-directory check rust-test build dist size api-test browser-test licences
 
 check: ## Check format, lints (server and WebAssembly), docs, unused dependencies, spelling and links
 	cargo fmt --all --check
@@ -31,6 +40,7 @@ check: ## Check format, lints (server and WebAssembly), docs, unused dependencie
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links -A rustdoc::bare-urls" cargo doc --locked --quiet --no-deps --document-private-items -p app -p server
 	cargo machete
 	target/checks/bin/typos
+	tools/unit.sh
 	cd end2end && npx remark --quiet --frail --use remark-validate-links=repository:false ../README.md ../SECURITY.md ../docs
 
 rust-test: ## Rust tests: unit tests, and the real router on fresh SQLite and PostgreSQL databases
@@ -53,19 +63,19 @@ size: ## Show the size of the page; fails if it exceeds the budget
 
 bench: ## Benchmark verifications against a bare axum server (twenty minutes)
 	@tools/setup.sh bench
-	cargo leptos build --release --precompress
+	@$(MAKE) --no-print-directory build
 	cargo build --locked --release -p server --example bare --example fill
-	node tools/bench/bench.mjs; sqlite=$$?; POSTGRES_FSYNC=on tools/postgres.sh node tools/bench/postgres.mjs && exit $$sqlite
+	node tools/bench/bench.mjs; sqlite=$$?; node tools/bench/runtimes.mjs || sqlite=1; POSTGRES_FSYNC=on tools/postgres.sh node tools/bench/postgres.mjs && exit $$sqlite
 
 bench-peers: ## Benchmark the same verification in other projects (three minutes)
 	@tools/setup.sh bench-peers
-	cargo leptos build --release --precompress
+	@$(MAKE) --no-print-directory build
 	cargo build --locked --release -p server --example bare --example fill
 	tools/postgres.sh node tools/bench/peers.mjs
 
 torture: ## Races, crashes, full disks, floods, slow clients, several nodes, fuzzing (two hours; loopback only)
 	@tools/setup.sh torture
-	cargo leptos build --release --precompress
+	@$(MAKE) --no-print-directory build
 	TORTURE=1 cargo test --locked -p server --test it --test leases -- races upgrades no_order
 	TORTURE=1 tools/postgres.sh cargo test --locked -p server --test it -- several_nodes
 	node tools/torture/durability.mjs

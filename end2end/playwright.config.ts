@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { defineConfig, devices } from "@playwright/test";
-import { BASE_URL, DATA, LOG, SOCKET } from "./tests/support";
+import { BASE_URL, DATA, LOG, SOCKET, VERIFY_ADDRESS } from "./tests/support";
 
 // Uses Debian's Chromium if it is installed; otherwise the one that `npx playwright install chromium` installs.
 const debian = "/usr/bin/chromium";
@@ -50,7 +50,7 @@ export default defineConfig({
       ...(POSTGRES ? [`${PGBIN}/psql --quiet ${POSTGRES}/postgres --command "CREATE DATABASE end2end"`] : []),
       `../target/debug/examples/seed ${database}`,
       // Logs at the most detailed level, for `canary.ts` to scan.
-      `RUST_LOG=trace exec ../target/release/server --listen ${server} --socket ${SOCKET} --sign-ups open --database-url ${database} --site-root ../target/site 2>${LOG}`,
+      `RUST_LOG=trace exec ../target/release/mecha-console --listen ${server} --verify-listen ${VERIFY_ADDRESS} --socket ${SOCKET} --sign-ups open --database-url ${database} 2>${LOG}`,
     ].join(" && "),
     url: `${BASE_URL}/readyz`,
     reuseExistingServer: false,

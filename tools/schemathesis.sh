@@ -8,7 +8,7 @@ schemathesis=$PWD/target/schemathesis/bin/schemathesis
 port=3220
 origin=http://127.0.0.1:$port
 folder=$(mktemp -d)
-target/release/server --listen 127.0.0.1:$port --sign-ups open --denials-per-minute 0 \
+target/release/mecha-console --listen 127.0.0.1:$port --sign-ups open --denials-per-minute 0 \
   --database-url "sqlite:$folder/console.db" 2>"$folder/log" &
 server=$!
 trap 'kill $server 2>/dev/null || true; wait $server 2>/dev/null || true; rm -rf "$folder"' EXIT

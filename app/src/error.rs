@@ -13,8 +13,16 @@ pub enum ConsoleError {
     SignedOut,
     /// The account has no such key. The response is the same if another account has it.
     NotFound,
-    /// The account has reached the limit of keys.
+    /// The account has no such Mecha.
+    MechaNotFound,
+    /// The account has no such runtime that is connected.
+    RuntimeNotFound,
+    /// The runtime, or the node that holds it, did not respond in time.
+    RuntimeSilent,
+    /// The owner has reached the limit of keys.
     LimitReached,
+    /// The account has reached the limit of Mechas.
+    MechaLimitReached,
     /// The key has expired, which is final.
     KeyExpired,
     /// The previous secret of the key is still valid, so the key cannot be rotated again.
@@ -47,8 +55,9 @@ impl ConsoleError {
         match self {
             Self::Fields(_) => 422,
             Self::WrongCredentials | Self::SignedOut => 401,
-            Self::NotFound => 404,
-            Self::LimitReached | Self::KeyExpired | Self::Rotating => 409,
+            Self::NotFound | Self::MechaNotFound | Self::RuntimeNotFound => 404,
+            Self::RuntimeSilent => 504,
+            Self::LimitReached | Self::MechaLimitReached | Self::KeyExpired | Self::Rotating => 409,
             Self::SignUpsClosed => 403,
             Self::TooManyAttempts { .. } => 429,
             Self::Unavailable => 503,

@@ -1,14 +1,20 @@
 //! URL paths of the console: pages, and the dialogs of a page. Dialogs have URLs so that plain links can open them.
 
+#[cfg(feature = "ssr")]
+use crate::domain::activity::{ActivityPosition, ActivityQuery};
 use crate::domain::api_key::KeyId;
+#[cfg(feature = "ssr")]
+use crate::domain::mecha::{KeyOwner, MechaId};
 
 /// Settings → API Keys, the start page after sign-in.
 pub const HOME: &str = "/settings/api-keys";
 /// Stream of key events (server-sent events).
 pub const EVENTS: &str = "/settings/api-keys/events";
-/// HTML fragment with the usage of a key.
-pub const USAGE: &str = "/settings/api-keys/traffic";
-/// Settings → Use it: how to send keys and how to configure a gateway.
+/// The stream of events for the page of all Mechas.
+pub const MECHAS_EVENTS: &str = "/settings/api-keys/events?page=mechas";
+/// All Mechas. Below it are the pages of the single ones.
+pub const MECHAS: &str = "/mechas";
+/// Settings → Integrate: how to send keys and how to configure a gateway.
 pub const INTEGRATE: &str = "/settings/use-it";
 /// Settings → Account: password, sessions, deletion of the account.
 pub const ACCOUNT: &str = "/settings/account";
@@ -16,10 +22,173 @@ pub const ACCOUNT: &str = "/settings/account";
 pub const ACTIVITY: &str = "/settings/activity";
 /// API reference.
 pub const REFERENCE: &str = "/docs/api";
+/// The part of the API reference that describes how runtimes connect.
+pub const RUNTIME_REFERENCE: &str = "/docs/api#api-v1-runtime";
+/// How runtimes connect: a WebSocket.
+pub const RUNTIME: &str = "/api/v1/runtime";
+/// The OpenAPI document.
+pub const OPENAPI: &str = "/api/v1/openapi.json";
 /// Sign-in page. Requests for pages without a session are redirected to it.
 pub const SIGN_IN: &str = "/sign-in";
 /// Sign-up page.
 pub const SIGN_UP: &str = "/sign-up";
+
+/// An action: a form that is posted to a server function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Creates a key.
+    Create,
+    /// Renames a key.
+    Rename,
+    /// Extends the expiry of a key.
+    Refresh,
+    /// Switches a key on or off.
+    SetActive,
+    /// Generates a new secret for a key.
+    Rotate,
+    /// Retires the previous secret of a key.
+    Retire,
+    /// Deletes a key.
+    Delete,
+    /// Creates a Mecha.
+    CreateMecha,
+    /// Changes the name and the description of a Mecha.
+    DescribeMecha,
+    /// Switches a Mecha on or off.
+    SetMechaActive,
+    /// Deletes a Mecha and its keys.
+    DeleteMecha,
+    /// Tests or drains a runtime.
+    CommandRuntime,
+    /// Disconnects a runtime.
+    DisconnectRuntime,
+    /// Creates an account and a session.
+    SignUp,
+    /// Creates a session.
+    SignIn,
+    /// Ends the session.
+    SignOut,
+    /// Sets a new password.
+    ChangePassword,
+    /// Ends another session of the account.
+    EndSession,
+    /// Ends all sessions of the account.
+    SignOutEverywhere,
+    /// Deletes the account.
+    DeleteAccount,
+}
+
+impl Action {
+    /// All actions.
+    pub const ALL: [Self; 20] = [
+        Self::Create,
+        Self::Rename,
+        Self::Refresh,
+        Self::SetActive,
+        Self::Rotate,
+        Self::Retire,
+        Self::Delete,
+        Self::CreateMecha,
+        Self::DescribeMecha,
+        Self::SetMechaActive,
+        Self::DeleteMecha,
+        Self::CommandRuntime,
+        Self::DisconnectRuntime,
+        Self::SignUp,
+        Self::SignIn,
+        Self::SignOut,
+        Self::ChangePassword,
+        Self::EndSession,
+        Self::SignOutEverywhere,
+        Self::DeleteAccount,
+    ];
+
+    /// The path of the server function.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Create => "/rpc/keys/create",
+            Self::Rename => "/rpc/keys/rename",
+            Self::Refresh => "/rpc/keys/refresh",
+            Self::SetActive => "/rpc/keys/set-active",
+            Self::Rotate => "/rpc/keys/rotate",
+            Self::Retire => "/rpc/keys/retire",
+            Self::Delete => "/rpc/keys/delete",
+            Self::CreateMecha => "/rpc/mechas/create",
+            Self::DescribeMecha => "/rpc/mechas/describe",
+            Self::SetMechaActive => "/rpc/mechas/set-active",
+            Self::DeleteMecha => "/rpc/mechas/delete",
+            Self::CommandRuntime => "/rpc/mechas/command",
+            Self::DisconnectRuntime => "/rpc/mechas/disconnect",
+            Self::SignUp => "/rpc/account/sign-up",
+            Self::SignIn => "/rpc/account/sign-in",
+            Self::SignOut => "/rpc/account/sign-out",
+            Self::ChangePassword => "/rpc/account/change-password",
+            Self::EndSession => "/rpc/account/end-session",
+            Self::SignOutEverywhere => "/rpc/account/sign-out-everywhere",
+            Self::DeleteAccount => "/rpc/account/delete",
+        }
+    }
+
+    /// Parses a path.
+    #[must_use]
+    pub fn at(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.path() == path)
+    }
+
+    /// Whether the response contains a new secret. It is then the only response that does.
+    #[must_use]
+    pub fn reveals_secret(self) -> bool {
+        matches!(self, Self::Create | Self::Rotate)
+    }
+
+    /// The URL of the page with the form of this action, for a key of this owner or for this Mecha. `is_active` is the value
+    /// of the forms that switch a key or a Mecha on or off.
+    #[cfg(feature = "ssr")]
+    #[must_use]
+    pub fn form_url(self, key: Option<KeyId>, owner: &KeyOwner, is_active: bool) -> String {
+        let dialog = match (self, key) {
+            (Self::SignUp, _) => return SIGN_UP.to_owned(),
+            (Self::SignIn | Self::SignOut, _) => return SIGN_IN.to_owned(),
+            (Self::ChangePassword | Self::EndSession | Self::SignOutEverywhere | Self::DeleteAccount, _) => {
+                return ACCOUNT.to_owned();
+            }
+            (Self::CreateMecha, _) => return MechaDialog::New.href(None),
+            (Self::DescribeMecha, _) => return MechaDialog::Describe.href(owner.mecha()),
+            (Self::SetMechaActive, _) if !is_active => return MechaDialog::SwitchOff.href(owner.mecha()),
+            (Self::DeleteMecha, _) => return MechaDialog::Delete.href(owner.mecha()),
+            (Self::DisconnectRuntime, _) => return MechaDialog::Disconnect.href(owner.mecha()),
+            (Self::Create, _) => Some(Dialog::Generate),
+            (Self::Rename, Some(key)) => Some(Dialog::Rename(key)),
+            (Self::Refresh, Some(key)) => Some(Dialog::Refresh(key)),
+            (Self::Rotate, Some(key)) => Some(Dialog::Rotate(key)),
+            (Self::Retire, Some(key)) => Some(Dialog::Retire(key)),
+            (Self::Delete, Some(key)) => Some(Dialog::Delete(key)),
+            (Self::SetActive, Some(key)) if !is_active => Some(Dialog::SwitchOff(key)),
+            // The form to switch a key or a Mecha on is in the page itself.
+            (Self::SetActive | Self::SetMechaActive | Self::CommandRuntime, _) | (_, None) => None,
+        };
+        let page = page_of(owner);
+        dialog.map_or_else(|| page.clone(), |dialog| dialog.href(&page))
+    }
+
+    /// What the next page confirms, for an action of keys. `is_active` is the value of the form that switches a key on or
+    /// off. The other actions return their next page themselves.
+    #[must_use]
+    pub fn done(self, is_active: bool) -> Option<Done> {
+        Some(match self {
+            Self::Create => Done::Generated,
+            Self::Rename => Done::Renamed,
+            Self::Refresh => Done::Refreshed,
+            Self::SetActive if is_active => Done::SwitchedOn,
+            Self::SetActive => Done::SwitchedOff,
+            Self::Rotate => Done::Rotated,
+            Self::Retire => Done::Retired,
+            Self::Delete => Done::Deleted,
+            _ => return None,
+        })
+    }
+}
 
 /// A dialog of Settings → API Keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,17 +222,23 @@ impl Dialog {
             Self::SwitchOff(key) => ("switch-off", Some(key)),
             Self::Rotate(key) => ("rotate", Some(key)),
             Self::Retire(key) => ("retire", Some(key)),
-            Self::Usage(key) => ("traffic", Some(key)),
+            Self::Usage(key) => ("usage", Some(key)),
             Self::Delete(key) => ("delete", Some(key)),
         }
     }
 
-    /// The URL of the page with this dialog open.
+    /// Whether the dialog shows who used its key: it asks for a change that affects them.
     #[must_use]
-    pub fn href(&self) -> String {
+    pub fn shows_usage(&self) -> bool {
+        !matches!(self, Self::Generate | Self::Rename(_) | Self::Refresh(_))
+    }
+
+    /// The URL of `page` with this dialog open.
+    #[must_use]
+    pub fn href(&self, page: &str) -> String {
         match self.parts() {
-            (name, None) => format!("{HOME}?dialog={name}"),
-            (name, Some(key)) => format!("{HOME}?dialog={name}&key_id={}", key.as_str()),
+            (name, None) => format!("{page}?dialog={name}"),
+            (name, Some(key)) => format!("{page}?dialog={name}&key_id={}", key.as_str()),
         }
     }
 
@@ -77,11 +252,78 @@ impl Dialog {
             ("switch-off", Some(key)) => Some(Self::SwitchOff(key)),
             ("rotate", Some(key)) => Some(Self::Rotate(key)),
             ("retire", Some(key)) => Some(Self::Retire(key)),
-            ("traffic", Some(key)) => Some(Self::Usage(key)),
+            ("usage", Some(key)) => Some(Self::Usage(key)),
             ("delete", Some(key)) => Some(Self::Delete(key)),
             _ => None,
         }
     }
+}
+
+/// A dialog for a Mecha.
+#[cfg(feature = "ssr")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MechaDialog {
+    /// Creates a Mecha.
+    New,
+    /// Changes its name and its description.
+    Describe,
+    /// Confirms that it should be switched off.
+    SwitchOff,
+    /// Confirms that it should be deleted.
+    Delete,
+    /// Confirms that one of its runtimes should be disconnected.
+    Disconnect,
+}
+
+#[cfg(feature = "ssr")]
+impl MechaDialog {
+    const NAMES: [(Self, &'static str); 5] = [
+        (Self::New, "new-mecha"),
+        (Self::Describe, "describe-mecha"),
+        (Self::SwitchOff, "switch-off-mecha"),
+        (Self::Delete, "delete-mecha"),
+        (Self::Disconnect, "disconnect-runtime"),
+    ];
+
+    /// The name of the dialog in URLs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(dialog, _)| *dialog == self).map_or("", |(_, name)| name)
+    }
+
+    /// Parses the name; `None` if it is unknown.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(_, known)| *known == name).map(|(dialog, _)| *dialog)
+    }
+
+    /// The URL of the page with this dialog open: that of the Mecha, or of all Mechas without one.
+    #[must_use]
+    pub fn href(self, mecha: Option<&MechaId>) -> String {
+        let page = mecha.map_or_else(|| MECHAS.to_owned(), mecha_page);
+        format!("{page}?dialog={}", self.name())
+    }
+}
+
+/// The URL of the stream of key events for the page of a Mecha.
+#[cfg(feature = "ssr")]
+#[must_use]
+pub fn events_of(mecha: &MechaId) -> String {
+    format!("{EVENTS}?mecha={}", mecha.as_str())
+}
+
+/// The path of the page of a Mecha.
+#[cfg(feature = "ssr")]
+#[must_use]
+pub fn mecha_page(mecha: &MechaId) -> String {
+    format!("{MECHAS}/{}", mecha.as_str())
+}
+
+/// The path of the page with the keys of an owner.
+#[cfg(feature = "ssr")]
+#[must_use]
+pub fn page_of(owner: &KeyOwner) -> String {
+    owner.mecha().map_or_else(|| HOME.to_owned(), mecha_page)
 }
 
 /// A successful action, which the next page or a toast confirms.
@@ -103,18 +345,38 @@ pub enum Done {
     Retired,
     /// A key was deleted.
     Deleted,
+    /// A Mecha was created.
+    MechaCreated,
+    /// The name or the description of a Mecha was changed.
+    MechaChanged,
+    /// A Mecha was switched on.
+    MechaSwitchedOn,
+    /// A Mecha was switched off.
+    MechaSwitchedOff,
+    /// A Mecha was deleted.
+    MechaDeleted,
+    /// The round trip to a runtime was measured.
+    RuntimeTested,
+    /// A runtime was asked to finish its work.
+    RuntimeDrained,
+    /// A runtime was disconnected.
+    RuntimeDisconnected,
     /// The session was ended.
     SignedOut,
     /// All sessions of the account were ended.
     SignedOutEverywhere,
+    /// Another session was ended.
+    OtherSessionEnded,
     /// The password was changed.
     PasswordChanged,
     /// The account was deleted.
     AccountDeleted,
+    /// The session has ended by itself, or on another device.
+    SessionEnded,
 }
 
 impl Done {
-    const NAMES: [(Self, &'static str); 12] = [
+    const NAMES: [(Self, &'static str); 22] = [
         (Self::Generated, "generated"),
         (Self::Renamed, "renamed"),
         (Self::Refreshed, "refreshed"),
@@ -123,10 +385,20 @@ impl Done {
         (Self::Rotated, "rotated"),
         (Self::Retired, "retired"),
         (Self::Deleted, "deleted"),
+        (Self::MechaCreated, "mecha-created"),
+        (Self::MechaChanged, "mecha-changed"),
+        (Self::MechaSwitchedOn, "mecha-switched-on"),
+        (Self::MechaSwitchedOff, "mecha-switched-off"),
+        (Self::MechaDeleted, "mecha-deleted"),
+        (Self::RuntimeTested, "runtime-tested"),
+        (Self::RuntimeDrained, "runtime-drained"),
+        (Self::RuntimeDisconnected, "runtime-disconnected"),
         (Self::SignedOut, "signed-out"),
         (Self::SignedOutEverywhere, "signed-out-everywhere"),
+        (Self::OtherSessionEnded, "other-session-ended"),
         (Self::PasswordChanged, "password-changed"),
         (Self::AccountDeleted, "account-deleted"),
+        (Self::SessionEnded, "session-ended"),
     ];
 
     /// The URL of `page` with this confirmation on it.
@@ -143,6 +415,21 @@ impl Done {
     }
 }
 
+/// The URL of a page of the activity log.
+#[cfg(feature = "ssr")]
+#[must_use]
+pub fn activity_url(query: &ActivityQuery) -> String {
+    let kind = query.kind.map(|kind| format!("kind={}", kind.name()));
+    let key = query.key.as_ref().map(|key| format!("key={}", key.as_str()));
+    let position = match query.position {
+        ActivityPosition::Newest => None,
+        ActivityPosition::Before(id) => Some(format!("before={id}")),
+        ActivityPosition::After(id) => Some(format!("after={id}")),
+    };
+    let parameters: Vec<String> = [kind, key, position].into_iter().flatten().collect();
+    format!("{ACTIVITY}?{}", parameters.join("&"))
+}
+
 /// The URL of `page` with `next` as the path to redirect to afterwards.
 #[cfg(feature = "ssr")]
 #[must_use]
@@ -154,7 +441,8 @@ pub fn with_next(page: &str, next: &str) -> String {
     if next.is_empty() {
         page.to_owned()
     } else {
-        format!("{page}?next={}", percent_encoding::utf8_percent_encode(next, &IN_QUERY))
+        let separator = if page.contains('?') { '&' } else { '?' };
+        format!("{page}{separator}next={}", percent_encoding::utf8_percent_encode(next, &IN_QUERY))
     }
 }
 

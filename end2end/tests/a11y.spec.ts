@@ -1,6 +1,6 @@
 import AxeBuilder from "@axe-core/playwright";
 import { type Page, expect, test } from "@playwright/test";
-import { KEYS_PAGE, PASSWORD, SEEDED, dialog, generate, live, openGenerate, openMenu, signIn, signUp } from "./support";
+import { KEYS_PAGE, PASSWORD, SEEDED, closeReveal, createMecha, dialog, generate, live, openGenerate, openMenu, signIn, signUp } from "./support";
 
 async function hasNoViolations(page: Page, state: string) {
   // The contrast of colours can be checked only after all animations have finished.
@@ -55,16 +55,16 @@ for (const colorScheme of ["light", "dark"] as const) {
       await page.keyboard.press("Escape");
       await generate(page, "Key");
       await hasNoViolations(page, "reveal");
-      await dialog(page).getByRole("button", { name: "Copy Key secret" }).click();
+      await dialog(page).getByRole("button", { name: "Copy secret" }).click();
       await hasNoViolations(page, "reveal, copied");
       await page.keyboard.press("Escape");
       await generate(page, "Key 2");
       await page.keyboard.press("Escape");
       await hasNoViolations(page, "reveal, confirmation to close");
-      await page.keyboard.press("Escape");
+      await dialog(page).getByRole("button", { name: "Close without copying" }).click();
       await expect(dialog(page)).toHaveCount(0);
       await page.goto("/settings/use-it");
-      await hasNoViolations(page, "use it");
+      await hasNoViolations(page, "integrate");
       await page.goto("/settings/activity");
       await hasNoViolations(page, "activity");
       await page.goto("/settings/account");
@@ -73,16 +73,37 @@ for (const colorScheme of ["light", "dark"] as const) {
       await hasNoViolations(page, "account, field errors");
       await page.goto("/docs/api");
       await hasNoViolations(page, "API reference");
+      await page.goto("/mechas");
+      await hasNoViolations(page, "Mechas, empty");
+      await createMecha(page, "Porter");
+      await live(page);
+      await hasNoViolations(page, "Mecha without keys");
+      for (const item of ["Rename and describe", "Delete"]) {
+        await openMenu(page, "Porter", item);
+        await expect(dialog(page)).toBeVisible();
+        await hasNoViolations(page, `Mecha, ${item}`);
+        await page.keyboard.press("Escape");
+        await expect(dialog(page)).toHaveCount(0);
+      }
+      await generate(page, "Runtime", "Issue key");
+      await hasNoViolations(page, "Mecha, reveal");
+      await closeReveal(page);
+      await page.getByRole("switch", { name: "Active: Porter" }).click();
+      await dialog(page).getByRole("button", { name: "Switch off" }).click();
+      await expect(page.getByText("This Mecha is switched off.")).toBeVisible();
+      await hasNoViolations(page, "Mecha, switched off");
+      await page.goto("/mechas");
+      await hasNoViolations(page, "Mechas");
       await page.goto(KEYS_PAGE);
       await live(page);
-      for (const item of ["Rename", "Refresh", "Rotate", "Recent refusals", "Delete"]) {
+      for (const item of ["Rename", "Refresh", "Rotate", "Usage and refusals", "Delete"]) {
         await openMenu(page, "Key", item);
         await expect(dialog(page)).toBeVisible();
         await hasNoViolations(page, item);
         await page.keyboard.press("Escape");
         await expect(dialog(page)).toHaveCount(0);
       }
-      await page.getByRole("switch", { name: "Key is active" }).click();
+      await page.getByRole("switch", { name: "Active: Key", exact: true }).click();
       await hasNoViolations(page, "switch off");
       await page.route("**/rpc/**", (route) => route.abort());
       await dialog(page).getByRole("button", { name: "Switch off" }).click();

@@ -35,7 +35,7 @@ test("a wrong password and an unknown address get the same error, and the form k
     await page.getByLabel("E-mail").fill(typed);
     await page.getByLabel("Password").fill("not the password");
     await page.getByRole("button", { name: "Sign in" }).click();
-    await expect(page.getByRole("alert")).toHaveText("E-mail or password is wrong.");
+    await expect(page.getByRole("alert")).toHaveText("The e-mail address or the password is wrong.");
     await expect(page.getByLabel("E-mail")).toHaveValue(typed);
     await expect(page.getByLabel("Password")).toHaveValue("");
     await expect(page.getByLabel("Password")).toBeFocused();
@@ -49,7 +49,7 @@ test("sign-up shows each error at its field", async ({ page }) => {
     ["ada", PASSWORD, "Enter an e-mail address, such as ada@example.com."],
     ["ada@example.com", "short", "Too short. Use at least 8 characters."],
     ["ada@example.com", "password1", "This password is easy to guess. Make it longer, or less common."],
-    ["states@example.com", PASSWORD, "There is an account with this address already. Sign in instead."],
+    ["states@example.com", PASSWORD, "An account with this address already exists. Sign in instead."],
   ];
   for (const [email, password, problem] of attempts) {
     await page.getByLabel("E-mail").fill(email);
@@ -82,7 +82,7 @@ test("an action without a session shows an error and keeps the values of the for
   const cookies = await context.cookies();
   await context.clearCookies();
   await dialog(page).getByRole("button", { name: "Generate key" }).click();
-  await expect(dialog(page).getByRole("alert").filter({ hasText: "You are signed out" })).toBeVisible();
+  await expect(dialog(page).getByRole("alert").filter({ hasText: "Your session has ended" })).toBeVisible();
   await expect(dialog(page).getByLabel("Key name")).toHaveValue("Kept");
   await context.addCookies(cookies);
   await dialog(page).getByRole("button", { name: "Generate key" }).click();

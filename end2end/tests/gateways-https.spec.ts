@@ -56,7 +56,7 @@ test("each gateway configuration for an https console accepts only a trusted cer
   writeFileSync(join(folder, "trusted.pem"), Buffer.concat(["right", "wrong"].map((ca) => readFileSync(join(folder, `${ca}.pem`)))));
   const [plain, tls] = [await freePort(), await freePort()];
   const origin = `https://localhost:${tls}`;
-  const server = spawn("../target/release/server", ["--listen", `127.0.0.1:${plain}`, "--public-url", origin, "--database-url", `sqlite:${folder}/console.db`, "--site-root", "../target/site"], { stdio: "ignore" });
+  const server = spawn("../target/release/mecha-console", ["--listen", `127.0.0.1:${plain}`, "--public-url", origin, "--database-url", `sqlite:${folder}/console.db`], { stdio: "ignore" });
   // Whether the proxy in front of the console has a default host, as many do: it responds 200 to every other host than
   // that of the console.
   let hasDefaultHost = true;
@@ -91,8 +91,8 @@ test("each gateway configuration for an https console accepts only a trusted cer
 
     for (const gateway of GATEWAYS) {
       const files: Files = {};
-      for (const [at, name] of gateway.files.entries()) {
-        files[name] = (await page.locator(`#${gateway.id} code`).nth(at).textContent())?.replaceAll("/etc/ssl/certs/ca-certificates.crt", join(folder, "trusted.pem")) ?? "";
+      for (const name of gateway.files) {
+        files[name] = (await page.locator(".copyable", { has: page.locator(`[aria-label="Copy ${name}"]`) }).locator("code").textContent())?.replaceAll("/etc/ssl/certs/ca-certificates.crt", join(folder, "trusted.pem")) ?? "";
         expect(files[name]).not.toContain("#https:");
       }
       if (gateway.id === "haproxy") files["haproxy.cfg"] += `\nresolvers default\n    nameserver test 127.0.0.1:${dns.address().port}\n`;

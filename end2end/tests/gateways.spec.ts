@@ -5,7 +5,7 @@ import { resolve as absolute } from "node:path";
 import { promisify } from "node:util";
 import { type Page, expect, test } from "@playwright/test";
 import { type Files, GATEWAYS, type Gateway, freePort, startApi, withGateway, withPorts } from "./gateways";
-import { BASE_URL, SOCKET, closeReveal, dialog, generate, live, openMenu, signUp, toast } from "./support";
+import { BASE_URL, SOCKET, VERIFY_ADDRESS, KEYS_PAGE, closeReveal, createMecha, dialog, generate, live, openMenu, signUp, toast } from "./support";
 
 // Gateways with the configurations of deploy/ in front of a small API, with a key generated on the page.
 
@@ -32,9 +32,22 @@ function atSocket(files: Files): Files {
   return Object.fromEntries(changed);
 }
 
+/** The same configuration with the console's listener for gateways. */
+function atVerifyListener(files: Files): Files {
+  const { port } = new URL(BASE_URL);
+  const [host, verifyPort] = VERIFY_ADDRESS.split(":");
+  return Object.fromEntries(
+    Object.entries(files).map(([name, text]) => [
+      name,
+      text.replaceAll(console_, VERIFY_ADDRESS).replaceAll(`address: ${host}, port_value: ${port}`, `address: ${host}, port_value: ${verifyPort}`),
+    ]),
+  );
+}
+
 const [nginx, caddy] = GATEWAYS;
 const SETUPS: [string, Gateway, (files: Files) => Files][] = [
   ...GATEWAYS.map((gateway): [string, Gateway, (files: Files) => Files] => [gateway.name, gateway, (files) => files]),
+  ...GATEWAYS.map((gateway): [string, Gateway, (files: Files) => Files] => [`${gateway.name} at the listener for gateways`, gateway, atVerifyListener]),
   ["nginx at the Unix socket", nginx as Gateway, atSocket],
   ["Caddy at the Unix socket", caddy as Gateway, atSocket],
 ];
@@ -54,6 +67,16 @@ async function remove(page: Page, name: string): Promise<void> {
   await dialog(page).getByLabel("Re-enter key name").fill(name);
   await dialog(page).getByRole("button", { name: "I understand, delete this key" }).click();
   await expect(toast(page)).toHaveText("API key deleted");
+}
+
+/** Creates a Mecha, and issues a key for it. */
+async function mechaKey(page: Page): Promise<{ id: string; secret: string }> {
+  await createMecha(page, "Porter 1");
+  const { secret } = await generate(page, "Runtime", "Issue key");
+  await closeReveal(page);
+  const id = new URL(page.url()).pathname.split("/").at(-1) ?? "";
+  await page.goto(KEYS_PAGE);
+  return { id, secret };
 }
 
 /** Creates a key without expiry with the request that the page sends; returns its secret. */
@@ -121,6 +144,11 @@ for (const [name, gateway, change] of SETUPS) {
         expect(endless.status).toBe(200);
         expect(identityNames(api.seen.at(-1)?.rawHeaders).sort()).toEqual(["x-account-id", "x-key-id", "x-key-name"]);
 
+        // The key of a Mecha also has the id and the name of the Mecha.
+        const mecha = await mechaKey(page);
+        expect((await call(`Authorization: Bearer ${mecha.secret}`)).status).toBe(200);
+        expect(api.seen.at(-1)?.headers).toMatchObject({ "x-mecha-id": mecha.id, "x-mecha-name": "Porter%201", "x-key-name": "Runtime" });
+
         for (const way of [[`X-Api-Key: ${secret}`], [`X-Api-Key-Id: ${id}`, `X-Api-Key-Secret: ${secret}`]]) {
           expect((await call(...way)).status).toBe(200);
           expect(JSON.stringify(api.seen.at(-1)?.rawHeaders)).not.toContain(secret);
@@ -141,9 +169,10 @@ for (const [name, gateway, change] of SETUPS) {
         const stream = spawn("curl", ["-s", "-N", "-X", "POST", url, "-H", bearer, "-H", "Accept: text/event-stream", ...json]);
         let arrived = "";
         stream.stdout.on("data", (chunk) => (arrived += chunk));
+        const exited = new Promise((resolve) => stream.on("exit", resolve));
         await expect.poll(() => arrived).toBe("data: one\n\n");
         api.finishStream();
-        await new Promise((resolve) => stream.on("exit", resolve));
+        await exited;
         expect(arrived).toBe("data: one\n\ndata: two\n\n");
 
         // A WebSocket upgrade is forwarded with the identity headers.
@@ -206,7 +235,7 @@ test("X-Forwarded-For is trusted on the Unix socket and not on the TCP listener,
   expect(await ask("/verify", "-H", "X-Forwarded-For: 203.0.113.8")).toBe("401");
   expect(await ask("/sign-in")).toBe("200");
   for (const path of ["/sign-in", "/healthz", "/api/v1/key", "/"]) expect(await ask(path, ...socket), path).toBe("404");
-  await openMenu(page, "Guarded", "Recent refusals");
+  await openMenu(page, "Guarded", "Usage and refusals");
   const refusals = dialog(page).locator(".usage li");
   await expect(refusals).toHaveCount(2);
   await expect(refusals.filter({ hasText: "198.51.100.7" })).toHaveCount(1);

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { type IncomingMessage, type Server, createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -52,7 +52,12 @@ export const GATEWAYS: Gateway[] = [
     id: "caddy",
     files: ["Caddyfile"],
     start(folder, files, env) {
-      write(folder, { Caddyfile: `{\n\tadmin off\n\tauto_https off\n}\n${files["Caddyfile"]}` });
+      let caddyfile = files["Caddyfile"] ?? "";
+      // Debian has an earlier version, which knows only the earlier name of this option.
+      if (/^v?2\.[0-6]\./.test(execFileSync("caddy", ["version"], { env: { PATH }, encoding: "utf8" }))) {
+        caddyfile = caddyfile.replace("request_buffers 1MiB", "buffer_requests");
+      }
+      write(folder, { Caddyfile: `{\n\tadmin off\n\tauto_https off\n}\n${caddyfile}` });
       return run("caddy", ["run", "--adapter", "caddyfile", "--config", `${folder}/Caddyfile`], folder, env);
     },
   },

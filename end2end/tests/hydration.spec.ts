@@ -24,7 +24,7 @@ test("hydration keeps the form values and the focus that were set before it", as
   await open.getByLabel("Expire in").selectOption("365");
   await open.getByLabel("Description").fill("Before WebAssembly");
   await open.getByLabel("Description").press("ArrowLeft");
-  await expect(page.locator("[data-page]")).toHaveCount(1);
+  await expect(page.locator("[data-live]")).toHaveCount(0);
   await release();
   await live(page);
   await expect(open.getByLabel("Key name")).toHaveValue("Typed early");
@@ -53,7 +53,6 @@ test("a key generated before hydration shows its secret until the dialog is clos
   await release();
   await live(page);
   await expect(page).toHaveURL(KEYS_PAGE);
-  expect(await page.content()).not.toContain("data-page");
   await closeReveal(page);
   expect(await page.content()).not.toContain(secret);
   await expect(row(page, "Early click")).toBeVisible();

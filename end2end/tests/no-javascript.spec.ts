@@ -65,20 +65,20 @@ test("a key can be renamed, refreshed, switched off and on, and deleted", async 
   await dialog(page).getByLabel("Expire in").selectOption("365");
   await dialog(page).getByRole("button", { name: "Refresh" }).click();
   await expect(page.getByText("API key refreshed")).toBeVisible();
-  await expect(row(page, "Simple")).toContainText(/Expires in 36[45]d/);
+  await expect(row(page, "Simple")).toContainText(/Expires in 365 days/);
 
-  await page.getByRole("switch", { name: "Simple is active" }).click();
+  await page.getByRole("switch", { name: "Simple" }).click();
   await dialog(page).getByRole("button", { name: "Switch off" }).click();
   await expect(page.getByText("API key switched off")).toBeVisible();
   expect(await statusWith(secret)).toBe(401);
-  await page.getByRole("switch", { name: "Simple is active" }).click();
+  await page.getByRole("switch", { name: "Simple" }).click();
   await expect(page.getByText("API key switched on")).toBeVisible();
   expect(await statusWith(secret)).toBe(200);
 
   await openMenu(page, "Simple", "Delete");
   await dialog(page).getByLabel("Re-enter key name").fill("simple");
   await dialog(page).getByRole("button", { name: "I understand, delete this key" }).click();
-  await expect(dialog(page).getByLabel("Re-enter key name")).toHaveAccessibleDescription(/not the name of the key/);
+  await expect(dialog(page).getByLabel("Re-enter key name")).toHaveAccessibleDescription(/The name does not match/);
   await dialog(page).getByLabel("Re-enter key name").fill("Simple");
   await dialog(page).getByRole("button", { name: "I understand, delete this key" }).click();
   await expect(page.getByText("API key deleted")).toBeVisible();
@@ -97,7 +97,9 @@ test("elements behind an open dialog cannot be focused", async ({ page }) => {
 
 test("a URL with an invalid dialog shows the page without a dialog", async ({ page }) => {
   await signIn(page, SEEDED.three);
-  for (const query of [`dialog=delete&key_id=${"0".repeat(32)}`, "dialog=rename", "dialog=nonsense", "key_id=1"]) {
+  await page.goto(`${KEYS_PAGE}?dialog=delete&key_id=${"0".repeat(32)}`);
+  await expect(dialog(page).getByRole("heading", { name: "This API key no longer exists" })).toBeVisible();
+  for (const query of ["dialog=rename", "dialog=nonsense", "key_id=1"]) {
     await page.goto(`${KEYS_PAGE}?${query}`);
     await expect(dialog(page)).toHaveCount(0);
     await expect(page.locator("[inert]")).toHaveCount(0);

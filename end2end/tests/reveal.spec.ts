@@ -8,7 +8,7 @@ test("the secret is copied with the Clipboard API, and closing then needs no con
   await signUp(page);
   await live(page);
   const { secret } = await generate(page, "Copied");
-  await dialog(page).getByRole("button", { name: "Copy Key secret" }).click();
+  await dialog(page).getByRole("button", { name: "Copy secret" }).click();
   await expect(dialog(page).getByRole("status").filter({ hasText: "Copied" })).toBeVisible();
   expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(secret);
   await dialog(page).getByRole("button", { name: "Close" }).click();
@@ -31,7 +31,8 @@ test("the Key ID and the secret can be copied without the Clipboard API", async 
   await dialog(page).getByRole("button", { name: "Close" }).click();
   await expect(dialog(page).getByRole("alert").filter({ hasText: "not copied" })).toBeVisible();
   await dialog(page).getByRole("button", { name: "Go back" }).click();
-  await dialog(page).getByRole("button", { name: "Copy For a .env file" }).click();
+  await dialog(page).getByText(".env", { exact: true }).click();
+  await dialog(page).getByRole("button", { name: "Copy .env lines" }).click();
   await expect.poll(clipboard).toBe(`MECHA_API_KEY_ID=${id}\nMECHA_API_KEY_SECRET=${secret}`);
   await dialog(page).getByRole("button", { name: "Close" }).click();
   await expect(dialog(page)).toHaveCount(0);
@@ -45,7 +46,7 @@ test("if the page cannot copy, the secret is selected and the page describes how
   await signUp(page);
   await live(page);
   const { secret } = await generate(page, "By hand");
-  await dialog(page).getByRole("button", { name: "Copy Key secret" }).click();
+  await dialog(page).getByRole("button", { name: "Copy secret" }).click();
   await expect(dialog(page).getByRole("status").filter({ hasText: "press Ctrl+C" })).toBeVisible();
   expect(await page.evaluate(() => `${getSelection()}`)).toBe(secret);
 });
@@ -75,13 +76,19 @@ test("while a create request is pending, a second one creates no key and the fir
   await expect(page.getByText("1 of 10 keys")).toBeVisible();
 });
 
-test("Escape asks for confirmation once before it closes a secret that was not copied", async ({ page }) => {
+test("Escape asks for confirmation, a second Escape goes back, and Close without copying closes", async ({ page }) => {
   await signUp(page);
   await live(page);
   await generate(page, "Escaped");
+  for (let round = 0; round < 2; round += 1) {
+    await page.keyboard.press("Escape");
+    await expect(dialog(page).getByRole("alert").filter({ hasText: "not copied" })).toBeVisible();
+    await page.keyboard.press("Escape");
+    await expect(dialog(page).getByRole("alert").filter({ hasText: "not copied" })).toBeHidden();
+    await expect(dialog(page).getByText(SECRET).first()).toBeVisible();
+  }
   await page.keyboard.press("Escape");
-  await expect(dialog(page).getByRole("alert").filter({ hasText: "not copied" })).toBeVisible();
-  await page.keyboard.press("Escape");
+  await dialog(page).getByRole("button", { name: "Close without copying" }).click();
   await expect(dialog(page)).toHaveCount(0);
 });
 

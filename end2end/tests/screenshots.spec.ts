@@ -1,10 +1,10 @@
 import { type Page, test } from "@playwright/test";
-import { KEYS_PAGE, SEEDED, dialog, generate, live, openGenerate, openMenu, signIn, signUp } from "./support";
+import { KEYS_PAGE, SEEDED, closeReveal, createMecha, dialog, generate, live, openGenerate, openMenu, signIn, signUp } from "./support";
 
 /** The folder for screenshots of every state; `make screenshots` copies some of them to docs/. */
 const FOLDER = "../target/screenshots";
 
-const sizes = { narrow: { width: 320, height: 640 }, wide: { width: 1440, height: 900 } };
+const sizes = { narrow: { width: 320, height: 640 }, medium: { width: 768, height: 900 }, wide: { width: 1440, height: 900 } };
 
 for (const colorScheme of ["light", "dark"] as const) {
   for (const [size, viewport] of Object.entries(sizes)) {
@@ -38,19 +38,21 @@ for (const colorScheme of ["light", "dark"] as const) {
           await live(page);
           await shoot(page, `list-${name}`);
         }
+        await openMenu(page, "Partner integration", "Usage and refusals");
+        await shoot(page, "usage-busy");
         await signIn(page, SEEDED.three);
         await live(page);
         await page.getByRole("button", { name: "Actions for Nightly report" }).click();
         await shoot(page, "menu");
-        for (const item of ["Rename", "Refresh", "Rotate", "Recent refusals", "Delete"]) {
+        for (const item of ["Rename", "Refresh", "Rotate", "Usage and refusals", "Delete"]) {
           await page.goto(KEYS_PAGE);
           await live(page);
           await openMenu(page, "Nightly report", item);
-          await shoot(page, item.toLowerCase().replace(" ", "-"));
+          await shoot(page, item.toLowerCase().replaceAll(" ", "-"));
         }
         await page.goto(KEYS_PAGE);
         await live(page);
-        await page.getByRole("switch", { name: "Nightly report is active" }).click();
+        await page.getByRole("switch", { name: "Active: Nightly report" }).click();
         await shoot(page, "switch-off");
       });
 
@@ -71,19 +73,27 @@ for (const colorScheme of ["light", "dark"] as const) {
         await shoot(page, "reveal");
         await page.keyboard.press("Escape");
         await shoot(page, "reveal-asking");
-        await page.keyboard.press("Escape");
+        await dialog(page).getByRole("button", { name: "Close without copying" }).click();
         await openMenu(page, "Nightly report", "Rotate");
         await dialog(page).getByRole("button", { name: "Rotate" }).click();
         await dialog(page).getByRole("heading", { name: "API key rotated" }).waitFor();
-        await page.keyboard.press("Escape");
-        await page.keyboard.press("Escape");
+        await closeReveal(page);
         await shoot(page, "list-rotating");
       });
 
       test("other pages", async ({ page }) => {
         await signIn(page, SEEDED.three);
+        await createMecha(page, `Porter ${size} ${colorScheme}`);
+        await page.goto("/mechas");
+        await shoot(page, "mechas");
+        await page.getByRole("link", { name: `Porter ${size} ${colorScheme}` }).click();
+        await live(page);
+        await generate(page, "Runtime", "Issue key");
+        await shoot(page, "mecha-reveal");
+        await closeReveal(page);
+        await shoot(page, "mecha");
         await page.goto("/settings/use-it");
-        await shoot(page, "use-it");
+        await shoot(page, "integrate");
         await page.goto("/settings/activity");
         await shoot(page, "activity");
         await page.goto("/settings/account");

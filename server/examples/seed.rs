@@ -1,18 +1,26 @@
 //! Fills a new database for the browser tests and the screenshots in the README: an account with a key in every state,
-//! one with three keys, and one with ten. Expired keys are created in the past, with a clock that the program sets.
+//! one with three keys, one with ten, and one whose keys are used every day. Expired keys are created in the past, with a clock that the program sets.
 
 use app::backend::{KeyBackend, SignedIn};
 use app::domain::account::{Email, Password};
-use app::domain::api_key::KeyId;
+use app::domain::api_key::NewSecret;
 use app::domain::description::Description;
 use app::domain::expiry::Period;
 use app::domain::key_name::KeyName;
+use app::domain::mecha::KeyOwner;
 use app::domain::timestamp::{DAY, HOUR, Timestamp};
+use app::domain::usage::ClientName;
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
 use clap::Parser;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use server::clock::Clock;
 use server::config::Cli;
+use server::http::console::site_files::SiteFiles;
+use server::http::middleware::client_ip::TrustedProxies;
+use server::http::router::build;
 use server::services::sessions::hash;
 use server::state::AppState;
 use server::store::Store;
@@ -20,9 +28,13 @@ use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use time::OffsetDateTime;
+use tower::ServiceExt;
 use tower_sessions::SessionStore;
 use tower_sessions::session::{Id, Record};
 
+/// `User-Agent` of the owner.
+const AGENT: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+     Chrome/159.0.0.0 Safari/537.36";
 const PASSWORD: &str = "plum orchard tuesday lantern";
 
 #[tokio::main]
@@ -37,14 +49,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let seed = Seed { console, clock };
 
     let states = seed.account("states@example.com").await?;
-    seed.key(&states, now.plus(-20 * DAY), "Old importer", Period::Days7, "Replaced in October").await?;
-    seed.key(&states, now.plus(-40 * DAY), "Backup to cold storage", Period::NoExpiry, "").await?;
+    seed.create(&states, now.plus(-20 * DAY), "Old importer", Period::Days7, "Replaced in October").await?;
+    seed.create(&states, now.plus(-40 * DAY), "Backup to cold storage", Period::NoExpiry, "").await?;
     let paused = seed
-        .key(&states, now.plus(-9 * DAY), "Mobile app", Period::Days90, "Paused until the release")
+        .create(&states, now.plus(-9 * DAY), "Mobile app", Period::Days90, "Paused until the release")
         .await?;
-    seed.console.keys.set_active(&states, &paused, false).await.map_err(|error| format!("{error:?}"))?;
-    seed.key(&states, now.plus(-13 * HOUR), "CI/CD Pipeline", Period::Days7, "Deploys to staging").await?;
-    seed.key(
+    seed.console.keys.set_active(&states, &paused.id, false).await.map_err(|error| format!("{error:?}"))?;
+    seed.create(&states, now.plus(-13 * HOUR), "CI/CD Pipeline", Period::Days7, "Deploys to staging").await?;
+    seed.create(
         &states,
         now.plus(-HOUR),
         "Nightly report",
@@ -59,15 +71,48 @@ async fn main() -> Result<(), Box<dyn Error>> {
         (26, "Mobile app backend", "Chat in the app"),
         (1, "Nightly report", ""),
     ] {
-        seed.key(&three, now.plus(-hours * HOUR), name, Period::Days90, what).await?;
+        seed.create(&three, now.plus(-hours * HOUR), name, Period::Days90, what).await?;
     }
 
     let full = seed.account("full@example.com").await?;
     for n in 1..=10 {
-        seed.key(&full, now.plus(-n * DAY), &format!("API key {n}"), Period::Days180, "").await?;
+        seed.create(&full, now.plus(-n * DAY), &format!("API key {n}"), Period::Days180, "").await?;
+    }
+    let busy = seed.account("busy@example.com").await?;
+    let router = build(seed.console.clone(), SiteFiles::default(), TrustedProxies::default());
+    for (name, what, requests) in [
+        ("Mobile app backend", "Chat in the app", [9, 12, 11, 14, 13, 4, 3]),
+        ("CI/CD Pipeline", "Deploys to staging and runs the smoke tests", [2, 5, 3, 6, 8, 0, 0]),
+        ("Nightly report", "", [1, 1, 1, 1, 1, 1, 1]),
+        ("Partner integration", "Until the contract ends in March", [0, 0, 3, 4, 2, 7, 1]),
+    ] {
+        let key = seed.create(&busy, now.plus(-40 * DAY), name, Period::Days180, what).await?;
+        for day in 0..30 {
+            seed.clock.store(now.plus((day - 29) * DAY).0, Ordering::SeqCst);
+            let times = requests.iter().cycle().nth(usize::try_from(day)?).copied().unwrap_or_default();
+            for _ in 0..times {
+                send(&router, &[("x-api-key", &key.secret)]).await?;
+            }
+            // The last days of one key have denied requests.
+            if name == "Partner integration" && day > 25 {
+                let wrong = [("x-api-key-id", key.id.as_str()), ("x-api-key-secret", "mm_tok_wrong")];
+                send(&router, &wrong).await?;
+            }
+            seed.console.keys.flush_usage().await?;
+        }
     }
     seed.console.key_cache.shut_down().await;
     seed.console.store.close().await;
+    Ok(())
+}
+
+/// Sends a verification with these headers.
+async fn send(router: &Router, headers: &[(&str, &str)]) -> Result<(), Box<dyn Error>> {
+    let mut request = Request::get("/verify").header("host", "127.0.0.1").header("user-agent", "curl/8.5.0");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    router.clone().oneshot(request.body(Body::empty())?).await?;
     Ok(())
 }
 
@@ -83,7 +128,7 @@ impl Seed {
         let email = Email::parse(email).map_err(|problem| format!("{problem:?}"))?;
         let password = Password::parse_new(PASSWORD).map_err(|problem| format!("{problem:?}"))?;
         let rng = &mut UnwrapErr(SysRng);
-        let added = self.console.accounts.add(email, password, true, String::new(), rng).await;
+        let added = self.console.accounts.add(email, password, true, ClientName::default(), rng).await;
         let account = added.map_err(|error| format!("{error:?}"))?;
         // A change requires a live session.
         let id = Id::default();
@@ -92,22 +137,27 @@ impl Seed {
         let mut record = Record { id, data, expiry_date: OffsetDateTime::UNIX_EPOCH };
         self.console.sessions.create(&mut record).await?;
         let session = hash(&id);
-        Ok(SignedIn { account, email: typed.to_owned(), address: "198.51.100.7".to_owned(), session })
+        Ok(SignedIn {
+            account,
+            email: typed.to_owned(),
+            client: ClientName { address: "198.51.100.7".to_owned(), agent: AGENT.to_owned() },
+            session,
+        })
     }
 
-    async fn key(
+    async fn create(
         &self,
         who: &SignedIn,
         at: Timestamp,
         name: &str,
         period: Period,
         description: &str,
-    ) -> Result<KeyId, Box<dyn Error>> {
+    ) -> Result<NewSecret, Box<dyn Error>> {
         self.clock.store(at.0, Ordering::SeqCst);
         let name = KeyName::parse(name).map_err(|problem| format!("{problem:?}"))?;
         let description = Description::parse(description).map_err(|problem| format!("{problem:?}"))?;
-        let created = self.console.keys.create(who, name, period, description).await;
+        let created = self.console.keys.create(who, KeyOwner::Account, name, period, description).await;
         let list = created.map_err(|error| format!("{error:?}"))?;
-        Ok(list.new.ok_or("no key")?.id)
+        Ok(list.new.ok_or("no key")?)
     }
 }

@@ -1,15 +1,20 @@
 //! Configuration: command-line flags, each with its environment variable.
 
 use crate::secret::Prefix;
+use app::domain::mecha::MECHAS_PER_ACCOUNT;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
+const DEFAULT_LISTEN: &str = "127.0.0.1:3000";
+/// Version and commit.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("MECHA_COMMIT"), ")");
+
 /// Manage API keys in a browser, and verify them on every request
 #[derive(Debug, Parser)]
-#[command(name = "server", version, args_conflicts_with_subcommands = true)]
+#[command(name = "mecha-console", version = VERSION, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     /// The command to run; `serve` by default.
     #[command(subcommand)]
@@ -24,6 +29,8 @@ pub struct Cli {
 pub enum Command {
     /// Serve the console and verify keys (the default)
     Serve(Box<ServeOptions>),
+    /// Check that the server at --listen is ready; exits with 0 if it is, and 1 otherwise
+    Healthcheck(HealthcheckOptions),
     /// Bring the database schema up to date, and exit
     Migrate(DatabaseOptions),
     /// Copy the database to a file, also while a server uses it
@@ -95,6 +102,14 @@ pub enum AccountCommand {
     },
 }
 
+/// Options of `healthcheck`.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct HealthcheckOptions {
+    /// Address and port that the server listens on
+    #[arg(long, env = "MECHA_LISTEN", default_value = DEFAULT_LISTEN, value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
+}
+
 /// The database to use.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseOptions {
@@ -111,8 +126,13 @@ pub struct ServeOptions {
     pub database: DatabaseOptions,
 
     /// Address and port to listen on
-    #[arg(long, env = "MECHA_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "MECHA_LISTEN", default_value = DEFAULT_LISTEN, value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
+
+    /// Another address and port, for gateways: serves /verify only, on threads of its own, so that pages do not delay it.
+    /// Without encryption or authentication: let only gateways reach it
+    #[arg(long, env = "MECHA_VERIFY_LISTEN", value_name = "ADDRESS:PORT")]
+    pub verify_listen: Option<SocketAddr>,
 
     /// Unix socket on which a gateway on this machine sends /verify requests. The server's user and group can open it,
     /// and X-Forwarded-For is trusted there, so the gateway must set it
@@ -148,8 +168,7 @@ pub struct ServeOptions {
           value_parser = clap::value_parser!(u16).range(1..=256))]
     pub password_hashes: Option<u16>,
 
-    /// Threads that serve connections and verify keys; pages and changes use other threads [default: number of cores
-    /// minus one]
+    /// Threads of --verify-listen and --socket [default: number of cores minus one]
     #[arg(long, env = "MECHA_VERIFICATION_THREADS", value_name = "COUNT",
           value_parser = clap::value_parser!(u16).range(1..=256))]
     pub verification_threads: Option<u16>,
@@ -164,6 +183,15 @@ pub struct ServeOptions {
     #[arg(long, env = "MECHA_CHANGES_PER_MINUTE", default_value = "120", value_name = "COUNT")]
     pub changes_per_minute: u32,
 
+    /// Maximum number of Mechas per account
+    #[arg(long, env = "MECHA_MECHAS_PER_ACCOUNT", default_value_t = MECHAS_PER_ACCOUNT, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(..=10_000))]
+    pub mechas_per_account: u32,
+
+    /// Maximum number of runtimes that are connected to this server
+    #[arg(long, env = "MECHA_RUNTIMES", default_value = "10000", value_name = "COUNT")]
+    pub runtimes: u32,
+
     /// Address and port for monitoring: /metrics, /healthz and /readyz, without authentication; if not set, no metrics
     /// are served
     #[arg(long, env = "MECHA_METRICS", value_name = "ADDRESS:PORT")]
@@ -176,9 +204,9 @@ pub struct ServeOptions {
           value_parser = clap::value_parser!(u8).range(..=60))]
     pub shutdown_delay: u8,
 
-    /// Folder with the scripts and styles of the pages
-    #[arg(long, env = "LEPTOS_SITE_ROOT", default_value = "target/site", value_name = "FOLDER")]
-    pub site_root: PathBuf,
+    /// Folder with the scripts and styles of the pages, instead of those in the binary
+    #[arg(long, env = "LEPTOS_SITE_ROOT", value_name = "FOLDER")]
+    pub site_root: Option<PathBuf>,
 }
 
 /// Who may create an account.

@@ -16,6 +16,8 @@ pub struct KeyEntry {
     /// When the secret stops being valid: the expiry of the key, or the end of the grace period of a previous secret.
     /// `None` means never.
     pub until: Option<Timestamp>,
+    /// The Mecha that owns the key; `None` if the account itself does.
+    pub mecha: Option<Box<EntryMecha>>,
     /// Whether the key is active. An inactive key is denied.
     pub active: bool,
     /// Whether this is the previous secret of the key.
@@ -24,4 +26,15 @@ pub struct KeyEntry {
     pub is_retired_at_until: bool,
     /// Whether the first use of this secret retires the previous secret of the key.
     pub retires_previous: bool,
+}
+
+/// The Mecha of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryMecha {
+    /// Its id.
+    pub id: Id,
+    /// Whether it is active. The keys of an inactive Mecha are denied.
+    pub active: bool,
+    /// Its name, 1 to 256 bytes.
+    pub name: String,
 }

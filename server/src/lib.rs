@@ -15,6 +15,7 @@ pub mod key_cache;
 pub mod key_entry;
 pub mod metrics;
 pub mod random;
+pub mod runtimes;
 pub mod secret;
 pub mod services;
 pub mod state;

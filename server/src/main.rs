@@ -1,7 +1,7 @@
 //! The binary: parses the command line and runs a command.
 
 use clap::Parser;
-use server::commands::{account, backup, copy, migrate, restore, serve};
+use server::commands::{account, backup, copy, healthcheck, migrate, restore, serve};
 use server::config::{Cli, Command};
 use std::error::Error;
 use std::io::IsTerminal;
@@ -29,6 +29,7 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
         Command::Serve(options) => serve::serve(*options).await?,
+        Command::Healthcheck(options) => healthcheck::run(options).await?,
         Command::Migrate(database) => migrate::run(&database).await?,
         Command::Backup { file, database } => backup::run(&file, &database).await?,
         Command::Restore { file, overwrite, keep_active, database } => {

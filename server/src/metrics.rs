@@ -2,6 +2,7 @@
 //! address.
 
 use crate::key_cache::verifier::Verifier;
+use crate::runtimes::Runtimes;
 use crate::services::accounts::Accounts;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -54,7 +55,12 @@ impl Metrics {
     ///
     /// # Errors
     /// The encoder failed, which is a defect.
-    pub fn text(&self, accounts: &Accounts, verifier: &Verifier) -> Result<String, std::fmt::Error> {
+    pub fn text(
+        &self,
+        accounts: &Accounts,
+        verifier: &Verifier,
+        runtimes: &Runtimes,
+    ) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("mecha");
         registry.register_with_unit(
             "http_request_duration",
@@ -68,9 +74,20 @@ impl Metrics {
             Unit::Seconds,
             self.verifications.clone(),
         );
+        let counters = runtimes.counters();
+        registry.register("runtime_connects", "Runtimes that connected", counters.connects.clone());
+        let help = "Connections of runtimes that ended, by reason";
+        registry.register("runtime_disconnects", help, counters.disconnects.clone());
+        registry.register_with_unit(
+            "runtime_cut_duration",
+            "Time from when this server noticed that a key had ended until the socket of its runtime was closed",
+            Unit::Seconds,
+            counters.cuts.clone(),
+        );
         registry.register_collector(Box::new(CurrentState {
             accounts: accounts.clone(),
             verifier: verifier.clone(),
+            runtimes: runtimes.clone(),
         }));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry)?;
@@ -83,6 +100,7 @@ impl Metrics {
 struct CurrentState {
     accounts: Accounts,
     verifier: Verifier,
+    runtimes: Runtimes,
 }
 
 impl Collector for CurrentState {
@@ -120,6 +138,8 @@ impl Collector for CurrentState {
                 ("watching_pages", number(self.verifier.usage.live.watcher_count())),
             ],
         )?;
+        let states = self.runtimes.states().map(|(state, count)| (state.name(), number(count))).to_vec();
+        family("runtimes", "Runtimes that are connected to this server, by state", "state", states)?;
         let counter = ConstCounter::new(0_u64).metric_type();
         let help = "Verifications by outcome";
         let mut metric = encoder.encode_descriptor("verifications", help, None, counter)?;

@@ -8,10 +8,12 @@ use crate::key_cache::cache::KeyCache;
 use crate::key_cache::verifier::Verifier;
 use crate::metrics::Metrics;
 use crate::random::system_rng;
+use crate::runtimes::Runtimes;
 use crate::secret::Prefixes;
 use crate::services::accounts::Accounts;
 use crate::services::key_prefixes::{self, PrefixError};
 use crate::services::keys::Keys;
+use crate::services::mechas::Mechas;
 use crate::services::passwords::Passwords;
 use crate::services::rate_limit::{ChangeLimiter, DenialLimiter, SharedCounters, SignInLimiter};
 use crate::services::retention::Retention;
@@ -43,6 +45,10 @@ pub struct AppState {
     pub accounts: Accounts,
     /// API key use cases.
     pub keys: Keys,
+    /// Mecha use cases.
+    pub mechas: Mechas,
+    /// The runtimes that are connected to this node.
+    pub runtimes: Runtimes,
     /// Stores sessions in the database.
     pub sessions: DatabaseSessions,
     /// Limits denied requests per network.
@@ -88,7 +94,7 @@ impl AppState {
         let accounts = accounts(store.clone(), clock.clone(), options).map_err(OpenError::Passwords)?;
         let usage = Arc::<UsageRecorder>::default();
         let node = new_id(clock.now().0, &mut system_rng());
-        let key_cache = KeyCache::open(store.clone(), node, Arc::clone(&usage.live)).await?;
+        let key_cache = KeyCache::open(store.clone(), node.clone(), Arc::clone(&usage.live)).await?;
         let verifier = Verifier {
             clock: clock.clone(),
             prefixes: prefixes.clone(),
@@ -104,9 +110,31 @@ impl AppState {
             usage: Arc::clone(&usage),
             change_limiter: ChangeLimiter::new(options.changes_per_minute, SharedCounters::of(&store)),
         };
+        let runtimes = Runtimes::new(
+            store.clone(),
+            clock.clone(),
+            key_cache.clone(),
+            Arc::clone(&usage.live),
+            node,
+            options.runtimes,
+        );
+        let mechas = Mechas {
+            store: store.clone(),
+            clock: clock.clone(),
+            key_cache: key_cache.clone(),
+            change_limiter: keys.change_limiter.clone(),
+            limit: options.mechas_per_account,
+            runtimes: runtimes.clone(),
+        };
         let sessions = DatabaseSessions { store: store.clone(), clock: clock.clone() };
         Ok(Self {
-            retention: Retention::new(store.clone(), clock.clone(), keys.clone(), sessions.clone()),
+            retention: Retention::new(
+                store.clone(),
+                clock.clone(),
+                keys.clone(),
+                sessions.clone(),
+                runtimes.clone(),
+            ),
             store,
             clock,
             key_cache,
@@ -114,6 +142,8 @@ impl AppState {
             usage,
             accounts,
             keys,
+            mechas,
+            runtimes,
             sessions,
             denial_limiter: DenialLimiter::per_minute(options.denials_per_minute),
             metrics: Metrics::default(),

@@ -1,17 +1,20 @@
 //! Checks a model of the protocol in `docs/leases.md` in all orders of events: changes, leases, pauses, lost
 //! notifications, lost connections and crashes of the database. The terms are those of that document.
 //!
-//! The model has one node that verifies. Changes are committed by this node, or by another one. With more nodes, a
-//! change would only wait longer before it is acknowledged. Time is counted in ticks. A step may happen at any time or
-//! never, which models a pause, a slow network and a lost notification.
+//! The model has one node that verifies, and that holds live connections. Changes are committed by this node,
+//! or by another one. With more nodes, a change would only wait longer before it is acknowledged. Time is
+//! counted in ticks. A step may happen at any time or never, which models a pause, a slow network and a lost
+//! notification.
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 /// Duration of a lease, in ticks.
 const LEASE_DURATION: u8 = 2;
 
-/// The property that the protocol guarantees.
+/// The properties that the protocol guarantees.
 const NO_STALE_VERIFICATION: &str = "a verification sees every change that was acknowledged before it began";
+const NO_STALE_FRAME: &str =
+    "a frame that takes effect saw every change that was acknowledged before its handling began";
 
 /// The complete protocol, or the protocol without one of its rules. The model must find a violation without the rule,
 /// which shows that it can find violations of that kind.
@@ -28,7 +31,32 @@ enum Protocol {
     LookupBeforeLeaseCheck,
     /// A node that could not apply its own change keeps its lease.
     LeaseKeptWithoutOwnChange,
+    /// A frame takes effect because its connection was allowed when it was opened.
+    ConnectionVerifiedOnlyAtOpen,
+    /// A frame does not wait for a lease.
+    FrameTakesEffectWithoutLease,
+    /// A frame that waited too long for a lease takes effect. Its connection is not closed.
+    FrameTakesEffectAfterTimeout,
+    /// A frame that waited for a lease takes effect according to the entry from before the wait.
+    EntryNotCheckedAgainAfterWait,
 }
+
+/// The protocol without one of the rules for verifications and frames.
+const WITHOUT_A_RULE: [Protocol; 5] = [
+    Protocol::ChangeDoesNotWait,
+    Protocol::LeaseUsedBeforeRead,
+    Protocol::LeaseCountsFromGrant,
+    Protocol::LookupBeforeLeaseCheck,
+    Protocol::LeaseKeptWithoutOwnChange,
+];
+
+/// The protocol without one of the rules for frames only.
+const WITHOUT_A_RULE_FOR_FRAMES: [Protocol; 4] = [
+    Protocol::ConnectionVerifiedOnlyAtOpen,
+    Protocol::FrameTakesEffectWithoutLease,
+    Protocol::FrameTakesEffectAfterTimeout,
+    Protocol::EntryNotCheckedAgainAfterWait,
+];
 
 /// The protocol, with limits of the time and of the number of changes.
 #[derive(Clone, Copy, Debug)]
@@ -80,12 +108,41 @@ enum Verification {
     Done { acknowledged: u8, seen: u8 },
 }
 
+/// The handling of one frame. Its connection was opened before the first change, and the verification that
+/// opened it saw none. `acknowledged` is the last change that was acknowledged before the handling began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Frame {
+    acknowledged: u8,
+    has_waited: bool,
+    step: FrameStep,
+}
+
+/// `seen` is the last change that the lookup of the entry saw. A frame whose secret one of these changes
+/// revoked has no effect, so `TookEffect` concerns only other frames. A frame that waits for a lease looks up
+/// the entry afterwards: its `seen` is `None`, unless the protocol lacks this rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum FrameStep {
+    Begun,
+    Waiting { seen: Option<u8> },
+    LeaseChecked,
+    LookedUp { seen: u8 },
+    TookEffect { seen: u8 },
+}
+
+/// What the node decides: the outcome of a verification, or whether a frame takes effect. One at a time is
+/// enough, because a decision reads nothing that another one writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Decision {
+    Verification(Verification),
+    Frame(Frame),
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct World {
     now: u8,
     node: Node,
     changes: Vec<Change>,
-    verification: Option<Verification>,
+    decision: Option<Decision>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,7 +159,15 @@ enum Event {
     SettleChange(usize),
     AcknowledgeChange(usize),
     BeginVerification,
-    ContinueVerification,
+    BeginFrame,
+    ContinueDecision,
+    CloseConnection,
+}
+
+impl Node {
+    fn holds_lease(&self, now: u8) -> bool {
+        now < self.lease_until
+    }
 }
 
 impl World {
@@ -115,6 +180,86 @@ impl World {
         let last = self.changes.iter().rposition(|change| change.is_acknowledged);
         last.map_or(0, |index| u8::try_from(index + 1).unwrap_or(u8::MAX))
     }
+
+    fn verification(&self) -> Option<Verification> {
+        match self.decision {
+            Some(Decision::Verification(verification)) => Some(verification),
+            _ => None,
+        }
+    }
+
+    /// The frame that took effect, and the last change that it saw.
+    fn effect(&self) -> Option<(Frame, u8)> {
+        match self.decision {
+            Some(Decision::Frame(frame @ Frame { step: FrameStep::TookEffect { seen }, .. })) => {
+                Some((frame, seen))
+            }
+            _ => None,
+        }
+    }
+
+    fn is_decided(&self) -> bool {
+        matches!(self.verification(), Some(Verification::Done { .. })) || self.effect().is_some()
+    }
+}
+
+impl Leases {
+    /// The next step of a verification.
+    fn continue_verification(&self, world: &World, verification: Verification) -> Option<Verification> {
+        let node = &world.node;
+        Some(match verification {
+            Verification::Begun { acknowledged } if self.protocol == Protocol::LookupBeforeLeaseCheck => {
+                Verification::LookedUp { acknowledged, seen: node.applied }
+            }
+            Verification::Begun { acknowledged } | Verification::LookedUp { acknowledged, .. }
+                if !node.holds_lease(world.now) =>
+            {
+                // Without a lease, the node queries the database.
+                Verification::Done { acknowledged, seen: world.revision() }
+            }
+            Verification::Begun { acknowledged } => Verification::LeaseChecked { acknowledged },
+            Verification::LookedUp { acknowledged, seen, .. } => Verification::Done { acknowledged, seen },
+            Verification::LeaseChecked { acknowledged } => {
+                Verification::Done { acknowledged, seen: node.applied }
+            }
+            Verification::Done { .. } => return None,
+        })
+    }
+
+    /// The next step of a frame. Without a lease, it waits, and does not query the database.
+    fn continue_frame(&self, world: &World, frame: Frame) -> Option<Frame> {
+        let (protocol, seen) = (self.protocol, world.node.applied);
+        let holds_lease = world.node.holds_lease(world.now);
+        let step = match frame.step {
+            FrameStep::Begun if protocol == Protocol::ConnectionVerifiedOnlyAtOpen => {
+                FrameStep::LookedUp { seen: 0 }
+            }
+            FrameStep::Begun | FrameStep::Waiting { .. } if protocol == Protocol::LookupBeforeLeaseCheck => {
+                FrameStep::LookedUp { seen }
+            }
+            FrameStep::LookedUp { .. } if protocol == Protocol::LookupBeforeLeaseCheck && !holds_lease => {
+                FrameStep::Waiting { seen: None }
+            }
+            FrameStep::Begun if holds_lease || protocol == Protocol::FrameTakesEffectWithoutLease => {
+                FrameStep::LeaseChecked
+            }
+            FrameStep::Begun => {
+                let is_looked_up = protocol == Protocol::EntryNotCheckedAgainAfterWait;
+                FrameStep::Waiting { seen: is_looked_up.then_some(seen) }
+            }
+            FrameStep::Waiting { .. } if !holds_lease => match protocol {
+                Protocol::FrameTakesEffectAfterTimeout => FrameStep::LookedUp { seen },
+                _ => return None,
+            },
+            FrameStep::Waiting { seen: Some(seen) } => FrameStep::LookedUp { seen },
+            FrameStep::Waiting { seen: None } => FrameStep::LeaseChecked,
+            FrameStep::LeaseChecked => FrameStep::LookedUp { seen },
+            FrameStep::LookedUp { seen } => FrameStep::TookEffect { seen },
+            FrameStep::TookEffect { .. } => return None,
+        };
+        let has_waited = frame.has_waited || matches!(step, FrameStep::Waiting { .. });
+        Some(Frame { has_waited, step, ..frame })
+    }
 }
 
 impl Model for Leases {
@@ -126,6 +271,10 @@ impl Model for Leases {
     }
 
     fn actions(&self, world: &World, events: &mut Vec<Event>) {
+        // Later events cannot change a decision.
+        if world.is_decided() {
+            return;
+        }
         events.extend([
             Event::Tick,
             Event::RequestLease,
@@ -136,7 +285,9 @@ impl Model for Leases {
             Event::RecordApplied,
             Event::CrashDatabase,
             Event::BeginVerification,
-            Event::ContinueVerification,
+            Event::BeginFrame,
+            Event::ContinueDecision,
+            Event::CloseConnection,
         ]);
         events.extend([true, false].map(|is_own| Event::CommitChange { is_own }));
         for change in 0..world.changes.len() {
@@ -215,33 +366,32 @@ impl Model for Leases {
                 }
                 change.is_acknowledged = true;
             }
-            Event::BeginVerification if world.verification.is_none() => {
-                world.verification = Some(Verification::Begun { acknowledged });
+            Event::BeginVerification if world.decision.is_none() => {
+                world.decision = Some(Decision::Verification(Verification::Begun { acknowledged }));
             }
-            Event::ContinueVerification => {
-                world.verification = Some(match world.verification? {
-                    Verification::Begun { acknowledged }
-                        if self.protocol == Protocol::LookupBeforeLeaseCheck =>
-                    {
-                        Verification::LookedUp { acknowledged, seen: node.applied }
+            Event::BeginFrame if world.decision.is_none() => {
+                let frame = Frame { acknowledged, has_waited: false, step: FrameStep::Begun };
+                world.decision = Some(Decision::Frame(frame));
+            }
+            Event::ContinueDecision => {
+                world.decision = Some(match world.decision? {
+                    Decision::Verification(verification) => {
+                        Decision::Verification(self.continue_verification(before, verification)?)
                     }
-                    Verification::Begun { acknowledged } | Verification::LookedUp { acknowledged, .. }
-                        if now >= node.lease_until =>
-                    {
-                        // Without a lease, the node queries the database.
-                        Verification::Done { acknowledged, seen: revision }
-                    }
-                    Verification::Begun { acknowledged } => Verification::LeaseChecked { acknowledged },
-                    Verification::LookedUp { acknowledged, seen, .. } => {
-                        Verification::Done { acknowledged, seen }
-                    }
-                    Verification::LeaseChecked { acknowledged } => {
-                        Verification::Done { acknowledged, seen: node.applied }
-                    }
-                    Verification::Done { .. } => return None,
+                    Decision::Frame(frame) => Decision::Frame(self.continue_frame(before, frame)?),
                 });
             }
+            // At any time, for any reason. The frame has no effect. A frame of another connection may follow.
+            Event::CloseConnection => {
+                world.decision = world.decision.filter(|decision| !matches!(decision, Decision::Frame(_)));
+            }
             _ => return None,
+        }
+        // A lease that has expired is the same as none. This reduces the number of states.
+        for lease_until in [&mut world.node.lease_until, &mut world.node.row_lease_until] {
+            if *lease_until <= world.now {
+                *lease_until = 0;
+            }
         }
         (world != *before).then_some(world)
     }
@@ -249,11 +399,18 @@ impl Model for Leases {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(NO_STALE_VERIFICATION, |_, world: &World| {
-                let verification = world.verification;
+                let verification = world.verification();
                 !matches!(verification, Some(Verification::Done { acknowledged, seen }) if seen < acknowledged)
             }),
+            Property::always(NO_STALE_FRAME, |_, world: &World| {
+                world.effect().is_none_or(|(frame, seen)| seen >= frame.acknowledged)
+            }),
             Property::sometimes("a verification is decided from memory", |_, world: &World| {
-                matches!(world.verification, Some(Verification::LeaseChecked { .. }))
+                matches!(world.verification(), Some(Verification::LeaseChecked { .. }))
+            }),
+            Property::sometimes("a frame takes effect", |_, world: &World| world.effect().is_some()),
+            Property::sometimes("a frame that waited for a lease takes effect", |_, world: &World| {
+                world.effect().is_some_and(|(frame, _)| frame.has_waited)
             }),
             Property::sometimes("a change is acknowledged before leases expire", |_, world: &World| {
                 world
@@ -265,9 +422,13 @@ impl Model for Leases {
             Property::sometimes(
                 "a verification does not see a change that was acknowledged after it began",
                 |_, world: &World| {
-                    let acknowledged = world.acknowledged();
-                    matches!(world.verification, Some(Verification::Done { seen, .. }) if seen < acknowledged)
+                    let (verification, acknowledged) = (world.verification(), world.acknowledged());
+                    matches!(verification, Some(Verification::Done { seen, .. }) if seen < acknowledged)
                 },
+            ),
+            Property::sometimes(
+                "a frame takes effect despite a change that was acknowledged after its handling began",
+                |_, world: &World| world.effect().is_some_and(|(_, seen)| seen < world.acknowledged()),
             ),
         ]
     }
@@ -278,8 +439,8 @@ fn threads() -> usize {
 }
 
 #[test]
-fn no_order_of_events_leads_to_a_stale_verification() {
-    // With two changes there are ten million states.
+fn no_order_of_events_leads_to_a_stale_verification_or_frame() {
+    // With two changes there are 13 million states.
     let (ticks, changes) = if std::env::var_os("TORTURE").is_some() { (4, 2) } else { (5, 1) };
     let checked = Leases { protocol: Protocol::Complete, ticks, changes }
         .checker()
@@ -290,22 +451,25 @@ fn no_order_of_events_leads_to_a_stale_verification() {
     assert!(checked.unique_state_count() > 500_000, "too few states: {}", checked.unique_state_count());
 }
 
-#[test]
-fn if_the_protocol_lacks_a_rule_the_model_finds_a_stale_verification() {
-    for protocol in [
-        Protocol::ChangeDoesNotWait,
-        Protocol::LeaseUsedBeforeRead,
-        Protocol::LeaseCountsFromGrant,
-        Protocol::LookupBeforeLeaseCheck,
-        Protocol::LeaseKeptWithoutOwnChange,
-    ] {
+/// Fails unless the model finds a violation of the property with each of these protocols.
+fn assert_violated(property: &'static str, protocols: impl IntoIterator<Item = Protocol>) {
+    for protocol in protocols {
         let checked = Leases { protocol, ticks: 4, changes: 1 }
             .checker()
             .threads(threads())
-            .finish_when(HasDiscoveries::AnyFailures)
+            .finish_when(HasDiscoveries::AnyOf([property].into()))
             .spawn_bfs()
             .join();
-        let found = checked.discovery(NO_STALE_VERIFICATION);
-        assert!(found.is_some(), "no violation found with {protocol:?}");
+        assert!(checked.discovery(property).is_some(), "no violation found with {protocol:?}");
     }
+}
+
+#[test]
+fn if_the_protocol_lacks_a_rule_the_model_finds_a_stale_verification() {
+    assert_violated(NO_STALE_VERIFICATION, WITHOUT_A_RULE);
+}
+
+#[test]
+fn if_the_protocol_lacks_a_rule_the_model_finds_a_stale_frame() {
+    assert_violated(NO_STALE_FRAME, WITHOUT_A_RULE.into_iter().chain(WITHOUT_A_RULE_FOR_FRAMES));
 }

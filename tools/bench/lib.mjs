@@ -11,6 +11,9 @@ export const root = new URL("../../", import.meta.url).pathname;
 export const BARE = 3301;
 export const SERVER = 3302;
 export const PROXY = 3303;
+export const CONTROL = 3304;
+/** The server's listener for gateways. */
+export const VERIFY = 3305;
 
 mkdirSync(folder, { recursive: true });
 const children = new Set();
@@ -56,10 +59,10 @@ function cpu(pids) {
 export const memory = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]) * 1024;
 
 /** Runs one load. Returns the requests per second, the 99th percentile in milliseconds, and the processor time per request in µs. */
-export function load(port, path, secrets, pids, status, seconds = SECONDS, headers = {}) {
+export function load(port, path, secrets, pids, status, { seconds = SECONDS, headers = {}, connections = CONNECTIONS } = {}) {
   const before = cpu(pids);
   const url = `http://127.0.0.1:${port}`;
-  const args = ["-t1", `-c${CONNECTIONS}`, `-d${seconds}s`, "--latency", "-s", `${root}tools/bench/requests.lua`, url, path, secrets, ...Object.entries(headers).flat()];
+  const args = ["-t1", `-c${connections}`, `-d${seconds}s`, "--latency", "-s", `${root}tools/bench/requests.lua`, url, path, secrets, ...Object.entries(headers).flat()];
   const text = execFileSync("wrk", args, { encoding: "utf8" });
   const used = cpu(pids) - before;
   const [, amount, unit] = /99%\s+([\d.]+)(us|ms|s)/.exec(text);
@@ -78,35 +81,41 @@ const quantile = (numbers, part) => numbers.toSorted((a, b) => a - b)[Math.floor
 export const median = (numbers) => quantile(numbers, 0.5);
 
 /**
- * Runs base and target in turns. Each run of the target is compared with the two runs of the base around it, so that other
- * work of the machine affects both.
+ * Runs base, target and control in turns. Each run of the target and of the control is compared with the two runs of the
+ * base around it, so that other work of the machine affects all. The control is a second process of the base: how far it
+ * differs from the base is the noise of the comparison.
  */
-export function turns(base, target) {
-  // Warms up both.
+export function turns(base, target, control) {
+  const all = control ? { target, control } : { target };
+  // Warms up all.
   base();
-  target();
+  Object.values(all).forEach((run) => run());
   const rounds = [];
   let before = base();
   for (let round = 0; round < ROUNDS; round += 1) {
-    const measured = target();
+    const measured = Object.fromEntries(Object.entries(all).map(([name, run]) => [name, run()]));
     const after = base();
     const mean = (metric) => (before[metric] + after[metric]) / 2;
-    rounds.push({ target: measured, base: { rate: mean("rate"), cpu: mean("cpu"), p99: mean("p99") } });
+    rounds.push({ ...measured, base: { rate: mean("rate"), cpu: mean("cpu"), p99: mean("p99") } });
     before = after;
   }
   return rounds;
 }
 
-/** The medians of the target, of the base, and of the ratio of target to base in each round. */
+/** The medians of the target, of the base, and of the ratio of target to base in each round; and the noise of the ratio. */
 export function compare(rounds) {
   const of = (metric) => {
-    const ratios = rounds.map((round) => round.target[metric] / round.base[metric]);
+    const ratios = (name) => rounds.filter((round) => round[name]).map((round) => round[name][metric] / round.base[metric]);
+    const text = (values) => `${median(values).toFixed(3)} (${quantile(values, 0.25).toFixed(2)}–${quantile(values, 0.75).toFixed(2)})`;
+    const [target, control] = [ratios("target"), ratios("control")];
     return {
       target: median(rounds.map((round) => round.target[metric])),
       base: median(rounds.map((round) => round.base[metric])),
-      ratio: median(ratios),
-      /** The median ratio and the interquartile range. */
-      text: `${median(ratios).toFixed(3)} (${quantile(ratios, 0.25).toFixed(2)}–${quantile(ratios, 0.75).toFixed(2)})`,
+      ratio: median(target),
+      /** The median ratio and the interquartile range; that of the control follows. */
+      text: text(target) + (control.length > 0 ? `, control ${text(control)}` : ""),
+      /** How far a quartile of the control is from 1. */
+      noise: control.length > 0 ? Math.max(...[0.25, 0.75].map((part) => Math.abs(quantile(control, part) - 1))) : 0,
     };
   };
   return { rate: of("rate"), cpu: of("cpu"), p99: of("p99") };
@@ -116,7 +125,7 @@ const rows = [];
 /** Prints one row of the report. */
 export function report(what, figure, goal, isMet) {
   rows.push([what, figure, goal, isMet ? "met" : "NOT MET"]);
-  console.log(`${what.padEnd(72)}${figure.padStart(20)}   ${goal.padEnd(12)}${isMet ? "met" : "NOT MET"}`);
+  console.log(`${what.padEnd(72)}${figure.padStart(52)}   ${goal.padEnd(12)}${isMet ? "met" : "NOT MET"}`);
 }
 
 /** Creates a database with some keys, unless it exists, and files with their secrets and with unknown secrets. */

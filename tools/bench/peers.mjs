@@ -30,8 +30,8 @@ const candidates = [];
   ["", "-wal", "-shm"].forEach((end) => rmSync(`${file}${end}`, { force: true }));
   execFileSync(`${root}target/release/examples/fill`, [`sqlite:${file}`, `${KEYS}`, secrets("console"), `${folder}peers.unknown`]);
   const url = database("console");
-  execFileSync(`${root}target/release/server`, ["copy", "--from", `sqlite:${file}`, "--to", url], { env: { ...process.env, RUST_LOG: "warn" } });
-  const child = start(`${root}target/release/server`, ["--listen", "127.0.0.1:3321", "--database-url", url]);
+  execFileSync(`${root}target/release/mecha-console`, ["copy", "--from", `sqlite:${file}`, "--to", url], { env: { ...process.env, RUST_LOG: "warn" } });
+  const child = start(`${root}target/release/mecha-console`, ["--listen", "127.0.0.1:3321", "--database-url", url]);
   await untilReady(3321, "/healthz");
   candidates.push({ name: "Mecha Console", port: 3321, path: "/verify", file: secrets("console"), child, status: 204 });
 }
@@ -55,7 +55,7 @@ for (const { name, file } of candidates) if (!existsSync(file)) throw new Error(
 await sleep(500);
 
 for (const it of candidates) it.runs = [];
-const measure = (it) => load(it.port, it.path, it.file, family(it.child.pid), it.status, SECONDS);
+const measure = (it) => load(it.port, it.path, it.file, family(it.child.pid), it.status, { seconds: SECONDS });
 candidates.forEach(measure);
 for (let round = 0; round < ROUNDS; round += 1) for (const it of candidates) it.runs.push(measure(it));
 const medianOf = (it, metric) => median(it.runs.map((run) => run[metric]));

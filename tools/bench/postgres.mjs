@@ -11,7 +11,7 @@ const { POSTGRES, PGBIN } = process.env;
 const KEYS = 1_000_000;
 const REVOCATIONS = 500;
 const PORTS = [3311, 3312, 3313];
-const server = `${root}target/release/server`;
+const server = `${root}target/release/mecha-console`;
 const url = `${POSTGRES}/bench`;
 const agent = new Agent({ keepAlive: true });
 
@@ -21,7 +21,7 @@ async function post(port, path, fields, cookie) {
   return response;
 }
 
-const flags = ["--denials-per-minute", "0", "--changes-per-minute", "0", "--sign-ups", "open", "--site-root", `${root}target/site`, "--database-url", url];
+const flags = ["--denials-per-minute", "0", "--changes-per-minute", "0", "--sign-ups", "open", "--database-url", url];
 const node = (port) => start(server, ["--listen", `127.0.0.1:${port}`, ...flags]);
 async function startNode(port) {
   const startedAt = performance.now();
@@ -38,7 +38,7 @@ await stop(empty.child);
 {
   const startedAt = performance.now();
   execFileSync(server, ["copy", "--from", `sqlite:${database}`, "--to", url], { env: { ...process.env, RUST_LOG: "warn" } });
-  console.log(`server copy: ${KEYS.toLocaleString("en")} keys from SQLite in ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
+  console.log(`mecha-console copy: ${KEYS.toLocaleString("en")} keys from SQLite in ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
   execFileSync(`${PGBIN}/psql`, ["-XAtq", url, "-c", "VACUUM ANALYZE"]);
 }
 const one = await startNode(PORTS[0]);
@@ -68,8 +68,8 @@ for (const name of ["CI/CD Pipeline", "Mobile app backend", "Nightly report"]) {
   const headers = { Cookie: cookie };
   writeFileSync(`${folder}page.html`, (await http.request(PORTS[0], page, { headers, agent })).body);
   const { rate, cpu } = compare(turns(
-    () => load(BARE, "/page", secrets, [bare.pid], 200, undefined, headers),
-    () => load(PORTS[0], page, secrets, [one.child.pid], 200, undefined, headers),
+    () => load(BARE, "/page", secrets, [bare.pid], 200, { headers }),
+    () => load(PORTS[0], page, secrets, [one.child.pid], 200, { headers }),
   ));
   console.log(`\nthe page: requests/s ${rate.target.toFixed(0)} : ${rate.base.toFixed(0)}, CPU µs ${cpu.target.toFixed(0)} : ${cpu.base.toFixed(0)}`);
   report("PostgreSQL: the page with three keys, relative to bare axum with its bytes", rate.text, "≥ 0.25", rate.ratio >= 0.25);

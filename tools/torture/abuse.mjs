@@ -3,6 +3,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { readdirSync, statSync } from "node:fs";
 import http2 from "node:http2";
 import { availableParallelism } from "node:os";
+import { connectRuntime } from "../websocket.mjs";
 import { ROOT, Server, PASSWORD, finish, folder, quantile, report, sleep, start } from "./lib.mjs";
 
 const MIB = 1024 * 1024;
@@ -186,5 +187,72 @@ function largestAsset() {
     report(`  slow connections are closed within ${limit} s`, `longest ${(longest / 1000).toFixed(1)} s`, longest < (limit + 1) * 1000);
     await server.stop("SIGTERM");
   }
+}
+
+{
+  // Runtimes with a valid key that do not behave. Each kind has 240 connections, and connects again when it is disconnected.
+  const server = await prepared(3423, "runtimes", ["--mechas-per-account", "100"]);
+  const secrets = [];
+  for (let n = 0; n < 15; n += 1) {
+    const mecha = await server.post("/rpc/mechas/create", { mecha_name: `Mecha ${n}`, description: "" });
+    const mecha_id = /[0-9a-f]{32}/.exec(mecha.body)[0];
+    const key = await server.post("/rpc/keys/create", { name: "Runtime", expire_in: "7", mecha_id });
+    secrets.push(JSON.parse(key.body).new.secret);
+  }
+  const half = Buffer.from([0x81, 0xfe, 0x40, 0x00, 0, 0, 0, 0, 0x7b]);
+  const status = { type: "status", state: "busy" };
+  const drip = async (connection) => {
+    for (let n = 0; n < 30 && connection.closeCode === undefined; n += 1) {
+      connection.socket.write(n === 0 ? half : Buffer.from(" "));
+      await Promise.race([sleep(1_000), connection.closed]);
+    }
+  };
+  const kinds = [
+    ["that send no hello", 10, async () => {}],
+    ["that send half of a hello, byte by byte", 10, drip],
+    ["that send half of a frame, byte by byte", 10, async (connection, n) => (await connection.hello(`${n}`)) && (await drip(connection))],
+    ["that do not respond to pings", 45, (connection, n) => connection.hello(`${n}`)],
+    ["that send 100 frames at once", 1, async (connection, n) => (await connection.hello(`${n}`)) && Array.from({ length: 100 }, () => connection.send(status))],
+    ["that disconnect after the hello", 1, async (connection, n) => (await connection.hello(`${n}`)) && connection.destroy()],
+  ];
+  for (const [name, limit, misbehave] of kinds) {
+    const before = server.memory;
+    let memory = before;
+    let longest = 0;
+    let connected = 0;
+    const sampler = setInterval(() => (memory = Math.max(memory, server.memory)), 250);
+    const stopVerifier = startVerifier(server);
+    const until = performance.now() + Math.max(20, limit + 10) * 1000;
+    const client = async (n) => {
+      while (performance.now() < until) {
+        const connection = await connectRuntime(3423, secrets[n % secrets.length], { respondsToPings: false });
+        if (typeof connection === "number") {
+          await sleep(100);
+          continue;
+        }
+        const startedAt = performance.now();
+        connected += 1;
+        await Promise.race([misbehave(connection, n), connection.closed]);
+        await connection.closed;
+        longest = Math.max(longest, connection.closedAt - startedAt);
+      }
+    };
+    const clients = Promise.all(Array.from({ length: 240 }, (_, n) => client(n)));
+    await sleep(2_000);
+    const startedAt = performance.now();
+    const change = await server.post("/rpc/keys/create", { name: "Meanwhile", expire_in: "7" });
+    const took = performance.now() - startedAt;
+    await server.post("/rpc/keys/delete", { key_id: JSON.parse(change.body).new.id, confirm_name: "Meanwhile" });
+    await clients;
+    const durations = await stopVerifier();
+    clearInterval(sampler);
+    const p99 = quantile(durations, 0.99);
+    report(`240 runtimes ${name}, ${connected} connections`, `closed after ${(longest / 1000).toFixed(1)} s at most; ${((memory - before) / MIB).toFixed(1)} MiB more; ${durations.length} verifications, p99 ${p99.toFixed(2)} ms; a change took ${took.toFixed(0)} ms`,
+      longest < (limit + 3) * 1000 && memory - before < 64 * MIB && durations.length > 1_000 && p99 < 100 && took < 3_000);
+  }
+  await sleep(2_000);
+  const left = server.connections;
+  await server.stop("SIGTERM");
+  report("  open files afterwards", String(left), left < 60);
 }
 finish();

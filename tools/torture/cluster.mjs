@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import net from "node:net";
 import { promisify } from "node:util";
 import { Load, Server, finish, quantile, report, sleep } from "./lib.mjs";
+import { RuntimeHistory } from "./runtimes.mjs";
 
 const TRIALS = Number(process.env.TRIALS ?? 10_000);
 const KILLS = Number(process.env.KILLS ?? 50);
@@ -62,7 +63,7 @@ execFileSync(`${PGBIN}/psql`, ["-XAtq", `${POSTGRES}/postgres`, "-c", "CREATE DA
 const proxies = [3440, 3441, 3442].map((localPort) => new FaultProxy(localPort));
 await Promise.all(proxies.map(({ server }) => once(server, "listening")));
 const nodes = proxies.map(
-  ({ localPort }, n) => new Server(3430 + n, `postgres://mecha@127.0.0.1:${localPort}/cluster`, { flags: ["--sign-ups", "open", "--trusted-proxies", "127.0.0.1/32"] }),
+  ({ localPort }, n) => new Server(3430 + n, `postgres://mecha@127.0.0.1:${localPort}/cluster`, { flags: ["--sign-ups", "open", "--trusted-proxies", "127.0.0.1/32", "--mechas-per-account", "10000"] }),
 );
 for (const node of nodes) if (!(await node.start())) throw new Error("a node did not start");
 
@@ -204,25 +205,57 @@ async function killDatabase() {
   await startDatabase();
 }
 
+/** Revokes keys of connected runtimes `count` times in some concurrent lanes, while `fault` runs repeatedly. */
+async function runtimeTrials(what, count, lanes, fault = () => sleep(50)) {
+  if (!new RegExp(process.env.ONLY ?? "").test(what)) return;
+  const history = new RuntimeHistory(nodes, owner, sql);
+  let isDone = false;
+  const faults = (async () => {
+    while (!isDone) await fault();
+  })();
+  const startedAt = performance.now();
+  await Promise.all(Array.from({ length: lanes }, () => history.lane(count)));
+  isDone = true;
+  await faults;
+  await history.check();
+  const [p50, p99, maximum] = [0.5, 0.99, 1].map((part) => quantile(history.closed, part).toFixed(1));
+  report(
+    `${history.trials} revocations: ${what}`,
+    `${history.late.length} effects after the response, of ${history.effects} checked; ${history.closed.length} sockets closed after ${p50} ms p50, ${p99} ms p99, ${maximum} ms at most; ` +
+      `${history.open} sockets left open; ${((performance.now() - startedAt) / 1000).toFixed(0)} s`,
+    history.late.length === 0 && history.open === 0 && history.effects > 0,
+  );
+  history.late.slice(0, 5).forEach((line) => console.log(`       ${line}`));
+}
+
+async function pause() {
+  const node = any();
+  node.pauses = (node.pauses ?? 0) + 1;
+  node.isPaused = true;
+  process.kill(node.pid, "SIGSTOP");
+  await sleep(random(1_600, 2_500));
+  process.kill(node.pid, "SIGCONT");
+  node.isPaused = false;
+  await sleep(random(100, 600));
+}
+
+async function restartDatabase() {
+  await sleep(random(1_000, 2_500));
+  await control("-m", "immediate", "restart");
+}
+
 await trials("revocations on any node, verified on all", TRIALS, 3);
+const RUNTIME_TRIALS = Math.ceil(TRIALS / 4);
+await runtimeTrials("runtimes on all nodes", RUNTIME_TRIALS, 4);
 
 proxies[1].blockListen();
 await trials("one node receives no notification", TRIALS, 16);
+await runtimeTrials("runtimes, one node receives no notification", RUNTIME_TRIALS, 8);
 proxies[1].blocksListen = false;
 await sleep(1_000);
 
-await trials("nodes are paused beyond their lease", TRIALS, 64, {
-  fault: async () => {
-    const node = any();
-    node.pauses = (node.pauses ?? 0) + 1;
-    node.isPaused = true;
-    process.kill(node.pid, "SIGSTOP");
-    await sleep(random(1_600, 2_500));
-    process.kill(node.pid, "SIGCONT");
-    node.isPaused = false;
-    await sleep(random(100, 600));
-  },
-});
+await trials("nodes are paused beyond their lease", TRIALS, 64, { fault: pause });
+await runtimeTrials("runtimes, nodes are paused beyond their lease", RUNTIME_TRIALS, 32, pause);
 
 proxies[2].delay = 200;
 // A change on that node takes a dozen round trips, and at most eight run at once: it receives one change in ten.
@@ -231,12 +264,8 @@ await trials("200 ms each way between one node and the database", TRIALS, 32, { 
 proxies[2].delay = 0;
 await sleep(2_000);
 
-await trials("the database is restarted", TRIALS, 16, {
-  fault: async () => {
-    await sleep(random(1_000, 2_500));
-    await control("-m", "immediate", "restart");
-  },
-});
+await trials("the database is restarted", TRIALS, 16, { fault: restartDatabase });
+await runtimeTrials("runtimes, the database is restarted", RUNTIME_TRIALS, 16, restartDatabase);
 
 {
   const loads = [];

@@ -9,7 +9,7 @@ import { cookieOf, post, request } from "../http.mjs";
 
 export { sleep };
 export const ROOT = new URL("../../", import.meta.url).pathname;
-export const BINARY = `${ROOT}target/release/server`;
+export const BINARY = `${ROOT}target/release/mecha-console`;
 export const PASSWORD = "plum orchard tuesday lantern";
 export const EMAIL = "ada@example.com";
 
@@ -41,7 +41,7 @@ export class Server {
   /** Starts the process and waits until it responds; returns `false` if it exits before that. */
   async start(wrap = this.wrap) {
     const args = [BINARY, "--listen", `127.0.0.1:${this.port}`, "--denials-per-minute", "0", "--changes-per-minute", "0", ...this.flags,
-      "--database-url", this.url, "--site-root", `${ROOT}target/site`];
+      "--database-url", this.url];
     const [command, ...rest] = [...wrap, ...args];
     this.child = start(command, rest, this.env);
     let ended = false;

@@ -1,11 +1,9 @@
-//! Components of the pages. Components that run in the browser are used inside an island.
+//! Components, rendered on the server only. The browser makes them faster: see [`crate::islands`].
 
 pub mod api_keys;
-pub mod browser;
 pub mod copyable;
 pub mod icon;
-#[cfg(feature = "ssr")]
+pub mod mechas;
 pub mod moment;
+pub mod tabs;
 pub mod toast;
-#[cfg(feature = "ssr")]
-pub mod usage;

@@ -1,6 +1,8 @@
 //! The activity log: changes to an account and its keys.
 
+use super::api_key::KeyId;
 use super::timestamp::{DAY, Timestamp};
+use super::usage::ClientName;
 
 /// Retention period of activity entries, in milliseconds.
 pub const ACTIVITY_RETENTION: i64 = 365 * DAY;
@@ -18,6 +20,8 @@ pub enum ActivityKind {
     SignInRejected,
     /// The owner ended a session.
     SignedOut,
+    /// The owner ended another session. Detail: the `User-Agent` of that session.
+    SessionEnded,
     /// The owner ended all sessions of the account.
     SignedOutEverywhere,
     /// The password was changed.
@@ -40,14 +44,29 @@ pub enum ActivityKind {
     KeySwitchedOff,
     /// A key was deleted.
     KeyDeleted,
+    /// A Mecha was created.
+    MechaCreated,
+    /// A Mecha was renamed or described. Detail: its new name.
+    MechaChanged,
+    /// A Mecha was switched on.
+    MechaSwitchedOn,
+    /// A Mecha was switched off.
+    MechaSwitchedOff,
+    /// A Mecha was deleted, with its keys.
+    MechaDeleted,
+    /// A runtime was asked to finish its work and to disconnect. Detail: its host.
+    RuntimeDrained,
+    /// A runtime was disconnected. Detail: its host.
+    RuntimeDisconnected,
 }
 
 impl ActivityKind {
-    const NAMES: [(Self, &'static str); 15] = [
+    const NAMES: [(Self, &'static str); 23] = [
         (Self::AccountCreated, "account-made"),
         (Self::SignedIn, "signed-in"),
         (Self::SignInRejected, "sign-in-refused"),
         (Self::SignedOut, "signed-out"),
+        (Self::SessionEnded, "session-ended"),
         (Self::SignedOutEverywhere, "signed-out-everywhere"),
         (Self::PasswordChanged, "password-changed"),
         (Self::KeyCreated, "key-made"),
@@ -59,7 +78,19 @@ impl ActivityKind {
         (Self::KeySwitchedOn, "key-switched-on"),
         (Self::KeySwitchedOff, "key-switched-off"),
         (Self::KeyDeleted, "key-deleted"),
+        (Self::MechaCreated, "mecha-created"),
+        (Self::MechaChanged, "mecha-changed"),
+        (Self::MechaSwitchedOn, "mecha-switched-on"),
+        (Self::MechaSwitchedOff, "mecha-switched-off"),
+        (Self::MechaDeleted, "mecha-deleted"),
+        (Self::RuntimeDrained, "runtime-drained"),
+        (Self::RuntimeDisconnected, "runtime-disconnected"),
     ];
+
+    /// All kinds.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::NAMES.iter().map(|(what, _)| *what)
+    }
 
     /// The name under which the kind is stored.
     #[must_use]
@@ -85,10 +116,35 @@ pub struct Activity {
     pub what: ActivityKind,
     /// The name of the key at that time; empty for changes to the account itself.
     pub key_name: String,
+    /// The name of the Mecha at that time, for changes to it or its keys; otherwise empty.
+    pub mecha_name: String,
     /// The detail that [`ActivityKind`] documents for this kind; otherwise empty.
     pub became: String,
-    /// The IP address of the request; empty for commands run on the server.
-    pub address: String,
+    /// The client of the request; empty for commands run on the server.
+    pub client: ClientName,
+}
+
+/// Which entries a page of the activity log shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ActivityQuery {
+    /// Only entries of this kind.
+    pub kind: Option<ActivityKind>,
+    /// Only entries of this key.
+    pub key: Option<KeyId>,
+    /// Which page.
+    pub position: ActivityPosition,
+}
+
+/// A position in the activity log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ActivityPosition {
+    /// The newest entries.
+    #[default]
+    Newest,
+    /// The newest entries that are older than the entry with this id.
+    Before(i64),
+    /// The oldest entries that are newer than the entry with this id.
+    After(i64),
 }
 
 /// One page of the activity log, newest first.
@@ -98,6 +154,10 @@ pub struct ActivityPage {
     pub entries: Vec<Activity>,
     /// Whether older entries exist.
     pub has_older: bool,
+    /// Whether newer entries exist.
+    pub has_newer: bool,
+    /// The keys with entries, and their names: the current one, or the last one of a deleted key.
+    pub keys: Vec<(KeyId, String)>,
 }
 
 #[cfg(test)]

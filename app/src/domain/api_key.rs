@@ -1,9 +1,11 @@
 //! API keys, as their owner sees them.
 
+use super::id;
+use super::mecha::KeyOwner;
 use super::timestamp::{DAY, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Maximum number of unexpired keys per account.
+/// Maximum number of unexpired keys per owner: an account or a Mecha.
 pub const LIMIT: u32 = 10;
 /// A key that expires within this time is marked in the list. Milliseconds.
 pub const EXPIRING_SOON: i64 = 7 * DAY;
@@ -19,8 +21,7 @@ impl KeyId {
     /// Parses an id. Upper-case hex digits are accepted and converted to lower case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        (text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()))
-            .then(|| Self(text.to_ascii_lowercase()))
+        id::parse(text).map(Self)
     }
 
     /// The 32 hex digits.
@@ -54,7 +55,7 @@ pub struct ApiKey {
     pub last_four: String,
     /// The previous secret, if the key was rotated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub old: Option<OldSecret>,
+    pub previous: Option<PreviousSecret>,
     /// When the key was created.
     pub created_at: Timestamp,
     /// When the key expires; `None` means never.
@@ -65,28 +66,53 @@ pub struct ApiKey {
     pub last_used_from: Option<String>,
     /// Whether the owner has switched the key on.
     pub active: bool,
-    /// The rendered list row; empty if the page already contains it.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub html: String,
 }
 
 /// The previous secret of a rotated key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OldSecret {
+pub struct PreviousSecret {
     /// The last four characters of the secret.
     pub last_four: String,
     /// When it expires.
     pub until: Timestamp,
     /// Whether it is also retired when the new secret is first used.
     pub ends_on_use: bool,
+    /// When the key got its current secret.
+    #[serde(default)]
+    pub rotated_at: Timestamp,
+    /// When a request with it was last allowed after the rotation, to the minute; `None` means never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
+    /// The client of that request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_from: Option<String>,
 }
 
 impl ApiKey {
     /// The previous secret, if it is still valid at `now`.
     #[must_use]
-    pub fn working_old(&self, now: Timestamp) -> Option<&OldSecret> {
+    pub fn valid_previous(&self, now: Timestamp) -> Option<&PreviousSecret> {
         let is_live = self.status(now) != Status::Expired;
-        self.old.as_ref().filter(|old| is_live && old.until > now)
+        self.previous.as_ref().filter(|previous| is_live && previous.until > now)
+    }
+
+    /// The last use of the previous secret: time and client. A use before the rotation was also one of this secret.
+    #[must_use]
+    pub fn last_use_of_previous(&self) -> Option<(Timestamp, Option<&str>)> {
+        let previous = self.previous.as_ref()?;
+        let before = self.last_used_at.filter(|at| *at <= previous.rotated_at);
+        let after = previous.last_used_at.map(|at| (at, previous.last_used_from.as_deref()));
+        after.or(before.map(|at| (at, self.last_used_from.as_deref())))
+    }
+
+    /// The last use of the current secret while there is a previous one: time and client. `None` if it was not used, or if
+    /// the previous secret was used later.
+    #[must_use]
+    pub fn last_use_of_current(&self) -> Option<(Timestamp, Option<&str>)> {
+        let previous = self.previous.as_ref()?;
+        let at = self.last_used_at.filter(|at| *at > previous.rotated_at)?;
+        let is_later = previous.last_used_at.is_none_or(|before| before < at);
+        is_later.then_some((at, self.last_used_from.as_deref()))
     }
 
     /// The status at `now`. At the exact instant of its expiry, a key is expired.
@@ -114,12 +140,15 @@ impl ApiKey {
     }
 }
 
-/// All keys of an account at `now`: newest first, expired ones last. This is the state of Settings → API Keys, and
-/// every server function for keys returns it.
+/// All keys of an owner at `now`: newest first, expired ones last. Every server function
+/// for keys returns it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyList {
     /// The server's clock when the list was read.
     pub now: Timestamp,
+    /// What owns the keys.
+    #[serde(default)]
+    pub owner: KeyOwner,
     /// The keys, in display order.
     pub keys: Vec<ApiKey>,
     /// The secret that this request generated. It is returned once, to the owner's browser only.
@@ -176,13 +205,12 @@ mod tests {
             name: name.to_owned(),
             description: String::new(),
             last_four: "abcd".to_owned(),
-            old: None,
+            previous: None,
             created_at: NOW,
             expires_at,
             last_used_at: None,
             last_used_from: None,
             active: true,
-            html: String::new(),
         }
     }
 
@@ -207,7 +235,7 @@ mod tests {
     fn expired_keys_do_not_count_towards_the_limit() {
         let mut keys: Vec<_> = (0..9).map(|n| key(&format!("k{n}"), None)).collect();
         keys.push(key("old", Some(NOW)));
-        let mut list = KeyList { now: NOW, keys, new: None };
+        let mut list = KeyList { now: NOW, owner: KeyOwner::Account, keys, new: None };
         assert_eq!((list.live_count(), list.is_full()), (9, false));
         list.keys.push(key("new", Some(NOW.plus(1))));
         assert!(list.is_full());

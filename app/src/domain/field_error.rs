@@ -5,13 +5,15 @@
 pub enum Field {
     /// The name of a key.
     Name,
+    /// The name of a Mecha.
+    MechaName,
     /// The expiry period of a key.
     ExpireIn,
     /// The description of a key.
     Description,
     /// The grace period of the previous secret, for a rotation.
     Grace,
-    /// The name of the key, re-entered to confirm its deletion.
+    /// The name of the key or the Mecha, re-entered to confirm its deletion.
     ConfirmName,
     /// The e-mail address of the account.
     Email,
@@ -38,6 +40,7 @@ impl Field {
     pub fn name(self) -> &'static str {
         match self {
             Self::Name => "name",
+            Self::MechaName => "mecha_name",
             Self::ExpireIn => "expire_in",
             Self::Description => "description",
             Self::Grace => "grace",

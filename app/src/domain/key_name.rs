@@ -1,10 +1,10 @@
 //! The name of a key.
 
-use super::unicode::{is_invisible, is_letter, nfc};
+use super::unicode::{has_stray_invisible, is_letter, nfc};
 use crate::domain::field_error::FieldError;
 
-/// A valid name: 1 to [`KeyName::MAX`] characters in NFC, without surrounding white space and without invisible
-/// characters. The first character is a letter of any script.
+/// A valid name: 1 to [`KeyName::MAX`] characters in NFC, without surrounding white space, and without invisible
+/// characters except in emoji sequences and where a script needs them. The first character is a letter of any script.
 ///
 /// Names are unique within an account under Unicode case folding. The database enforces that.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,10 +20,10 @@ impl KeyName {
     /// The first rule that the name breaks: [`FieldError::Empty`], [`FieldError::Invisible`],
     /// [`FieldError::MustBeginWithLetter`] or [`FieldError::TooLong`], in this order.
     pub fn parse(typed: &str) -> Result<Self, FieldError> {
-        let name = nfc(typed.trim());
+        let name = normalize(typed);
         let length = name.chars().count();
         let Some(first) = name.chars().next() else { return Err(FieldError::Empty) };
-        if name.chars().any(is_invisible) {
+        if has_stray_invisible(&name) {
             Err(FieldError::Invisible)
         } else if !is_letter(first) {
             Err(FieldError::MustBeginWithLetter)
@@ -40,12 +40,23 @@ impl KeyName {
         &self.0
     }
 
-    /// Whether the re-entered text `typed` matches `name`. The comparison is exact, but ignores surrounding white space
-    /// and differences that NFC removes.
+    /// Whether the re-entered text `typed` matches `name`. The comparison is exact, but ignores surrounding white space,
+    /// and differences that normalization removes.
     #[must_use]
     pub fn is_reentered(name: &str, typed: &str) -> bool {
-        nfc(typed.trim()) == name
+        normalize(typed) == normalize(name)
     }
+}
+
+/// NFC, and one space for each run of white space between words: pages show a run as one space.
+fn normalize(typed: &str) -> String {
+    let words: Vec<&str> = typed.trim().split(is_space).filter(|word| !word.is_empty()).collect();
+    nfc(&words.join(" "))
+}
+
+/// Spaces of any width. Line breaks and tabs are invisible characters instead.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() && !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
@@ -60,15 +71,45 @@ mod tests {
 
     #[test]
     fn names_in_any_script_are_accepted() {
-        for name in ["a", "CI/CD Pipeline", "API key 1", "Ключ сервера", "生产密钥", "مفتاح", "été", "K8s 🚀"]
-        {
+        for name in [
+            "a",
+            "CI/CD Pipeline",
+            "API key 1",
+            "Ключ сервера",
+            "生产密钥",
+            "مفتاح",
+            "été",
+            "K8s 🚀",
+            // Emoji sequences: variation selector, joiners, skin tone, keycap.
+            "Love \u{2764}\u{fe0f}",
+            "Team \u{1f469}\u{1f3fd}\u{200d}\u{1f4bb}",
+            "Pride \u{1f3f3}\u{fe0f}\u{200d}\u{1f308}",
+            "Top 1\u{fe0f}\u{20e3}",
+            // Persian with a non-joiner, Hindi and Malayalam with a joiner and a non-joiner after a virama.
+            "می\u{200c}خواهم",
+            "مِ\u{200c}خ",
+            "क्\u{200d}ष",
+            "क्\u{200c}ष",
+            "ന്\u{200d}",
+        ] {
             assert_eq!(KeyName::parse(name).as_ref().map(KeyName::as_str), Ok(name));
         }
     }
 
     #[test]
     fn a_name_must_begin_with_a_letter() {
-        for name in ["1key", "_key", "-", "🚀 launch", "'key'", "¹", "\u{301}e", "(a)"] {
+        for name in [
+            "\u{2764}\u{fe0f} love",
+            "1\u{fe0f}\u{20e3}",
+            "1key",
+            "_key",
+            "-",
+            "🚀 launch",
+            "'key'",
+            "¹",
+            "\u{301}e",
+            "(a)",
+        ] {
             assert_eq!(problem(name), Some(FieldError::MustBeginWithLetter), "{name}");
         }
     }
@@ -95,9 +136,24 @@ mod tests {
             '\u{378}',
             '\u{e0041}',
             '\u{10ffff}',
+            '\u{2800}',
         ];
         for c in invisible {
             assert_eq!(problem(&format!("a{c}b")), Some(FieldError::Invisible), "{:04x}", u32::from(c));
+        }
+        for name in [
+            // Variation selectors and joiners between letters, at an end, doubled, and next to only one emoji.
+            "a\u{fe0f}",
+            "a1\u{fe0f}",
+            "a\u{200c}b",
+            "می\u{200c}",
+            "می\u{200c}\u{200c}خ",
+            "a \u{1f469}\u{200d}",
+            "a \u{1f469}\u{200d}b",
+            "a \u{2764}\u{fe0f}\u{fe0f}",
+            "می\u{202b}خ",
+        ] {
+            assert_eq!(problem(name), Some(FieldError::Invisible), "{}", name.escape_unicode());
         }
     }
 
@@ -113,6 +169,8 @@ mod tests {
     #[test]
     fn a_re_entered_name_must_match_exactly() {
         assert!(KeyName::is_reentered("Été", " E\u{301}te\u{301} "));
+        assert!(KeyName::is_reentered("a b", "a\u{a0} b"));
+        assert_eq!(KeyName::parse("a \u{3000}b\u{a0}c").as_ref().map(KeyName::as_str), Ok("a b c"));
         assert!(!KeyName::is_reentered("Été", "été"));
         assert!(!KeyName::is_reentered("Été", ""));
     }
@@ -124,6 +182,7 @@ mod tests {
         {
             assert_eq!(fold(one), fold(other), "{one} {other}");
         }
+        assert_eq!(fold("\u{1f680}"), fold("\u{1f680}\u{fe0f}"));
         assert_ne!(fold("key 1"), fold("key 2"));
     }
 
@@ -134,7 +193,7 @@ mod tests {
                 let text = name.as_str();
                 prop_assert!((1..=KeyName::MAX).contains(&text.chars().count()));
                 prop_assert!(text.chars().next().is_some_and(is_letter));
-                prop_assert!(!text.chars().any(is_invisible));
+                prop_assert!(!has_stray_invisible(text));
                 prop_assert_eq!(text, text.trim());
                 prop_assert_eq!(text, nfc(text));
                 prop_assert!(KeyName::is_reentered(text, &typed));

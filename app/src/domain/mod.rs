@@ -8,8 +8,12 @@ pub mod api_key;
 pub mod description;
 pub mod expiry;
 pub mod field_error;
+mod id;
 pub mod key_name;
+pub mod mecha;
 pub mod rotation;
+#[cfg(feature = "ssr")]
+pub mod runtime;
 pub mod timestamp;
 pub mod unicode;
 #[cfg(feature = "ssr")]

@@ -1,5 +1,6 @@
 //! Key rotation: generating a new secret while clients still use the previous one.
 
+use super::mecha::KeyOwner;
 use super::timestamp::{DAY, HOUR, Timestamp};
 
 /// Grace period: how long the previous secret stays valid after a rotation. Variants are in display order.
@@ -39,6 +40,16 @@ impl Grace {
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|grace| grace.value() == value)
+    }
+
+    /// The grace periods that this owner can choose, and the default. The keys of a Mecha have no
+    /// [`Grace::FirstUse`]: it would disconnect the other runtimes with the same key.
+    #[must_use]
+    pub fn of(owner: &KeyOwner) -> (&'static [Self], Self) {
+        match owner {
+            KeyOwner::Account => (&Self::ALL, Self::FirstUse),
+            KeyOwner::Mecha(_) => (&[Self::None, Self::Hour1, Self::Hours24, Self::Days7], Self::Hours24),
+        }
     }
 
     /// When the previous secret of a key rotated at `now` expires. It can be retired earlier.

@@ -24,6 +24,12 @@ impl Timestamp {
         Self(self.0.saturating_add(milliseconds))
     }
 
+    /// The day in UTC, in days since 1970-01-01.
+    #[must_use]
+    pub fn day(self) -> i64 {
+        self.0.div_euclid(DAY)
+    }
+
     /// Formats the timestamp in UTC, to the second: `2027-02-19T10:32:05Z` (RFC 3339).
     #[must_use]
     pub fn rfc3339(self) -> String {

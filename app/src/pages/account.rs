@@ -4,18 +4,18 @@ use super::credentials_form::PasswordField;
 use super::layout::{SettingsFrame, done_notice, error_notice, parameter, set_status, submission};
 use super::not_found::ErrorPage;
 use crate::backend::{self, AccountPage, SessionView, SignedIn, require_account};
+use crate::components::icon::Icon;
 use crate::components::moment::Moment;
 use crate::domain::field_error::Field;
 use crate::domain::timestamp::Timestamp;
 use crate::error::ConsoleError;
-use crate::routes::{ACCOUNT, Done};
-use crate::server_fns::account::{ChangePassword, DeleteAccount, SignOutEverywhere};
-use crate::text::time::{date, since};
+use crate::routes::{ACCOUNT, Action, Done};
+use crate::text::browser::browser;
+use crate::text::time::date;
 use crate::text::{self, account, account_page};
 use crate::view::refusal::Refusal;
 use leptos::either::Either;
 use leptos::prelude::*;
-use leptos::server_fn::ServerFn;
 
 /// The settings of the signed-in account.
 #[component]
@@ -24,7 +24,9 @@ pub(super) fn AccountSettingsPage() -> impl IntoView {
     if refusal.status > 0 {
         set_status(refusal.status);
     }
-    let done = Done::parse(&parameter("done")).filter(|done| *done == Done::PasswordChanged).map(text::done);
+    let done = Done::parse(&parameter("done"))
+        .filter(|done| matches!(done, Done::PasswordChanged | Done::OtherSessionEnded))
+        .map(text::done);
     let page = Suspend::new(async move {
         match load().await {
             Err(error) => Either::Left(view! { <ErrorPage error /> }),
@@ -70,7 +72,7 @@ fn content(
                 <h2 id="sessions">{account_page::SESSIONS}</h2>
                 <p>{account_page::SESSIONS_LEAD}</p>
                 <ul class="rows">{page.sessions.iter().map(|it| session(it, now)).collect_view()}</ul>
-                <form method="post" action=SignOutEverywhere::PATH>
+                <form method="post" action=Action::SignOutEverywhere.path()>
                     <button class="button quiet small">{account_page::SIGN_OUT_EVERYWHERE}</button>
                 </form>
             </section>
@@ -85,7 +87,7 @@ fn password(email: &str, refusal: &Refusal) -> impl IntoView + use<> {
         <section aria-labelledby="change-password">
             <h2 id="change-password">{account_page::CHANGE_PASSWORD}</h2>
             <p>{account_page::CHANGE_LEAD}</p>
-            <form class="short" method="post" action=ChangePassword::PATH novalidate>
+            <form class="short" method="post" action=Action::ChangePassword.path() novalidate>
                 {username(email)}
                 <PasswordField
                     field=Field::CurrentPassword
@@ -111,7 +113,7 @@ fn delete(email: &str, keys: usize, refusal: &Refusal) -> impl IntoView + use<> 
         <section aria-labelledby="delete-account">
             <h2 id="delete-account">{account_page::DELETE}</h2>
             <p>{account_page::delete_lead(keys)}</p>
-            <form class="short" method="post" action=DeleteAccount::PATH novalidate>
+            <form class="short" method="post" action=Action::DeleteAccount.path() novalidate>
                 {username(email)}
                 <PasswordField
                     field=Field::ConfirmPassword
@@ -131,22 +133,33 @@ fn username(email: &str) -> impl IntoView + use<> {
 }
 
 fn session(session: &SessionView, now: Timestamp) -> impl IntoView + use<> {
-    let agent = match session.agent.as_str() {
-        "" => account_page::UNKNOWN_BROWSER.to_owned(),
-        agent => agent.to_owned(),
+    let name = browser(&session.agent).unwrap_or_else(|| account_page::UNKNOWN_BROWSER.to_owned());
+    let action = if session.is_current {
+        Either::Left(view! { <span class="badge">{account_page::THIS_SESSION}</span> })
+    } else {
+        Either::Right(view! {
+            <form method="post" action=Action::EndSession.path()>
+                <input type="hidden" name="session" value=session.id.clone() />
+                <button class="button quiet small" aria-label=account_page::end_session(&name, &session.address)>
+                    {account_page::END_SESSION}
+                </button>
+            </form>
+        })
     };
-    let current =
-        session.is_current.then(|| view! { <span class="badge">{account_page::THIS_SESSION}</span> });
     view! {
         <li>
-            <p class="agent">{agent} " " {current}</p>
-            <p class="quiet">
-                <Moment
-                    at=Some(session.created_at)
-                    text=account_page::began(&date(session.created_at), &session.address)
-                /> ", "
-                <Moment at=Some(session.last_seen_at) text=account_page::last_seen(&since(session.last_seen_at, now)) />
-            </p>
+            <Icon name="person" />
+            <div>
+                <p title=session.agent.clone()>{name}</p>
+                <p class="quiet">
+                    <Moment
+                        at=Some(session.created_at)
+                        text=account_page::began(&date(session.created_at), &session.address)
+                    /> ", "
+                    <Moment at=Some(session.last_seen_at) text=account_page::last_seen(session.last_seen_at, now) />
+                </p>
+            </div>
+            {action}
         </li>
     }
 }

@@ -118,7 +118,7 @@ pub(super) fn PasswordField(
     /// Hint with the rules for the password; may be empty.
     #[prop(optional)]
     hint: &'static str,
-    /// Whether the field gets the focus when the page loads.
+    /// Whether the field gets the focus when the page loads. With an error, it does in any case.
     #[prop(optional)]
     autofocus: bool,
     /// The field error of the last submission.
@@ -134,7 +134,7 @@ pub(super) fn PasswordField(
                 type="password"
                 autocomplete=autocomplete
                 required
-                autofocus=autofocus
+                autofocus=autofocus || problem.is_some()
                 aria-describedby=format!("{id}-hint {id}-error")
                 aria-invalid=problem.as_ref().map(|_| "true")
             />

@@ -1,13 +1,16 @@
-//! Settings → Use it: how to send keys, and how to configure a gateway. Every example contains the origin of this
+//! Settings → Integrate: how to send keys, and how to configure a gateway. Every example contains the origin of this
 //! console.
 
 use super::layout::SettingsFrame;
 use super::not_found::ErrorPage;
 use crate::backend::{self, SignedIn, require_account};
-use crate::components::copyable::{CopyButtons, Copyable};
+use crate::components::copyable::Copyable;
+use crate::components::mechas::runtimes::runtime_client;
+use crate::components::tabs::Tabs;
 use crate::error::ConsoleError;
-use crate::routes::{INTEGRATE, REFERENCE};
-use crate::text::integrate;
+use crate::islands::Enhancements;
+use crate::routes::{Dialog, HOME, INTEGRATE, OPENAPI, REFERENCE, RUNTIME_REFERENCE};
+use crate::text::{integrate, runtimes};
 use leptos::either::Either;
 use leptos::prelude::*;
 
@@ -80,7 +83,12 @@ fn content(origin: &str) -> impl IntoView + use<> {
              -H \"Accept: text/event-stream\" \\\n     -H \"Content-Type: application/json\" -d '{\"message\": \"Hello\"}'",
         ),
     ];
-    let origin = origin.to_owned();
+    let prefill = format!("{origin}{}&name=Deploy&expire_in=90", Dialog::Generate.href(HOME));
+    let gateways = GATEWAYS.map(|(_, name, files)| {
+        let files = files.iter().map(|(file, text)| snippet(file, for_origin(text, origin)));
+        (name, files.collect_view().into_any())
+    });
+    let gateways = Vec::from(gateways);
     view! {
         <header class="page-head">
             <div>
@@ -92,34 +100,61 @@ fn content(origin: &str) -> impl IntoView + use<> {
             <section aria-labelledby="ways">
                 <h2 id="ways">{integrate::WAYS}</h2>
                 <p>{integrate::WAYS_LEAD} " " <a href=REFERENCE>{integrate::REFERENCE}</a></p>
-                {ways.into_iter().map(|(what, value)| snippet(what, value)).collect_view()}
+                <Tabs
+                    name="client"
+                    legend=integrate::CLIENTS
+                    tabs=vec![
+                        (
+                            integrate::CURL,
+                            ways.into_iter().map(|(what, value)| snippet(what, value)).collect_view().into_any(),
+                        ),
+                        (integrate::BRUNO, snippet(integrate::BRUNO_FILE, bruno(&url)).into_any()),
+                        (
+                            integrate::OPENAPI,
+                            view! {
+                                <p>{integrate::OPENAPI_LEAD}</p>
+                                {snippet(integrate::OPENAPI, format!("{origin}{OPENAPI}"))}
+                            }
+                                .into_any(),
+                        ),
+                    ]
+                />
             </section>
             <section aria-labelledby="gateways">
                 <h2 id="gateways">{integrate::GATEWAYS}</h2>
                 <p>{integrate::GATEWAYS_LEAD}</p>
-                {GATEWAYS
-                    .into_iter()
-                    .map(|(id, name, files)| {
-                        view! {
-                            <details id=id name="gateway" open=id == "nginx">
-                                <summary>{name}</summary>
-                                {files
-                                    .iter()
-                                    .map(|(file, text)| snippet(file, for_origin(text, &origin)))
-                                    .collect_view()}
-                            </details>
-                        }
-                    })
-                    .collect_view()}
+                <Tabs name="gateway" legend=integrate::GATEWAY_TABS tabs=gateways />
             </section>
             <section aria-labelledby="try">
                 <h2 id="try">{integrate::TRY}</h2>
                 <p>{integrate::TRY_LEAD}</p>
                 {calls.into_iter().map(|(what, value)| snippet(what, value.to_owned())).collect_view()}
             </section>
+            <section aria-labelledby="runtime">
+                <h2 id="runtime">{runtimes::CONNECT}</h2>
+                <p>{runtimes::CONNECT_LEAD}</p>
+                <ol>{runtimes::STEPS.map(|step| view! { <li>{step}</li> }).into_iter().collect_view()}</ol>
+                {snippet(runtimes::PYTHON_CLIENT, runtime_client(origin))}
+                <p>
+                    <a href=RUNTIME_REFERENCE>{runtimes::CONTRACT}</a>
+                </p>
+            </section>
+            <section aria-labelledby="prefill">
+                <h2 id="prefill">{integrate::PREFILL}</h2>
+                <p>{integrate::PREFILL_LEAD}</p>
+                {snippet(integrate::PREFILL, prefill)}
+            </section>
         </div>
-        <CopyButtons />
+        <Enhancements />
     }
+}
+
+/// A request in the format of Bruno, an HTTP client that keeps requests in files.
+fn bruno(url: &str) -> String {
+    format!(
+        "meta {{\n  name: Key of this request\n  type: http\n}}\n\nget {{\n  url: {url}\n  auth: bearer\n}}\n\n\
+         auth:bearer {{\n  token: {{{{process.env.MECHA_API_KEY_SECRET}}}}\n}}"
+    )
 }
 
 fn snippet(what: &'static str, value: String) -> impl IntoView {

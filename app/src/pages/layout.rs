@@ -1,16 +1,16 @@
 //! The frames around pages, notices, and access to the request and the response.
 
 use crate::backend::SignedIn;
+use crate::components::copyable::Announcer;
 use crate::components::icon::Icon;
-use crate::routes::{ACCOUNT, ACTIVITY, HOME, INTEGRATE};
-use crate::server_fns::account::SignOut;
-use crate::text::{self, account, account_page, activity, integrate, keys};
+use crate::routes::{ACCOUNT, ACTIVITY, Action, HOME, INTEGRATE, MECHAS};
+use crate::text::{self, account, account_page, activity, integrate, keys, mechas};
 use crate::view::refusal::Refusal;
 use crate::view::submission::Submission;
 use http::StatusCode;
 use http::request::Parts;
+use leptos::either::Either;
 use leptos::prelude::*;
-use leptos::server_fn::ServerFn;
 use leptos_axum::ResponseOptions;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
@@ -28,49 +28,85 @@ pub(super) fn SettingsFrame(
     is_covered: bool,
     children: Children,
 ) -> impl IntoView {
+    let pages = [
+        (HOME, "key", keys::TITLE),
+        (MECHAS, "mecha", mechas::TITLE),
+        (INTEGRATE, "plug", integrate::TITLE),
+        (ACTIVITY, "clock", activity::TITLE),
+        (ACCOUNT, "person", account_page::TITLE),
+    ];
+    let links = pages.map(|(href, icon, name)| {
+        view! {
+            <li>
+                <a href=href aria-current=(href == here).then_some("page")>
+                    <Icon name=icon />
+                    {name}
+                </a>
+            </li>
+        }
+    });
+    let navigation = view! {
+        <p class="nav-title">{text::SETTINGS}</p>
+        <ul>{links.into_iter().collect_view()}</ul>
+    };
+    view! {
+        <WideFrame title label=text::SETTINGS navigation=navigation.into_any() who is_covered>
+            {children()}
+        </WideFrame>
+    }
+}
+
+/// A frame with a header, a navigation at the side, and content.
+#[component]
+pub(super) fn WideFrame(
+    /// Title of the page.
+    title: &'static str,
+    /// The accessible name of the navigation.
+    label: &'static str,
+    /// The content of the navigation.
+    navigation: AnyView,
+    /// The signed-in account, on pages that require one.
+    #[prop(optional)]
+    who: Option<SignedIn>,
+    /// Whether a dialog covers the page. Header and navigation are then inert.
+    #[prop(optional)]
+    is_covered: bool,
+    children: Children,
+) -> impl IntoView {
+    let account = match who {
+        Some(who) => Either::Left(view! {
+            <span class="who-email">{who.email}</span>
+            <form method="post" action=Action::SignOut.path()>
+                <button class="button quiet small">{account::SIGN_OUT}</button>
+            </form>
+        }),
+        None => Either::Right(view! {
+            <a class="button quiet small" href=HOME>
+                {keys::TITLE}
+            </a>
+        }),
+    };
     view! {
         <Title text=text::page_title(title) />
         <header class="top" inert=is_covered>
-            <a class="skip" href="#content">
-                {text::SKIP_TO_CONTENT}
-            </a>
-            <a class="brand" href=HOME>
-                <Logo />
-                {text::PRODUCT}
-            </a>
-            <div class="who">
-                <span class="who-email">{who.email}</span>
-                <form method="post" action=SignOut::PATH>
-                    <button class="button quiet small">{account::SIGN_OUT}</button>
-                </form>
+            <div>
+                <a class="skip" href="#content">
+                    {text::SKIP_TO_CONTENT}
+                </a>
+                <a class="brand" href=HOME>
+                    <Logo />
+                    {text::PRODUCT}
+                </a>
+                {account}
             </div>
         </header>
         <div class="settings">
-            <nav aria-label=text::SETTINGS inert=is_covered>
-                <p class="nav-title">{text::SETTINGS}</p>
-                <ul>
-                    {[
-                        (HOME, "key", keys::TITLE),
-                        (INTEGRATE, "plug", integrate::TITLE),
-                        (ACTIVITY, "clock", activity::TITLE),
-                        (ACCOUNT, "person", account_page::TITLE),
-                    ]
-                        .map(|(href, icon, name)| {
-                            view! {
-                                <li>
-                                    <a href=href aria-current=(href == here).then_some("page")>
-                                        <Icon name=icon />
-                                        {name}
-                                    </a>
-                                </li>
-                            }
-                        })
-                        .into_iter()
-                        .collect_view()}
-                </ul>
+            <nav aria-label=label inert=is_covered>
+                {navigation}
             </nav>
             <main id="content" tabindex="-1">
                 {children()}
+                <Announcer />
             </main>
         </div>
     }

@@ -6,25 +6,30 @@ mod api_keys;
 mod api_reference;
 mod credentials_form;
 mod integrate;
+mod key_content;
 mod layout;
+mod mechas;
 mod not_found;
 mod sign_in;
 mod sign_up;
 
-use crate::routes::{HOME, INTEGRATE, SIGN_IN, SIGN_UP};
+use crate::routes::{HOME, INTEGRATE, MECHAS, REFERENCE, SIGN_IN, SIGN_UP};
+use crate::text;
 use http::request::Parts;
 use leptos::prelude::*;
 use leptos_meta::{HashedStylesheet, MetaTags, provide_meta_context};
 use leptos_router::components::{Route, Router, Routes};
-use leptos_router::{SsrMode, StaticSegment};
+use leptos_router::{ParamSegment, SsrMode, StaticSegment};
 
 /// The HTML document around every page.
 ///
-/// Only pages with an island load the WebAssembly.
-pub fn shell(options: LeptosOptions) -> impl IntoView {
-    let is_live =
-        use_context::<Parts>().is_some_and(|request| [HOME, INTEGRATE].contains(&request.uri.path()));
-    let with_island = is_live.then(|| options.clone());
+/// Only pages with an island load the WebAssembly. `root` is the prefix of the paths of scripts and styles.
+pub fn shell(options: LeptosOptions, root: String) -> impl IntoView {
+    let is_live = use_context::<Parts>().is_some_and(|request| {
+        let path = request.uri.path();
+        [HOME, INTEGRATE, REFERENCE].contains(&path) || path.starts_with(MECHAS)
+    });
+    let with_island = is_live.then(|| (options.clone(), root.clone()));
     view! {
         <!DOCTYPE html>
         <html lang="en">
@@ -32,10 +37,11 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <meta charset="utf-8" />
                 <meta name="viewport" content="width=device-width, initial-scale=1" />
                 <meta name="color-scheme" content="light dark" />
+                <meta name="description" content=text::DESCRIPTION />
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
                 <AutoReload options=options.clone() />
-                <HashedStylesheet options />
-                {with_island.map(|options| view! { <HydrationScripts options islands=true /> })}
+                <HashedStylesheet options root />
+                {with_island.map(|(options, root)| view! { <HydrationScripts options root islands=true /> })}
                 <MetaTags />
             </head>
             <body>
@@ -59,6 +65,8 @@ pub fn App() -> impl IntoView {
                 <Route path=(StaticSegment("settings"), StaticSegment("use-it")) view=integrate::IntegratePage ssr=SsrMode::Async />
                 <Route path=(StaticSegment("settings"), StaticSegment("account")) view=account::AccountSettingsPage ssr=SsrMode::Async />
                 <Route path=(StaticSegment("settings"), StaticSegment("activity")) view=activity::ActivitySettingsPage ssr=SsrMode::Async />
+                <Route path=StaticSegment("mechas") view=mechas::MechasPage ssr=SsrMode::Async />
+                <Route path=(StaticSegment("mechas"), ParamSegment("id")) view=mechas::MechaPage ssr=SsrMode::Async />
                 <Route
                     path=(StaticSegment("settings"), StaticSegment("api-keys"))
                     view=api_keys::ApiKeysPage

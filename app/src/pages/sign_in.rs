@@ -3,19 +3,21 @@
 use super::credentials_form::{Attempt, CredentialsForm, terms};
 use super::layout::{PlainFrame, done_notice, parameter};
 use super::not_found::ErrorPage;
-use crate::routes::{Done, SIGN_UP, with_next};
-use crate::server_fns::account::SignIn;
+use crate::routes::{Action, Done, SIGN_UP, with_next};
 use crate::text::{self, account};
 use leptos::either::Either;
 use leptos::prelude::*;
-use leptos::server_fn::ServerFn;
 
 /// A form for e-mail address and password. Links to the sign-up page if sign-ups are open.
 #[component]
 pub(super) fn SignInPage() -> impl IntoView {
     let attempt = Attempt::take();
-    let done = Done::parse(&parameter("done"))
-        .filter(|done| matches!(done, Done::SignedOut | Done::SignedOutEverywhere | Done::AccountDeleted));
+    let done = Done::parse(&parameter("done")).filter(|done| {
+        matches!(
+            done,
+            Done::SignedOut | Done::SignedOutEverywhere | Done::AccountDeleted | Done::SessionEnded
+        )
+    });
     let done = done.map(text::done);
     let page = Suspend::new(async move {
         let (is_open, is_unencrypted) = match terms().await {
@@ -29,7 +31,7 @@ pub(super) fn SignInPage() -> impl IntoView {
                 <p class="lead">{account::SIGN_IN_LEAD}</p>
                 {done_notice(done)}
                 <CredentialsForm
-                    action=SignIn::PATH
+                    action=Action::SignIn.path()
                     submit=account::SIGN_IN
                     password_autocomplete="current-password"
                     is_unencrypted

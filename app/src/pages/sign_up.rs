@@ -3,12 +3,10 @@
 use super::credentials_form::{Attempt, CredentialsForm, terms};
 use super::layout::PlainFrame;
 use super::not_found::ErrorPage;
-use crate::routes::{SIGN_IN, with_next};
-use crate::server_fns::account::SignUp;
+use crate::routes::{Action, SIGN_IN, with_next};
 use crate::text::account;
 use leptos::either::Either;
 use leptos::prelude::*;
-use leptos::server_fn::ServerFn;
 
 /// A form for e-mail address and password, or a message if sign-ups are closed.
 #[component]
@@ -23,7 +21,7 @@ pub(super) fn SignUpPage() -> impl IntoView {
         let (lead, form) = if is_open {
             let form = view! {
                 <CredentialsForm
-                    action=SignUp::PATH
+                    action=Action::SignUp.path()
                     submit=account::CREATE_ACCOUNT
                     password_autocomplete="new-password"
                     password_hint=account::PASSWORD_HINT

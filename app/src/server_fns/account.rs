@@ -1,7 +1,6 @@
 //! Server functions for accounts and sessions. Each returns the path to redirect to.
 
 use crate::view::refusal::Refusal;
-#[cfg(feature = "ssr")]
 use crate::{
     backend::{self, request, require_account},
     domain::account::{Email, Password},
@@ -76,6 +75,17 @@ pub async fn change_password(current_password: String, new_password: String) -> 
     };
     backend::accounts()?.change_password(&request()?, &who, current, new).await?;
     Ok(Done::PasswordChanged.href(ACCOUNT))
+}
+
+/// Ends another session of the account. Returns the path to redirect to.
+///
+/// # Errors
+/// No session, or server errors.
+#[server(name = EndSession, prefix = "/rpc", endpoint = "account/end-session")]
+pub async fn end_session(session: String) -> Result<String, Refusal> {
+    let who = require_account().await?;
+    backend::accounts()?.end_session(&who, &session).await?;
+    Ok(Done::OtherSessionEnded.href(ACCOUNT))
 }
 
 /// Ends all sessions of the account. Returns the path to redirect to.

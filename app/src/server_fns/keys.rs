@@ -1,15 +1,14 @@
 //! Server functions for API keys. All need a session, and each returns the list of keys after the change.
 
-#[cfg(feature = "ssr")]
 use crate::{
     backend::{self, require_account},
-    components::api_keys::shown,
     domain::{
         api_key::KeyId,
         description::Description,
         expiry::Period,
         field_error::{Field, FieldError},
         key_name::KeyName,
+        mecha::{KeyOwner, MechaId},
         rotation::Grace,
     },
     error::{ConsoleError, FieldErrors},
@@ -17,7 +16,7 @@ use crate::{
 use crate::{domain::api_key::KeyList, view::refusal::Refusal};
 use leptos::prelude::*;
 
-/// Creates a key. The returned list contains its secret; no later response does.
+/// Creates a key of the account, or of the Mecha `mecha_id`. The returned list contains its secret; no later response does.
 ///
 /// # Errors
 /// Field errors, or the limit of keys is reached.
@@ -26,8 +25,13 @@ pub async fn create_key(
     name: String,
     expire_in: String,
     #[server(default)] description: String,
+    #[server(default)] mecha_id: String,
 ) -> Result<KeyList, Refusal> {
     let who = require_account().await?;
+    let owner = match mecha_id.as_str() {
+        "" => KeyOwner::Account,
+        id => KeyOwner::Mecha(MechaId::parse(id).ok_or(ConsoleError::MechaNotFound)?),
+    };
     let mut problems = FieldErrors::default();
     let name = problems.check(Field::Name, KeyName::parse(&name));
     let period = problems.check(Field::ExpireIn, Period::parse(&expire_in).ok_or(FieldError::NotOnOffer));
@@ -35,7 +39,7 @@ pub async fn create_key(
     let (Some(name), Some(period), Some(description)) = (name, period, description) else {
         return Err(ConsoleError::from(problems).into());
     };
-    Ok(shown(backend::keys()?.create(&who, name, period, description).await?))
+    backend::keys()?.create(&who, owner, name, period, description).await.map_err(Into::into)
 }
 
 /// Renames a key.
@@ -47,7 +51,7 @@ pub async fn rename_key(key_id: String, name: String) -> Result<KeyList, Refusal
     let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
     let name = KeyName::parse(&name).map_err(|problem| ConsoleError::field(Field::Name, problem))?;
-    Ok(shown(backend::keys()?.rename(&who, &key, name).await?))
+    backend::keys()?.rename(&who, &key, name).await.map_err(Into::into)
 }
 
 /// Extends the expiry of a key, counted from now.
@@ -60,7 +64,7 @@ pub async fn refresh_key(key_id: String, expire_in: String) -> Result<KeyList, R
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
     let period = Period::parse(&expire_in)
         .ok_or_else(|| ConsoleError::field(Field::ExpireIn, FieldError::NotOnOffer))?;
-    Ok(shown(backend::keys()?.refresh(&who, &key, period).await?))
+    backend::keys()?.refresh(&who, &key, period).await.map_err(Into::into)
 }
 
 /// Switches a key on or off.
@@ -71,7 +75,7 @@ pub async fn refresh_key(key_id: String, expire_in: String) -> Result<KeyList, R
 pub async fn set_key_active(key_id: String, active: bool) -> Result<KeyList, Refusal> {
     let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
-    Ok(shown(backend::keys()?.set_active(&who, &key, active).await?))
+    backend::keys()?.set_active(&who, &key, active).await.map_err(Into::into)
 }
 
 /// Generates a new secret for a key. The returned list contains the secret; no later response does.
@@ -84,7 +88,7 @@ pub async fn rotate_key(key_id: String, grace: String) -> Result<KeyList, Refusa
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
     let grace =
         Grace::parse(&grace).ok_or_else(|| ConsoleError::field(Field::Grace, FieldError::NotOnOffer))?;
-    Ok(shown(backend::keys()?.rotate(&who, &key, grace).await?))
+    backend::keys()?.rotate(&who, &key, grace).await.map_err(Into::into)
 }
 
 /// Retires the previous secret of a key.
@@ -95,7 +99,7 @@ pub async fn rotate_key(key_id: String, grace: String) -> Result<KeyList, Refusa
 pub async fn retire_key(key_id: String) -> Result<KeyList, Refusal> {
     let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
-    Ok(shown(backend::keys()?.retire(&who, &key).await?))
+    backend::keys()?.retire(&who, &key).await.map_err(Into::into)
 }
 
 /// Deletes a key permanently, if `confirm_name` is its name.
@@ -106,5 +110,5 @@ pub async fn retire_key(key_id: String) -> Result<KeyList, Refusal> {
 pub async fn delete_key(key_id: String, confirm_name: String) -> Result<KeyList, Refusal> {
     let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
-    Ok(shown(backend::keys()?.delete(&who, &key, &confirm_name).await?))
+    backend::keys()?.delete(&who, &key, &confirm_name).await.map_err(Into::into)
 }

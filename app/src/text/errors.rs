@@ -1,66 +1,90 @@
 //! Error messages: what went wrong, and what the user can do.
 
+#[cfg(feature = "ssr")]
 use super::{account, keys};
-use crate::domain::field_error::{Field, FieldError};
+#[cfg(feature = "ssr")]
+use crate::domain::field_error::Field;
+use crate::domain::field_error::FieldError;
+#[cfg(feature = "ssr")]
 use crate::error::ConsoleError;
 
 /// The message of a field error.
+#[cfg(feature = "ssr")]
 #[must_use]
 pub fn problem(field: Field, problem: FieldError) -> String {
-    match (field, problem) {
-        (Field::Name, FieldError::Empty) => "Enter a name for the key.".to_owned(),
-        (Field::Email, FieldError::Empty) => "Enter your e-mail address.".to_owned(),
-        (Field::Password, FieldError::Empty) => "Enter a password.".to_owned(),
-        (Field::NewPassword, FieldError::Empty) => "Enter a new password.".to_owned(),
-        (Field::CurrentPassword | Field::ConfirmPassword, FieldError::Empty) => {
-            "Enter your password.".to_owned()
+    let text = match (field, problem) {
+        (Field::Name | Field::Description, problem) => return text_problem(problem),
+        (Field::MechaName, FieldError::Taken) => {
+            "Another of your Mechas has this name. Choose a different one."
         }
-        (_, FieldError::WrongPassword) => "This is not your password.".to_owned(),
-        (Field::ConfirmName, _) => "This is not the name of the key. Enter it exactly as shown.".to_owned(),
+        (Field::Email, FieldError::Empty) => "Enter your e-mail address.",
+        (Field::Password, FieldError::Empty) => "Enter a password.",
+        (Field::NewPassword, FieldError::Empty) => "Enter a new password.",
+        (Field::CurrentPassword | Field::ConfirmPassword, FieldError::Empty) => "Enter your password.",
+        (Field::NewPassword, FieldError::Taken) => "This is your current password. Choose a different one.",
+        (_, FieldError::WrongPassword) => "This is not your password.",
+        (Field::ConfirmName, _) => "The name does not match. Enter it exactly as shown.",
         (Field::ExpireIn, FieldError::NotLater) => {
-            "The key already lives longer than this. Choose a longer period.".to_owned()
+            "The key already expires later than that. Choose a longer period."
         }
-        (Field::Grace, _) => "Choose how long the old secret is to work.".to_owned(),
-        (Field::ExpireIn, _) => "Choose one of the periods on offer.".to_owned(),
-        (_, FieldError::Empty) => "Fill in this field.".to_owned(),
-        (_, FieldError::TooLong { is, max }) => {
-            format!("Too long: {is} characters. Shorten it to at most {max}.")
+        (Field::Grace, _) => "Choose when the old secret stops working.",
+        (Field::ExpireIn, _) => "Choose one of the listed periods.",
+        (Field::Email, FieldError::Taken) => "An account with this address already exists. Sign in instead.",
+        (_, FieldError::NotAnAddress) => "Enter an e-mail address, such as ada@example.com.",
+        (_, FieldError::Guessable) => "This password is easy to guess. Make it longer, or less common.",
+        (_, problem) => return text_problem(problem),
+    };
+    text.to_owned()
+}
+
+/// The message of an error of a name or a description, which the browser shows too. It is short, because it is part of
+/// the WebAssembly.
+#[must_use]
+pub fn text_problem(problem: FieldError) -> String {
+    let text = match problem {
+        FieldError::Empty => "Enter a name.",
+        FieldError::TooLong { is, max } => {
+            return format!("Too long: {is} characters. Shorten it to at most {max}.");
         }
-        (_, FieldError::TooShort { min }) => format!("Too short. Use at least {min} characters."),
-        (_, FieldError::MustBeginWithLetter) => "Begin the name with a letter.".to_owned(),
-        (_, FieldError::Invisible) => {
-            "There is a character in it that cannot be seen. Delete it, or type the text anew.".to_owned()
+        FieldError::TooShort { min } => return format!("Too short. Use at least {min} characters."),
+        FieldError::MustBeginWithLetter => {
+            "Begin the name with a letter. Digits, symbols and emoji can follow."
         }
-        (Field::Email, FieldError::Taken) => {
-            "There is an account with this address already. Sign in instead.".to_owned()
-        }
-        (_, FieldError::Taken) => "Another of your keys has this name. Choose a different one.".to_owned(),
-        (_, FieldError::NotAnAddress) => "Enter an e-mail address, such as ada@example.com.".to_owned(),
-        (_, FieldError::Guessable) => {
-            "This password is easy to guess. Make it longer, or less common.".to_owned()
-        }
-        (_, FieldError::NotOnOffer | FieldError::NotLater | FieldError::DoesNotMatch) => {
-            "This choice is not on offer.".to_owned()
-        }
-    }
+        FieldError::Invisible => "This contains an invisible character. Delete it, or type the text again.",
+        FieldError::Taken => "Another of your keys has this name. Choose a different one.",
+        _ => "Choose one of the listed options.",
+    };
+    text.to_owned()
 }
 
 /// The message of an error; empty if it consists of field errors.
+#[cfg(feature = "ssr")]
 #[must_use]
 pub fn error(error: &ConsoleError) -> String {
     match error {
         ConsoleError::Fields(_) => String::new(),
-        ConsoleError::WrongCredentials => "E-mail or password is wrong.".to_owned(),
+        ConsoleError::WrongCredentials => "The e-mail address or the password is wrong.".to_owned(),
         ConsoleError::SignedOut => {
-            "You are signed out. Sign in again in another tab, and then repeat this.".to_owned()
+            "Your session has ended. Sign in again in another tab, then try again.".to_owned()
         }
         ConsoleError::NotFound => {
             "This key no longer exists. Reload the page to see the keys you have.".to_owned()
         }
+        ConsoleError::MechaNotFound => {
+            "This Mecha no longer exists. Reload the page to see the Mechas you have.".to_owned()
+        }
+        ConsoleError::RuntimeNotFound => "This runtime is no longer connected.".to_owned(),
+        ConsoleError::RuntimeSilent => {
+            "The runtime did not respond within 5 seconds. Try again, or disconnect it.".to_owned()
+        }
         ConsoleError::LimitReached => keys::FULL.to_owned(),
+        ConsoleError::MechaLimitReached => {
+            "You have reached the maximum number of Mechas. Delete one that you no longer use.".to_owned()
+        }
         ConsoleError::KeyExpired => "This key has expired. Generate a new one instead.".to_owned(),
         ConsoleError::Rotating => {
-            "The old secret of this key still works. Retire it first, or wait until it ends.".to_owned()
+            "The old secret of this key still works. Retire it first, or wait until it stops working."
+                .to_owned()
         }
         ConsoleError::SignUpsClosed => account::CLOSED_LEAD.to_owned(),
         ConsoleError::TooManyAttempts { retry_after: 0..=1 } => {
@@ -71,7 +95,7 @@ pub fn error(error: &ConsoleError) -> String {
         }
         ConsoleError::Unavailable => "The console is too busy at the moment. Try again shortly.".to_owned(),
         ConsoleError::Malformed => {
-            "The request was not understood. Reload the page and try again.".to_owned()
+            "The server did not understand the request. Reload the page and try again.".to_owned()
         }
         ConsoleError::Internal => {
             "Something went wrong on the server. Nothing was lost; try again.".to_owned()

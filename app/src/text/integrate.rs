@@ -1,19 +1,30 @@
-//! Texts of Settings → Use it.
+//! Texts of Settings → Integrate.
 
-pub const TITLE: &str = "Use it";
-pub const LEAD: &str = "How programs present a key, and how a gateway lets them through to your API.";
-pub const WAYS: &str = "Present a key";
+pub const TITLE: &str = "Integrate";
+pub const LEAD: &str = "Send a key with each request, and let a gateway verify it in front of your API.";
+pub const WAYS: &str = "Send a key";
 pub const WAYS_LEAD: &str =
-    "Keep the secret in the environment or a secret store, never in the code. Any of these will do:";
-pub const REFERENCE: &str = "What else programs may call";
+    "Keep the secret in the environment or a secret store, never in the code. Any of these works.";
+pub const REFERENCE: &str = "See the API reference";
 pub const BEARER: &str = "Bearer token";
 pub const PAIR: &str = "A pair of headers";
 pub const ONE_HEADER: &str = "One header";
 pub const BASIC: &str = "Basic authentication";
+pub const BRUNO: &str = "Bruno";
+pub const BRUNO_FILE: &str = "key.bru";
+pub const OPENAPI: &str = "OpenAPI file";
+pub const OPENAPI_LEAD: &str =
+    "For Bruno, Postman, Insomnia and code generators. Import it from this address:";
+pub const CURL: &str = "curl";
+pub const CLIENTS: &str = "Programs that send requests";
+pub const GATEWAY_TABS: &str = "Gateways";
+pub const PREFILL: &str = "Link to a prefilled form";
+pub const PREFILL_LEAD: &str = "Your documentation can link to the New API key dialog with the fields filled in. The link fills the form \
+     and never submits it. All parameters are optional: name, description, and expire_in (7, 30, 90, 180, 365 or never).";
 pub const GATEWAYS: &str = "Protect your API";
-pub const GATEWAYS_LEAD: &str = "A gateway in front of your API asks this console about every request and tells the API who calls. The files listen on port 8080 and expect the API on port 8000: change these to yours.";
+pub const GATEWAYS_LEAD: &str = "A gateway in front of your API verifies each request with this console, and passes the identity of the key on to your API. The files listen on port 8080 and expect your API on port 8000: change both to yours.";
 pub const TRY: &str = "Try it";
 pub const TRY_LEAD: &str =
-    "Through the gateway, with a key of yours. Without one, or after Delete, the answer is 401.";
+    "Through the gateway, with one of your keys. Without a key, or with a deleted one, the response is 401.";
 pub const CALL: &str = "A request";
 pub const STREAM: &str = "A stream of events";

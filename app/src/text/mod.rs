@@ -4,42 +4,53 @@
 //! constants here.
 
 pub mod account;
-#[cfg(feature = "ssr")]
 pub mod account_page;
 #[cfg(feature = "ssr")]
 pub mod activity;
 #[cfg(feature = "ssr")]
 pub mod api_reference;
+#[cfg(feature = "ssr")]
+pub mod browser;
 mod errors;
 #[cfg(feature = "ssr")]
 pub mod integrate;
 pub mod keys;
+#[cfg(feature = "ssr")]
+pub mod mechas;
 pub mod not_found;
+#[cfg(feature = "ssr")]
+pub mod runtimes;
 pub mod time;
 #[cfg(feature = "ssr")]
 pub mod unknown_host;
 #[cfg(feature = "ssr")]
 pub mod usage;
 
+pub use errors::text_problem;
+#[cfg(feature = "ssr")]
 pub use errors::{error, problem};
 pub use keys::{
-    default_key_name, expired_on, expires_in, expires_on, free_key_name, grace, menu_label, meter,
-    old_secret, period, switch_label, will_expire,
+    default_key_name, expires_in, free_key_name, grace, menu_label, meter, of_key, period,
+    previous_works_until, switch_label, will_expire,
 };
 pub use time::ago;
 
 use crate::routes::Done;
 
 pub const PRODUCT: &str = "Mecha Console";
+pub const DESCRIPTION: &str = "Create and manage the API keys of your account.";
 pub const SETTINGS: &str = "Settings";
 pub const SKIP_TO_CONTENT: &str = "Skip to content";
 pub const CANCEL: &str = "Cancel";
 pub const CLOSE: &str = "Close";
 pub const COPY: &str = "Copy";
 pub const COPIED: &str = "Copied";
-pub const COPY_FAILED: &str =
-    "The browser does not let this page copy. The text is selected: press Ctrl+C or ⌘C.";
+pub const COPY_FAILED: &str = "Your browser blocked copying. The text is selected: press Ctrl+C or ⌘C.";
 pub const UNREACHABLE: &str = "The console cannot be reached. Check your connection and try again.";
+pub const OFFLINE: &str = "You are offline. What you entered is kept: try again when you are connected.";
+pub const FAILED: &str = "Something went wrong on the server. What you entered is kept; try again.";
+pub const SIGNED_OUT: &str = "Your session has ended.";
+pub const SIGN_IN_AGAIN: &str = "Sign in again";
 pub const DISMISS: &str = "Dismiss";
 
 /// The document title of a page.
@@ -52,6 +63,16 @@ pub fn page_title(page: &str) -> String {
 #[must_use]
 pub fn copy_label(what: &str) -> String {
     format!("{COPY} {what}")
+}
+
+/// What is announced near the limit of the description.
+#[must_use]
+pub fn characters_left(is: usize, max: usize) -> String {
+    if is > max {
+        format!("{} characters too many", is - max)
+    } else {
+        format!("{} characters left", max - is)
+    }
 }
 
 /// The character count below the description.
@@ -72,9 +93,19 @@ pub fn done(done: Done) -> &'static str {
         Done::Rotated => "API key rotated",
         Done::Retired => "Old secret retired",
         Done::Deleted => "API key deleted",
+        Done::SessionEnded => "Your session has ended. Sign in to continue.",
+        Done::MechaCreated => "Mecha created",
+        Done::MechaChanged => "Mecha changed",
+        Done::MechaSwitchedOn => "Mecha switched on",
+        Done::MechaSwitchedOff => "Mecha switched off",
+        Done::MechaDeleted => "Mecha deleted",
+        Done::RuntimeTested => "The runtime responded",
+        Done::RuntimeDrained => "The runtime was asked to finish its work",
+        Done::RuntimeDisconnected => "Runtime disconnected",
+        Done::OtherSessionEnded => "Session ended",
         Done::SignedOut => "You are signed out",
         Done::SignedOutEverywhere => "You are signed out everywhere",
         Done::PasswordChanged => "Password changed. Your other sessions have ended.",
-        Done::AccountDeleted => "Your account is deleted, and its keys are refused",
+        Done::AccountDeleted => "Account deleted. Its keys no longer work.",
     }
 }

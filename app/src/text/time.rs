@@ -13,22 +13,24 @@ pub fn date(at: Timestamp) -> String {
 /// Formats date and time in UTC, to the minute: `19 February 2027, 10:32 UTC`.
 #[must_use]
 pub fn date_and_time(at: Timestamp) -> String {
-    let (day, at) = (date(at), utc(at));
-    format!("{day}, {:02}:{:02} UTC", at.hour(), at.minute())
+    format!("{}, {}", date(at), clock_time(at))
 }
 
-/// Formats the time from `earlier` to `now`, as [`duration`] does. A time in the future counts as now.
+/// Formats the time of day in UTC, to the minute: `10:32 UTC`.
 #[must_use]
-pub fn since(earlier: Timestamp, now: Timestamp) -> String {
-    duration((now.0 - earlier.0).max(0))
+pub fn clock_time(at: Timestamp) -> String {
+    let at = utc(at);
+    format!("{:02}:{:02} UTC", at.hour(), at.minute())
 }
 
-/// Formats milliseconds in their two largest units: `6d 10h`, `5h 12m`, `12m`; `less than a minute` below one minute.
+/// Formats the time until `at`: in days from 7 days on, and below in its two largest units: `90 days`, `6d 10h`, `12m`.
 #[must_use]
-pub fn duration(milliseconds: i64) -> String {
-    let (days, hours, minutes) =
-        (milliseconds / DAY, milliseconds % DAY / HOUR, milliseconds % HOUR / MINUTE);
+pub fn remaining(at: Timestamp, now: Timestamp) -> String {
+    let span = (at.0 - now.0).max(0);
+    let (days, hours, minutes) = (span / DAY, span % DAY / HOUR, span % HOUR / MINUTE);
     match (days, hours, minutes) {
+        // Rounded: a key that was just created for 90 days has a few seconds less.
+        (7.., _, _) => format!("{} days", (span + DAY / 2) / DAY),
         (1.., 0, _) => format!("{days}d"),
         (1.., _, _) => format!("{days}d {hours}h"),
         (_, 1.., 0) => format!("{hours}h"),
@@ -38,10 +40,17 @@ pub fn duration(milliseconds: i64) -> String {
     }
 }
 
-/// Formats a past event: `5h 12m ago`.
+/// Formats a past event in its largest unit: `just now`, `1 min ago`, `5 hours ago`. A time in the future is `just now`.
 #[must_use]
-pub fn ago(span: &str) -> String {
-    format!("{span} ago")
+pub fn ago(at: Timestamp, now: Timestamp) -> String {
+    let span = now.0 - at.0;
+    let plural = |count: i64, unit: &str| format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" });
+    match (span / DAY, span / HOUR, span / MINUTE) {
+        (days @ 1.., _, _) => plural(days, "day"),
+        (_, hours @ 1.., _) => plural(hours, "hour"),
+        (_, _, minutes @ 1..) => format!("{minutes} min ago"),
+        _ => "just now".to_owned(),
+    }
 }
 
 /// Timestamps outside the range of [`OffsetDateTime`] are converted to the start of 1970.
@@ -61,13 +70,28 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_is_formatted_in_its_two_largest_units() {
-        assert_eq!(duration(6 * DAY + 10 * HOUR + 59 * MINUTE), "6d 10h");
-        assert_eq!(duration(90 * DAY), "90d");
-        assert_eq!(duration(5 * HOUR + 12 * MINUTE), "5h 12m");
-        assert_eq!(duration(HOUR), "1h");
-        assert_eq!(duration(2 * MINUTE + 59 * SECOND), "2m");
-        assert_eq!(duration(59 * SECOND), "less than a minute");
+    fn the_remaining_time_is_in_days_from_seven_days_on() {
+        let in_ = |span| remaining(Timestamp(span), Timestamp(0));
+        assert_eq!(in_(90 * DAY - SECOND), "90 days");
+        assert_eq!(in_(7 * DAY), "7 days");
+        assert_eq!(in_(7 * DAY - SECOND), "6d 23h");
+        assert_eq!(in_(6 * DAY + 10 * HOUR + 59 * MINUTE), "6d 10h");
+        assert_eq!(in_(5 * HOUR + 12 * MINUTE), "5h 12m");
+        assert_eq!(in_(HOUR), "1h");
+        assert_eq!(in_(2 * MINUTE + 59 * SECOND), "2m");
+        assert_eq!(in_(59 * SECOND), "less than a minute");
+    }
+
+    #[test]
+    fn a_past_event_is_formatted_in_its_largest_unit() {
+        let past = |span| ago(Timestamp(0), Timestamp(span));
+        assert_eq!(past(-SECOND), "just now");
+        assert_eq!(past(59 * SECOND), "just now");
+        assert_eq!(past(MINUTE), "1 min ago");
+        assert_eq!(past(59 * MINUTE), "59 min ago");
+        assert_eq!(past(HOUR), "1 hour ago");
+        assert_eq!(past(47 * HOUR), "1 day ago");
+        assert_eq!(past(40 * DAY), "40 days ago");
     }
 
     #[test]

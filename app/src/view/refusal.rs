@@ -1,6 +1,6 @@
 //! An error as the pages and the server functions under `/rpc` return it: with user-facing text.
 
-use crate::domain::field_error::{Field, FieldError};
+use crate::domain::field_error::Field;
 use crate::error::ConsoleError;
 use crate::text;
 use leptos::server_fn::codec::JsonEncoding;
@@ -21,29 +21,10 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The browser received no response, or none that it could parse.
-    #[must_use]
-    pub fn unreachable() -> Self {
-        Self { detail: text::UNREACHABLE.to_owned(), ..Self::default() }
-    }
-
     /// The message for this field, if it has an error.
     #[must_use]
     pub fn of(&self, field: Field) -> Option<&str> {
         self.fields.iter().find(|(of, _)| of == field.name()).map(|(_, problem)| problem.as_str())
-    }
-
-    /// Updates the error of a field while its value is being edited: replaces the message with that of `remaining`, or
-    /// removes it if `remaining` is `None`. Does nothing if the field had no error.
-    pub fn mend(&mut self, field: Field, remaining: Option<FieldError>) {
-        self.fields.retain_mut(|(of, problem)| match remaining {
-            _ if of != field.name() => true,
-            Some(remaining) => {
-                *problem = text::problem(field, remaining);
-                true
-            }
-            None => false,
-        });
     }
 }
 

@@ -8,6 +8,7 @@ use crate::state;
 use crate::store::Store;
 use app::domain::account::{Email, Password};
 use app::domain::field_error::{Field, FieldError};
+use app::domain::usage::ClientName;
 use app::error::ConsoleError;
 use app::view::refusal::Refusal;
 use clap::Parser;
@@ -25,7 +26,7 @@ pub async fn run(command: AccountCommand) -> Result<(), Box<dyn Error>> {
             let (accounts, email) = (accounts(database).await?, parsed(Field::Email, Email::parse(&email))?);
             let password = read_password()?;
             let account = accounts
-                .add(email, password, true, String::new(), &mut system_rng())
+                .add(email, password, true, ClientName::default(), &mut system_rng())
                 .await
                 .map_err(message)?;
             println!("{}", account.0);

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod backup;
 pub mod copy;
+pub mod healthcheck;
 pub mod migrate;
 pub mod restore;
 pub mod serve;

@@ -2,30 +2,29 @@
 
 use crate::clock::Clock;
 use crate::config::ServeOptions;
-use crate::http::dispatch::Dispatch;
-use crate::http::middleware::client_ip::{Peer, TrustedProxies};
+use crate::http::console::site_files::SiteFiles;
+use crate::http::middleware::client_ip::TrustedProxies;
+use crate::http::verify::gateway_listeners::GatewayListeners;
+use crate::http::verify::service::VerifyService;
 use crate::http::{listeners, metrics_endpoint, router};
 use crate::services::keys::Keys;
 use crate::services::retention::Retention;
 use crate::state::AppState;
 use crate::store::{Claim, Store};
-use axum_server::Handle;
-use futures::future::try_join;
-use leptos::config::LeptosOptions;
-use std::convert::Infallible;
+use axum::Extension;
+use axum::extract::ConnectInfo;
+use axum::serve::Listener;
+use futures::FutureExt;
+use futures::future::try_join3;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::error::Error;
-use std::future::ready;
-use std::io;
 use std::net::SocketAddr;
-use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval_at};
-use tower::service_fn;
+use tower::Layer;
 
-/// How long requests in flight may take at shutdown, after `--shutdown-delay`.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
 /// Interval at which data past its retention period is deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Interval of clock checks, whose result `/readyz` shows.
@@ -39,6 +38,7 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 /// Another server uses the database, the database cannot be opened, or the server cannot listen on the address or
 /// socket.
 pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
+    raise_file_limit();
     let _claim = Claim::of(&options.database.database_url)?;
     let store = Store::open(&options.database.database_url).await?;
     let began = Instant::now();
@@ -50,6 +50,7 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     let keys = console.keys.clone();
     let (draining, shutdown) = (console.draining.clone(), console.shutdown.clone());
     let usage = Arc::clone(&console.usage);
+    let runtimes = console.runtimes.clone();
     let shutdown_delay = Duration::from_secs(options.shutdown_delay.into());
     let background = console.accounts.background.clone();
     if options.public_url.is_none() && !options.listen.ip().is_loopback() {
@@ -57,55 +58,40 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
             "the console is reachable from other machines without encryption: use HTTPS, and set --public-url"
         );
     }
-    let handle = Handle::new();
-    let server = listeners::tcp_server(options.listen).handle(handle.clone());
-    let (socket, _file) = options
-        .socket
-        .as_deref()
-        .map(|file| listeners::bind_socket(file).map_err(|error| format!("{}: {error}", file.display())))
-        .transpose()?
-        .unzip();
-    let socket_handle = Handle::new();
+    let listener = listeners::bind_tcp(options.listen).await?;
+    let address = listener.local_addr()?;
+    let gateways = GatewayListeners::bind(&options)?;
     if let Some(address) = options.metrics {
-        let operators = metrics_endpoint::router(Arc::new(console.clone())).into_make_service();
-        let server = listeners::tcp_server(address);
-        tokio::spawn(async move {
-            if let Err(error) = server.serve(operators).await {
-                tracing::error!(%error, "cannot serve metrics at {address}");
-            }
-        });
+        let operators = metrics_endpoint::router(Arc::new(console.clone()));
+        let listener = listeners::bind_tcp(address).await?;
+        tokio::spawn(listeners::serve(listener, move |_| operators.clone(), shutdown.clone()));
     }
-    let site = site(&options);
-    let dispatch = router::build(console, site, TrustedProxies(options.trusted_proxies.clone()));
-    let at_socket = serve_socket(dispatch.clone(), socket, socket_handle.clone());
+    let files = SiteFiles::open(options.site_root.as_deref());
+    let proxies = TrustedProxies(options.trusted_proxies);
+    let verifications = VerifyService::new(console.clone(), proxies.clone());
+    let router = router::build(console, files, proxies);
+    let url = options.public_url.map_or_else(|| format!("http://{address}"), |origin| origin.to_string());
+    tracing::info!("the console is available at {url}");
     tokio::spawn({
-        let handle = handle.clone();
-        let public_url = options.public_url.clone();
+        let shutdown = shutdown.clone();
         async move {
-            if let Some(address) = handle.listening().await {
-                let url = public_url.map_or_else(|| format!("http://{address}"), |origin| origin.to_string());
-                tracing::info!("the console is available at {url}");
-            }
+            shutdown_signal().await;
+            tracing::info!("shutdown started");
+            draining.cancel();
+            // A second signal ends the delay.
+            let _ = tokio::time::timeout(shutdown_delay, shutdown_signal()).await;
+            usage.flush_without_pauses.cancel();
+            shutdown.cancel();
         }
     });
-    tokio::spawn(async move {
-        shutdown_signal().await;
-        tracing::info!("shutdown started");
-        draining.cancel();
-        // A second signal ends the delay.
-        let _ = tokio::time::timeout(shutdown_delay, shutdown_signal()).await;
-        shutdown.cancel();
-        usage.flush_without_pauses.cancel();
-        handle.graceful_shutdown(Some(DRAIN_TIMEOUT));
-        socket_handle.graceful_shutdown(Some(DRAIN_TIMEOUT));
-    });
-    let of_peer = move |peer: SocketAddr| ready(Ok::<_, Infallible>(dispatch.of(Peer::Tcp(peer.ip()))));
-    let served = try_join(server.serve(service_fn(of_peer)), at_socket);
-    let connections = listeners::threads(options.verification_threads)?;
-    let served = connections.spawn(served).await;
-    // Dropping a runtime in an async context would panic.
-    connections.shutdown_background();
-    served??;
+    let service_of = |peer: SocketAddr| Extension(ConnectInfo(peer)).layer(router.clone());
+    let main = listeners::serve(listener, service_of, shutdown.clone());
+    let close_runtimes = async {
+        shutdown.cancelled().await;
+        runtimes.shut_down().await;
+    };
+    let all = (main.map(Ok), close_runtimes.map(Ok), gateways.serve(verifications, shutdown.clone()));
+    try_join3(all.0, all.1, all.2).await?;
     background.close();
     background.wait().await;
     if let Err(error) = keys.flush_usage().await {
@@ -116,35 +102,12 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Serves gateways on this machine, if `--socket` is set.
-async fn serve_socket(
-    dispatch: Dispatch,
-    socket: Option<UnixListener>,
-    handle: Handle<UnixAddr>,
-) -> io::Result<()> {
-    let Some(listener) = socket else { return Ok(()) };
-    if let Some(path) = listener.local_addr()?.as_pathname() {
-        tracing::info!("listening for gateways on this machine at {}", path.display());
+/// Raises the limit of open files to what the system allows: each connection is a file, and the usual soft limit is 1,024.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, limit.current, "the limit of open files could not be raised");
     }
-    let of_peer = move |_: UnixAddr| ready(Ok::<_, Infallible>(dispatch.of(Peer::UnixSocket)));
-    listeners::unix_server(listener)?.handle(handle).serve(service_fn(of_peer)).await
-}
-
-/// Where the scripts and styles of the pages are. Their names contain hashes if `cargo leptos` has written `hash.txt`
-/// beside the binary.
-fn site(options: &ServeOptions) -> LeptosOptions {
-    let hash_file = "hash.txt";
-    let is_hashed = std::env::current_exe()
-        .is_ok_and(|binary| binary.parent().is_some_and(|folder| folder.join(hash_file).exists()));
-    LeptosOptions::builder()
-        .output_name("mecha-console")
-        .site_root(options.site_root.to_string_lossy().into_owned())
-        .site_pkg_dir("pkg")
-        .site_addr(options.listen)
-        .hash_files(is_hashed)
-        .hash_file(hash_file.into())
-        .reload_port(3001_u32)
-        .build()
 }
 
 /// Flushes usage to the database at regular intervals.

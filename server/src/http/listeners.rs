@@ -1,19 +1,28 @@
-//! Listeners: where connections come from, their limits, and the runtime that serves them.
+//! Listeners: where connections come from, and their limits.
 
-use crate::config::cores_minus_one;
-use crate::http::minimum_rate::{TcpAcceptor, UnixAcceptor};
+use crate::http::minimum_rate::MinimumRate;
 use crate::store::with_suffix;
-use axum_server::{Address, Server};
-use hyper_util::rt::TokioTimer;
+use axum::extract::Request;
+use axum::response::Response;
+use axum::serve::Listener;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use rustix::fs::OFlags;
+use std::convert::Infallible;
 use std::fs::{File, Permissions, TryLockError, metadata, remove_file, set_permissions};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
-use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener, UnixStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
 
 /// Timeout for a client to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,9 +32,80 @@ const HEAD_LIMIT: usize = 64 * 1024;
 /// Permissions of a Unix socket: the server's user and its group may connect.
 const SOCKET_MODE: u32 = 0o660;
 
+/// Limit on the unsent bytes of a response in the kernel's buffer (`TCP_NOTSENT_LOWAT`). Without it, the kernel buffers
+/// megabytes, which would count as read by the client.
+const UNSENT_BYTES_LIMIT: u32 = 16 * 1024;
+/// How long requests in flight may take after shutdown has begun.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
+
 /// Listens on a TCP address.
-pub(crate) fn tcp_server(address: SocketAddr) -> Server<SocketAddr, TcpAcceptor> {
-    with_limits(axum_server::bind(address).acceptor(TcpAcceptor))
+///
+/// # Errors
+/// The address is in use, or not one of this machine.
+pub async fn bind_tcp(address: SocketAddr) -> io::Result<impl Listener<Io = TcpStream, Addr = SocketAddr>> {
+    use axum::serve::ListenerExt;
+    Ok(TcpListener::bind(address).await?.tap_io(|stream| {
+        // Disables the Nagle algorithm (RFC 9293, 3.7.4), which would delay responses.
+        let socket = socket2::SockRef::from(&*stream);
+        if let Err(error) =
+            socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_notsent_lowat(UNSENT_BYTES_LIMIT))
+        {
+            tracing::debug!(%error, "the options of a connection could not be set");
+        }
+    }))
+}
+
+/// Serves the connections of a listener until `shutdown`. Then it closes the listener and idle connections, and waits up to
+/// [`DRAIN_TIMEOUT`] for requests in flight. `service_of` creates the service for the requests of one connection.
+///
+/// Connections use HTTP/1 only: HTTP/2 lets a client open hundreds of streams at once and read none of them, and no gateway
+/// needs it here. A connection that a response upgrades is no longer this function's concern.
+pub async fn serve<L, S>(
+    mut listener: L,
+    mut service_of: impl FnMut(L::Addr) -> S,
+    shutdown: CancellationToken,
+) where
+    L: Listener,
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let mut builder = http1::Builder::new();
+    // Without a timer, the timeout has no effect (axum#2741).
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_LIMIT);
+    // Dropping the set aborts the connections that are left.
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, peer) = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => accepted,
+            // Forgets connections that have ended.
+            Some(_) = connections.join_next() => continue,
+        };
+        let io = TokioIo::new(MinimumRate::new(stream));
+        let service = TowerToHyperService::new(service_of(peer));
+        let connection = builder.serve_connection(io, service).with_upgrades();
+        let shutdown = shutdown.clone();
+        connections.spawn(async move {
+            tokio::pin!(connection);
+            let ended = tokio::select! {
+                biased;
+                ended = connection.as_mut() => ended,
+                () = shutdown.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection failed");
+            }
+        });
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+        tracing::warn!("requests in flight are aborted: they took longer than {DRAIN_TIMEOUT:?} to complete");
+    }
 }
 
 /// The file of a Unix socket. It is removed on drop.
@@ -79,33 +159,6 @@ impl Drop for SocketFile {
     }
 }
 
-/// Accepts connections of a Unix socket, on the runtime that this is called on.
-///
-/// # Errors
-/// The socket cannot be registered with the runtime.
-pub(crate) fn unix_server(listener: UnixListener) -> io::Result<Server<UnixAddr, UnixAcceptor>> {
-    Ok(with_limits(axum_server::from_unix(listener)?.acceptor(UnixAcceptor)))
-}
-
-fn with_limits<A: Address, Acceptor>(server: Server<A, Acceptor>) -> Server<A, Acceptor> {
-    // HTTP/2 lets a client open hundreds of streams at once and read none of them. No gateway needs it here.
-    let mut server = server.http1_only();
-    // Without a timer, the timeouts have no effect (axum#2741).
-    let mut http1 = server.http_builder().http1();
-    http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_LIMIT);
-    server
-}
-
-/// Builds the runtime that serves connections and verifies keys. Without a `count`, it has a thread for each core but
-/// one: that core is for the gateway, which often runs on the same machine, and for all other work.
-///
-/// # Errors
-/// The system cannot create more threads.
-pub(crate) fn threads(count: Option<u16>) -> io::Result<Runtime> {
-    let threads = count.map_or_else(cores_minus_one, usize::from);
-    Builder::new_multi_thread().worker_threads(threads).thread_name("connections").enable_all().build()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,12 +198,12 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_begins_with_http_2_is_rejected_at_once() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let handle = axum_server::Handle::new();
-        let server = tcp_server(([127, 0, 0, 1], 0).into()).handle(handle.clone());
+        let listener = bind_tcp(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listener.local_addr().unwrap();
         let router = axum::Router::new().route("/", axum::routing::get(async || "ok"));
-        tokio::spawn(server.serve(router.into_make_service()));
-        let address = handle.listening().await.unwrap();
-        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let shutdown = CancellationToken::new();
+        tokio::spawn(serve(listener, move |_| router.clone(), shutdown.clone()));
+        let mut client = TcpStream::connect(address).await.unwrap();
         // The preface and an empty SETTINGS frame (RFC 9113, 3.4).
         client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
         let mut response = Vec::new();

@@ -17,7 +17,7 @@ pub fn router(state: Arc<AppState>) -> Router {
 }
 
 async fn show(State(state): State<Arc<AppState>>) -> Response {
-    match state.metrics.text(&state.accounts, &state.verifier) {
+    match state.metrics.text(&state.accounts, &state.verifier, &state.runtimes) {
         Ok(text) => {
             let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(CONTENT_TYPE, content_type)], text).into_response()

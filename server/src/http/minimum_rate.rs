@@ -3,63 +3,17 @@
 //! Without it, a client that stops reading, or reads a few bytes at a time, could hold its connection and the buffers
 //! of its response indefinitely (CWE-400). hyper limits the time to receive a request head, and nothing after it.
 
-use axum_server::accept::{Accept, DefaultAcceptor, NoDelayAcceptor};
-use futures::future::{MapOk, TryFutureExt};
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Bytes per second that a client must read while a write of a response is pending.
 const MINIMUM_RATE: u32 = 1024;
 /// How far a client may fall behind [`MINIMUM_RATE`] before its connection is closed.
 const ALLOWANCE: Duration = Duration::from_secs(30);
-/// Limit on the unsent bytes of a response in the kernel's buffer (`TCP_NOTSENT_LOWAT`). Without it, the kernel buffers
-/// megabytes, which would count as read by the client.
-const UNSENT_BYTES_LIMIT: u32 = 16 * 1024;
-
-/// Accepts TCP connections: disables the Nagle algorithm (RFC 9293, 3.7.4), limits unsent bytes, and enforces the
-/// minimum rate.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct TcpAcceptor;
-
-impl<S> Accept<TcpStream, S> for TcpAcceptor {
-    type Stream = MinimumRate<TcpStream>;
-    type Service = S;
-    type Future = MapOk<
-        <NoDelayAcceptor as Accept<TcpStream, S>>::Future,
-        fn((TcpStream, S)) -> (MinimumRate<TcpStream>, S),
-    >;
-
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        if let Err(error) = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_LIMIT) {
-            tracing::debug!(%error, "TCP_NOTSENT_LOWAT could not be set");
-        }
-        NoDelayAcceptor.accept(stream, service).map_ok(with_minimum_rate)
-    }
-}
-
-/// Accepts connections of any other kind, and enforces the minimum rate.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct UnixAcceptor;
-
-impl<I, S> Accept<I, S> for UnixAcceptor {
-    type Stream = MinimumRate<I>;
-    type Service = S;
-    type Future = MapOk<<DefaultAcceptor as Accept<I, S>>::Future, fn((I, S)) -> (MinimumRate<I>, S)>;
-
-    fn accept(&self, stream: I, service: S) -> Self::Future {
-        DefaultAcceptor.accept(stream, service).map_ok(with_minimum_rate)
-    }
-}
-
-fn with_minimum_rate<I, S>((stream, service): (I, S)) -> (MinimumRate<I>, S) {
-    (MinimumRate::new(stream), service)
-}
-
 /// A stream whose writes fail with [`ErrorKind::TimedOut`] once the client reads too slowly.
 ///
 /// Only time with a pending write counts. Idle connections, and the time in which the server computes a response, are
@@ -74,7 +28,7 @@ pub(crate) struct MinimumRate<I> {
 }
 
 impl<I> MinimumRate<I> {
-    fn new(inner: I) -> Self {
+    pub(crate) fn new(inner: I) -> Self {
         Self { inner, behind: Duration::ZERO, pending_write: None }
     }
 

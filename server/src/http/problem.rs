@@ -3,7 +3,9 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -23,12 +25,22 @@ pub(crate) enum ApiProblem {
     InvalidRequest,
     /// The key is valid, but the operation or module is closed to keys.
     InsufficientScope,
+    /// The request has an `Origin` header, as those of browsers have, and the operation is for programs.
+    OriginNotAllowed,
+    /// The request lacks the subprotocol `mecha.runtime.v1`.
+    SubprotocolRequired,
+    /// The request lacks a header of the WebSocket handshake.
+    InvalidUpgrade,
+    /// The request does not upgrade the connection to a WebSocket.
+    UpgradeRequired,
     /// The operation does not exist.
     NotFound,
     /// Too many requests from one network were denied. The value is the time to wait, in seconds.
     TooManyRequests(u32),
     /// The database does not respond.
     Unavailable,
+    /// The server has as many connections as it may have, or shuts down.
+    Overloaded,
     /// The server has a defect.
     Internal,
 }
@@ -49,11 +61,15 @@ impl ApiProblem {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::Unauthenticated | Self::InvalidToken => StatusCode::UNAUTHORIZED,
-            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::InvalidRequest
+            | Self::OriginNotAllowed
+            | Self::SubprotocolRequired
+            | Self::InvalidUpgrade => StatusCode::BAD_REQUEST,
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::InsufficientScope => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -65,6 +81,11 @@ impl ApiProblem {
             Self::InvalidToken => "invalid_token",
             Self::InvalidRequest => "invalid_request",
             Self::InsufficientScope => "insufficient_scope",
+            Self::OriginNotAllowed => "origin_not_allowed",
+            Self::SubprotocolRequired => "subprotocol_required",
+            Self::InvalidUpgrade => "invalid_upgrade",
+            Self::UpgradeRequired => "upgrade_required",
+            Self::Overloaded => "overloaded",
             Self::NotFound => "not_found",
             Self::TooManyRequests(_) => "too_many_requests",
             Self::Unavailable => "unavailable",
@@ -77,7 +98,12 @@ impl ApiProblem {
             Self::Unauthenticated => "This needs an API key.",
             Self::InvalidToken => "The API key is not valid.",
             Self::InvalidRequest => "Present one credential, once.",
-            Self::InsufficientScope => "This is closed to API keys.",
+            Self::InsufficientScope => "This is closed to this API key.",
+            Self::OriginNotAllowed => "This is not for browsers: send no Origin header.",
+            Self::SubprotocolRequired => "Request the subprotocol mecha.runtime.v1.",
+            Self::InvalidUpgrade => "Send a complete WebSocket handshake.",
+            Self::UpgradeRequired => "Connect with a WebSocket, over HTTP/1.1.",
+            Self::Overloaded => "No more connections at the moment. Try again shortly.",
             Self::NotFound => "There is nothing at this address.",
             Self::TooManyRequests(_) => "Too many refused requests. Try again later.",
             Self::Unavailable => "Try again shortly.",
@@ -108,8 +134,13 @@ impl ApiProblem {
         let retry_after = match self {
             Self::TooManyRequests(seconds) => Some(seconds),
             Self::Unavailable => Some(1),
+            Self::Overloaded => Some(5),
             _ => None,
         };
+        if self == Self::UpgradeRequired {
+            response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+            response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

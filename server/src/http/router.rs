@@ -1,34 +1,34 @@
 //! All routes and all layers.
 
-use crate::http::console::{form_actions, key_events, pages, usage_fragment};
-use crate::http::dispatch::Dispatch;
+use crate::http::console::site_files::SiteFiles;
+use crate::http::console::{form_actions, key_events, pages};
 use crate::http::middleware::client_ip::{self, TrustedProxies};
 use crate::http::middleware::{
-    compression, host_check, origin_check, request_metrics, security_headers, session_cookie, timeouts,
+    compression, host_check, origin_check, request_metrics, request_target, security_headers, session_cookie,
+    timeouts,
 };
-use crate::http::{api, health, page_runtime, problem};
+use crate::http::verify::endpoint;
+use crate::http::{api, health, problem};
 use crate::state::AppState;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::Response;
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
-use leptos::config::LeptosOptions;
+use axum::middleware::{from_fn, from_fn_with_state};
 use std::any::Any;
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
-/// Builds the service for all requests. Requests other than verifications run on the runtime that this is called on.
-pub fn build(state: AppState, site: LeptosOptions, trusted_proxies: TrustedProxies) -> Dispatch {
+/// Builds the router of the main listener.
+pub fn build(state: AppState, files: SiteFiles, trusted_proxies: TrustedProxies) -> Router {
     let state = Arc::new(state);
     let trusted_proxies = Arc::new(trusted_proxies);
-    let pages = pages::router(Arc::clone(&state), site);
+    let pages = pages::router(Arc::clone(&state), files);
     let browser_routes = Router::new()
         .merge(form_actions::router(pages.clone()))
         .merge(api::owners(Arc::clone(&state)))
         .merge(key_events::router(Arc::clone(&state)))
-        .merge(usage_fragment::router(Arc::clone(&state)))
         .fallback_service(pages)
         .layer(compression::layer());
     let browser_routes = session_cookie::router(Arc::clone(&state), &browser_routes)
@@ -39,18 +39,18 @@ pub fn build(state: AppState, site: LeptosOptions, trusted_proxies: TrustedProxi
     let client_routes =
         Router::new().merge(api::programs()).merge(health::router()).with_state(Arc::clone(&state));
     let routes = request_metrics::Routes::new(Arc::clone(&state));
-    let router = client_routes
+    let layered = client_routes
         .fallback_service(browser_routes)
         .layer(from_fn_with_state(Arc::clone(&state), security_headers::set_headers))
-        .layer(map_response(page_runtime::render_body))
         .layer(CatchPanicLayer::custom(on_panic))
         .layer(from_fn_with_state(Arc::clone(&trusted_proxies), client_ip::identify))
         .layer(from_fn_with_state(routes, request_metrics::count))
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
             // Never log the query, which may contain form input, or headers, which may contain credentials.
             tracing::info_span!("request", method = %request.method(), path = request.uri().path())
-        }));
-    Dispatch::new(state, trusted_proxies, router)
+        }))
+        .layer(from_fn(request_target::require_path));
+    endpoint::router(state, trusted_proxies).fallback_service(layered)
 }
 
 /// Responds with 500 if a handler panics. The response contains no details.

@@ -8,7 +8,7 @@
 //! [`Node`] applies them and waits for the other nodes.
 
 use crate::ids::Id;
-use crate::ids::hex;
+use crate::ids::{hex, parse_id};
 use crate::key_cache::cluster::lease::Lease;
 use crate::key_cache::cluster::replication::Node;
 use crate::key_cache::index::KeyIndex;
@@ -24,10 +24,11 @@ use crate::usage::live_events::LiveEvents;
 use app::domain::account::AccountId;
 use app::domain::activity::ActivityKind;
 use app::domain::api_key::KeyId;
+use app::domain::mecha::MechaId;
 use app::domain::timestamp::Timestamp;
+use app::domain::usage::ClientName;
 use futures::FutureExt;
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -50,6 +51,8 @@ pub struct KeyCache {
     pub index: Arc<KeyIndex>,
     /// While it holds, verifications may rely on the index.
     pub lease: Arc<Lease>,
+    /// Notifies pages of changes.
+    live: Arc<LiveEvents>,
     /// `None` on SQLite, where this process is the only one.
     node: Option<Node>,
     /// Serialises changes on SQLite.
@@ -78,14 +81,17 @@ impl KeyCache {
         let index = Arc::new(KeyIndex::with_capacity(store.key_count().await?));
         if store.is_shared() {
             let lease = Arc::new(Lease::ended());
-            let node = Node::join(node, store.clone(), Arc::clone(&index), Arc::clone(&lease), live).await?;
-            return Ok(Self { store, index, lease, node: Some(node), change_lock: Arc::default() });
+            let (index_of_node, live_of_node) = (Arc::clone(&index), Arc::clone(&live));
+            let node =
+                Node::join(node, store.clone(), index_of_node, Arc::clone(&lease), live_of_node).await?;
+            return Ok(Self { store, index, lease, live, node: Some(node), change_lock: Arc::default() });
         }
         store.read_key_entries(&|digest, entry| index.put(digest, entry)).await?;
         Ok(Self {
             store,
             index,
             lease: Arc::new(Lease::permanent()),
+            live,
             node: None,
             change_lock: Arc::default(),
         })
@@ -158,7 +164,7 @@ impl KeyCache {
         account: Id,
         new: SecretDigest,
         now: Timestamp,
-        client: IpAddr,
+        client: ClientName,
     ) -> Result<(), StoreError> {
         let (key_cache, account) = (self.clone(), AccountId(hex(&account)));
         spawn_transaction(async move {
@@ -173,14 +179,15 @@ impl KeyCache {
             }
             let is_first_use = api_keys::retire_on_use(&mut change.tx, &key, &new, now).await?;
             if is_first_use {
-                let name = api_keys::name(&mut change.tx, &account, &key).await?.unwrap_or_default();
+                let names = api_keys::names(&mut change.tx, &account, &key).await?.unwrap_or_default();
                 let retired = NewActivity {
                     account: &account,
                     at: now,
                     what: ActivityKind::PreviousSecretReplaced,
-                    key: (key.as_str(), &name),
+                    key: (key.as_str(), &names.key),
+                    mecha: (names.owner.mecha().map_or("", MechaId::as_str), &names.mecha),
                     became: "",
-                    address: &client.to_string(),
+                    client: &client,
                 };
                 activity::insert(&mut change.tx, &retired).await?;
             }
@@ -212,7 +219,9 @@ impl KeyCache {
                 cluster::record_change(&mut tx, node.id(), &AccountId(String::new()), &ended).await?;
             }
             tx.commit().await?;
-            ended.iter().for_each(|digest| key_cache.index.remove(digest));
+            let changed: HashSet<Id> =
+                ended.iter().filter_map(|digest| key_cache.index.remove(digest)).collect();
+            changed.into_iter().for_each(|account| key_cache.live.publish_change(account));
             Ok(())
         })
         .await
@@ -248,24 +257,30 @@ impl Change {
                     }
                     tokio::time::sleep(RETRY_DELAY).await;
                 };
-                key_cache.apply(before, after);
+                key_cache.apply(&account, before, after);
                 drop(change_guard);
             });
             return Err(error.into());
         }
-        key_cache.apply(before, after);
+        key_cache.apply(&account, before, after);
         drop(change_guard);
         Ok(())
     }
 }
 
 impl KeyCache {
-    /// Inserts or replaces the entries in `after`, and removes the digests that are only in `before`.
-    fn apply(&self, mut before: HashSet<[u8; 32]>, after: Vec<rows::Secret>) {
+    /// Inserts or replaces the entries in `after`, removes the digests that are only in `before`, and notifies the pages of
+    /// the account.
+    fn apply(&self, account: &AccountId, mut before: HashSet<[u8; 32]>, after: Vec<rows::Secret>) {
         for (digest, entry) in after {
             self.index.put(&digest, &entry);
             before.remove(&digest);
         }
-        before.iter().for_each(|digest| self.index.remove(digest));
+        for digest in before {
+            self.index.remove(&digest);
+        }
+        if let Some(account) = parse_id(&account.0) {
+            self.live.publish_change(account);
+        }
     }
 }

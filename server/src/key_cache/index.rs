@@ -1,11 +1,12 @@
 //! In-memory index of all secrets, which a verification reads instead of the database.
 //!
-//! An entry is 60 bytes plus the name of its key, in one contiguous block. With many keys, cache misses dominate the
+//! An entry is 60 bytes plus the name of its key, and 17 bytes plus its name if a Mecha owns it, in one contiguous block. With many keys, cache misses dominate the
 //! cost of a lookup, so the layout touches as few cache lines as possible. The index is split into shards, each with
 //! its own lock, so that a change blocks only lookups in the same shard.
 
+use crate::ids::Id;
 use crate::key_cache::offsets::OffsetTable;
-use crate::key_entry::KeyEntry;
+use crate::key_entry::{EntryMecha, KeyEntry};
 use app::domain::timestamp::Timestamp;
 use parking_lot::RwLock;
 
@@ -22,6 +23,8 @@ const NEVER: u64 = (1 << 48) - 1;
 const HEADER_LEN: usize = DIGEST_LEN + 16 + 16 + 6 + 1 + 1;
 /// Alignment of entries, in bytes. Offsets count in this unit.
 const UNIT: usize = 4;
+/// Upper bound of the bytes of an entry.
+const MAX_ENTRY_LEN: usize = HEADER_LEN + 256 + MECHA_HEADER_LEN + 256 + UNIT;
 /// Bytes of an entry with a name of typical length.
 const TYPICAL_ENTRY_LEN: usize = HEADER_LEN + 16;
 
@@ -30,6 +33,11 @@ const ACTIVE: u8 = 1;
 const PREVIOUS: u8 = 2;
 const RETIRES_PREVIOUS: u8 = 4;
 const RETIRED_AT_UNTIL: u8 = 8;
+/// After the name of the key follow the id of its Mecha, the length of its name minus one, and its name.
+const MECHA: u8 = 16;
+const MECHA_ACTIVE: u8 = 32;
+/// Bytes of a Mecha before its name.
+const MECHA_HEADER_LEN: usize = 16 + 1;
 
 #[derive(Default)]
 struct Shard {
@@ -100,12 +108,12 @@ impl KeyIndex {
         }
     }
 
-    /// Removes a secret, if the index contains it.
-    pub fn remove(&self, digest: &[u8; 32]) {
+    /// Removes a secret, if the index contains it. Returns the account that owns its key.
+    pub fn remove(&self, digest: &[u8; 32]) -> Option<Id> {
+        let account = self.find(digest).map(|entry| entry.account);
         let digest = truncate(digest);
-        if let Some(shard) = self.shard(&digest) {
-            shard.write().remove(&digest);
-        }
+        self.shard(&digest)?.write().remove(&digest);
+        account
     }
 
     /// Removes all secrets, and keeps the allocated memory.
@@ -135,8 +143,8 @@ impl Shard {
         self.remove(digest);
         let offset = u32::try_from(self.entries.len() / UNIT).unwrap_or(u32::MAX);
         // Grow by an eighth. Doubling could leave half of the allocation unused.
-        if self.entries.capacity() - self.entries.len() < HEADER_LEN + 256 {
-            self.entries.reserve_exact((HEADER_LEN + 256).max(self.entries.len() / 8));
+        if self.entries.capacity() - self.entries.len() < MAX_ENTRY_LEN {
+            self.entries.reserve_exact((MAX_ENTRY_LEN).max(self.entries.len() / 8));
         }
         encode(&mut self.entries, digest, entry);
         let entries = &self.entries;
@@ -179,8 +187,11 @@ fn digest_at(entries: &[u8], offset: u32) -> Option<&Digest> {
 
 /// The length in bytes, with padding, of the entry at the start of `bytes`.
 fn entry_len(bytes: &[u8]) -> usize {
-    let name_len = bytes.get(HEADER_LEN - 1).map_or(0, |len_minus_one| usize::from(*len_minus_one) + 1);
-    (HEADER_LEN + name_len).next_multiple_of(UNIT)
+    let len_at = |at: usize| bytes.get(at).map_or(0, |len_minus_one| usize::from(*len_minus_one) + 1);
+    let end = HEADER_LEN + len_at(HEADER_LEN - 1);
+    let has_mecha = bytes.get(HEADER_LEN - 2).is_some_and(|flags| flags & MECHA != 0);
+    let mecha = if has_mecha { MECHA_HEADER_LEN + len_at(end + MECHA_HEADER_LEN - 1) } else { 0 };
+    (end + mecha).next_multiple_of(UNIT)
 }
 
 /// Decodes the entry at the start of `bytes`.
@@ -191,10 +202,20 @@ fn decode(bytes: &[u8]) -> Option<KeyEntry> {
     let (&[a, b, c, d, e, f, flags, len_minus_one], rest) = rest.split_first_chunk()?;
     let until = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
     let is = |flag| flags & flag != 0;
+    let (name, rest) = rest.split_at_checked(usize::from(len_minus_one) + 1)?;
+    let mecha = if is(MECHA) {
+        let (id, rest) = rest.split_first_chunk()?;
+        let (len_minus_one, rest) = rest.split_first()?;
+        let name = std::str::from_utf8(rest.get(..=usize::from(*len_minus_one))?).ok()?;
+        Some(Box::new(EntryMecha { id: *id, active: is(MECHA_ACTIVE), name: name.to_owned() }))
+    } else {
+        None
+    };
     Some(KeyEntry {
         key: *key,
         account: *account,
-        name: std::str::from_utf8(rest.get(..=usize::from(len_minus_one))?).ok()?.to_owned(),
+        name: std::str::from_utf8(name).ok()?.to_owned(),
+        mecha,
         until: (until != NEVER).then(|| Timestamp(i64::try_from(until).unwrap_or_default())),
         active: is(ACTIVE),
         is_previous: is(PREVIOUS),
@@ -212,16 +233,29 @@ fn encode(entries: &mut Vec<u8>, digest: &Digest, entry: &KeyEntry) {
         (entry.is_previous, PREVIOUS),
         (entry.retires_previous, RETIRES_PREVIOUS),
         (entry.is_retired_at_until, RETIRED_AT_UNTIL),
+        (entry.mecha.is_some(), MECHA),
+        (entry.mecha.as_ref().is_some_and(|mecha| mecha.active), MECHA_ACTIVE),
     ];
     let flags = flags.into_iter().filter_map(|(is, flag)| is.then_some(flag)).sum();
-    let name = entry.name.as_bytes().get(..256).unwrap_or(entry.name.as_bytes());
-    let len_minus_one = u8::try_from(name.len().saturating_sub(1)).unwrap_or(u8::MAX);
+    let (name, len_minus_one) = name_and_len(&entry.name);
     entries.extend_from_slice(digest);
     entries.extend_from_slice(&entry.key);
     entries.extend_from_slice(&entry.account);
     entries.extend_from_slice(&[a, b, c, d, e, f, flags, len_minus_one]);
     entries.extend_from_slice(name);
+    if let Some(mecha) = &entry.mecha {
+        let (name, len_minus_one) = name_and_len(&mecha.name);
+        entries.extend_from_slice(&mecha.id);
+        entries.push(len_minus_one);
+        entries.extend_from_slice(name);
+    }
     entries.resize(entries.len().next_multiple_of(UNIT), 0);
+}
+
+/// The bytes of a name, and their number minus one.
+fn name_and_len(name: &str) -> (&[u8], u8) {
+    let name = name.as_bytes().get(..256).unwrap_or(name.as_bytes());
+    (name, u8::try_from(name.len().saturating_sub(1)).unwrap_or(u8::MAX))
 }
 
 fn truncate(digest: &[u8; 32]) -> Digest {
@@ -254,6 +288,13 @@ mod tests {
             key: [n; 16],
             account: [n ^ 0xFF; 16],
             name: name.to_owned(),
+            mecha: n.is_multiple_of(4).then(|| {
+                Box::new(EntryMecha {
+                    id: [n; 16],
+                    active: n.is_multiple_of(8),
+                    name: name.chars().rev().collect(),
+                })
+            }),
             until: until.map(Timestamp),
             active: n.is_multiple_of(2),
             is_previous: n.is_multiple_of(3),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 /// Sets of counters. Threads are distributed over them.
 const SHARDS: usize = 16;
 /// Values of the metric's `outcome` label, in the order of [`CountedOutcome::index`].
-const LABELS: [&str; 12] = [
+const LABELS: [&str; 13] = [
     "allowed",
     "no-credential",
     "ambiguous",
@@ -20,6 +20,7 @@ const LABELS: [&str; 12] = [
     "wrong-secret",
     "closed-module",
     "unavailable",
+    "mecha-inactive",
 ];
 
 /// The outcome of a client's request, for the metrics.
@@ -52,6 +53,7 @@ impl CountedOutcome {
                 DenialReason::WrongId => 8,
                 DenialReason::WrongSecret => 9,
                 DenialReason::ClosedModule => 10,
+                DenialReason::MechaInactive => 12,
             },
             Self::Unavailable => 11,
         }
@@ -107,6 +109,7 @@ mod tests {
             DenialReason::WrongId,
             DenialReason::WrongSecret,
             DenialReason::ClosedModule,
+            DenialReason::MechaInactive,
         ] {
             let index = CountedOutcome::Denied(Denial::Key(reason)).index();
             assert_eq!(LABELS[index], reason.name());
@@ -118,7 +121,7 @@ mod tests {
             }
         });
         let totals: Vec<_> = outcomes.totals().filter(|(_, total)| *total > 0).collect();
-        assert_eq!(totals.len(), 7);
+        assert_eq!(totals.len(), 8);
         assert_eq!(totals[0], ("allowed", 3 * SHARDS as u64));
     }
 }

@@ -6,11 +6,12 @@ use crate::ids::{Id, hex, parse_id};
 use crate::key_cache::cache::{KeyCache, NoLease};
 use crate::key_cache::denial::Denial;
 use crate::key_cache::outcome_counters::OutcomeCounters;
-use crate::key_entry::KeyEntry;
+use crate::key_entry::{EntryMecha, KeyEntry};
 use crate::secret::{Prefixes, SecretDigest};
 use crate::store::{StoreError, with_timeout};
 use crate::usage::recorder::UsageRecorder;
 use app::domain::timestamp::Timestamp;
+use app::domain::usage::ClientName;
 use app::domain::usage::DenialReason;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -43,6 +44,10 @@ pub struct AllowedKey {
     pub account: Id,
     /// Its name.
     pub name: String,
+    /// The secret that was presented.
+    pub secret: SecretDigest,
+    /// The Mecha that owns it; `None` if the account itself does.
+    pub mecha: Option<Box<EntryMecha>>,
     /// When the presented secret expires: at the expiry of the key, or at the end of the secret's grace period. `None`
     /// means never.
     pub until: Option<Timestamp>,
@@ -68,7 +73,7 @@ pub struct FirstUse {
     key_cache: KeyCache,
     digest: SecretDigest,
     now: Timestamp,
-    client: IpAddr,
+    client: ClientName,
 }
 
 impl FirstUse {
@@ -191,13 +196,13 @@ impl Verifier {
             return Outcome::Denied(Denial::Key(reason));
         }
         self.usage.allowed(entry.key, entry.is_previous, client, now);
-        let KeyEntry { key, account, name, until, retires_previous, .. } = entry;
-        let key = AllowedKey { key, account, name, until };
+        let KeyEntry { key, account, name, mecha, until, retires_previous, .. } = entry;
+        let key = AllowedKey { key, account, name, secret: digest, mecha, until };
         if !retires_previous {
             return Outcome::Allowed(key);
         }
         let key_cache = self.key_cache.clone();
-        Outcome::RetiresPreviousSecret(FirstUse { key, key_cache, digest, now, client: client.address })
+        Outcome::RetiresPreviousSecret(FirstUse { key, key_cache, digest, now, client: client.name() })
     }
 
     /// Denies a secret that no key has. If a Key ID was presented, records a denied request for that id.
@@ -217,6 +222,8 @@ fn denial_reason(entry: &KeyEntry, check: Check, now: Timestamp) -> Option<Denia
         Some(if entry.is_retired_at_until { DenialReason::Retired } else { DenialReason::Expired })
     } else if !entry.active {
         Some(DenialReason::Inactive)
+    } else if entry.mecha.as_ref().is_some_and(|mecha| !mecha.active) {
+        Some(DenialReason::MechaInactive)
     } else {
         check.is_closed.then_some(DenialReason::ClosedModule)
     }

@@ -1,11 +1,12 @@
 //! Account use cases: sign-up, sign-in, password changes and deletion.
 
+use crate::client::Client;
 use crate::clock::Clock;
 use crate::ids::new_id;
 use crate::key_cache::cache::KeyCache;
 use crate::services::passwords::{Passwords, check_strength};
 use crate::services::rate_limit::SignInLimiter;
-use crate::services::sessions::{Authenticated, limits};
+use crate::services::sessions::{Authenticated, hex, limits};
 use crate::store::accounts::{self, InsertOutcome, NewAccount};
 use crate::store::activity::{self, NewActivity};
 use crate::store::{AccountRow, Store, StoreError, Tx, sessions, spawn_transaction};
@@ -14,9 +15,9 @@ use app::domain::account::{AccountId, Email, Password};
 use app::domain::activity::ActivityKind;
 use app::domain::field_error::{Field, FieldError};
 use app::domain::timestamp::Timestamp;
+use app::domain::usage::ClientName;
 use app::error::ConsoleError;
 use rand::CryptoRng;
-use std::net::IpAddr;
 use tokio_util::task::TaskTracker;
 
 /// Creates, authenticates and changes accounts.
@@ -54,17 +55,17 @@ impl Accounts {
         &self,
         email: Email,
         password: Password,
-        client: IpAddr,
+        client: Client<'_>,
         rng: &mut (impl CryptoRng + Send),
     ) -> Result<AccountId, ConsoleError> {
         if !self.is_sign_up_open().await? {
             return Err(ConsoleError::SignUpsClosed);
         }
-        self.sign_in_limiter.sign_up(client).await?;
-        self.add(email, password, self.is_open, client.to_string(), rng).await
+        self.sign_in_limiter.sign_up(client.address).await?;
+        self.add(email, password, self.is_open, client.name(), rng).await
     }
 
-    /// Creates an account. `address` is the network address to record; it is empty on the command line.
+    /// Creates an account. `client` is recorded; it is empty on the command line.
     ///
     /// # Errors
     /// As [`Accounts::sign_up`].
@@ -73,7 +74,7 @@ impl Accounts {
         email: Email,
         password: Password,
         is_open: bool,
-        address: String,
+        client: ClientName,
         rng: &mut (impl CryptoRng + Send),
     ) -> Result<AccountId, ConsoleError> {
         check_strength(&password, &email).map_err(|problem| ConsoleError::field(Field::Password, problem))?;
@@ -88,7 +89,7 @@ impl Accounts {
                 InsertOutcome::Taken => return Err(ConsoleError::field(Field::Email, FieldError::Taken)),
                 InsertOutcome::Closed => return Err(ConsoleError::SignUpsClosed),
             }
-            insert_activity(&mut tx, &id, created_at, ActivityKind::AccountCreated, &address).await?;
+            insert_activity(&mut tx, &id, created_at, ActivityKind::AccountCreated, &client).await?;
             tx.commit().await.map_err(StoreError::from)?;
             tracing::info!(account = id.0, "account created");
             Ok(id)
@@ -105,28 +106,26 @@ impl Accounts {
         &self,
         email: &Email,
         password: &Password,
-        client: IpAddr,
+        client: Client<'_>,
     ) -> Result<Authenticated, ConsoleError> {
-        self.sign_in_limiter.sign_in(email, client).await?;
+        self.sign_in_limiter.sign_in(email, client.address).await?;
         let account = self.store.account_by_email(email).await?;
         let hash = account.as_ref().map(|account| account.password_hash.as_str());
         let is_right = self.passwords.verify(password, hash).await?;
         let known = account.map(|row| (AccountId(row.id), row.password_version));
         let Some((account, password_version)) = known else {
-            tracing::info!(%client, "sign-in rejected: unknown address");
+            tracing::info!(client = %client.address, "sign-in rejected: unknown address");
             return Err(ConsoleError::WrongCredentials);
         };
         if is_right {
-            self.record(&account, ActivityKind::SignedIn, &client.to_string()).await?;
+            self.record(&account, ActivityKind::SignedIn, &client.name()).await?;
             return Ok(Authenticated { account, password_version });
         }
-        tracing::info!(%client, account = account.0, "sign-in rejected: wrong password");
+        tracing::info!(client = %client.address, account = account.0, "sign-in rejected: wrong password");
         // Recorded in the background: the response must not take longer than for an unknown address.
-        let accounts = self.clone();
+        let (accounts, client) = (self.clone(), client.name());
         self.background.spawn(async move {
-            if let Err(error) =
-                accounts.record(&account, ActivityKind::SignInRejected, &client.to_string()).await
-            {
+            if let Err(error) = accounts.record(&account, ActivityKind::SignInRejected, &client).await {
                 tracing::error!(?error, "a rejected sign-in was not recorded");
             }
         });
@@ -141,20 +140,20 @@ impl Accounts {
         &self,
         account: &AccountId,
         what: ActivityKind,
-        address: &str,
+        client: &ClientName,
     ) -> Result<(), ConsoleError> {
         let (store, now) = (self.store.clone(), self.clock.now());
-        let (account, address) = (account.clone(), address.to_owned());
+        let (account, client) = (account.clone(), client.clone());
         spawn_transaction(async move {
             let mut tx = store.begin().await?;
-            insert_activity(&mut tx, &account, now, what, &address).await?;
+            insert_activity(&mut tx, &account, now, what, &client).await?;
             Ok(tx.commit().await.map_err(StoreError::from)?)
         })
         .await
     }
 
     /// Changes the password of an account and ends all its sessions. `by` is the signed-in owner with the current
-    /// password and the network address; checking that password is rate-limited like a sign-in. `None` is the operator,
+    /// password and the client; checking that password is rate-limited like a sign-in. `None` is the operator,
     /// who does not need it.
     ///
     /// # Errors
@@ -163,18 +162,21 @@ impl Accounts {
     pub async fn set_password(
         &self,
         account: &AccountRow,
-        by: Option<(&SignedIn, Password, IpAddr)>,
+        by: Option<(&SignedIn, Password, Client<'_>)>,
         new: Password,
         rng: &mut (impl CryptoRng + Send),
     ) -> Result<(), ConsoleError> {
         let email = Email::parse(&account.email).map_err(|_| ConsoleError::Internal)?;
         let id = AccountId(account.id.clone());
-        let (field, address, who) = match by {
+        let (field, client, who) = match by {
             Some((who, current, client)) => {
                 self.confirm(account, &email, &current, client, Field::CurrentPassword).await?;
-                (Field::NewPassword, client.to_string(), Some(who.clone()))
+                if new == current {
+                    return Err(ConsoleError::field(Field::NewPassword, FieldError::Taken));
+                }
+                (Field::NewPassword, client.name(), Some(who.clone()))
             }
-            None => (Field::Password, String::new(), None),
+            None => (Field::Password, ClientName::default(), None),
         };
         check_strength(&new, &email).map_err(|problem| ConsoleError::field(field, problem))?;
         let (version, hash) = (account.password_version, self.passwords.hash(&new, rng).await?);
@@ -189,10 +191,42 @@ impl Accounts {
                 return Err(ConsoleError::SignedOut);
             }
             sessions::delete_all_of(&mut tx, &id).await?;
-            insert_activity(&mut tx, &id, now, ActivityKind::PasswordChanged, &address).await?;
+            insert_activity(&mut tx, &id, now, ActivityKind::PasswordChanged, &client).await?;
             tx.commit().await.map_err(StoreError::from)?;
             tracing::info!(account = id.0, "password changed");
             Ok(())
+        })
+        .await
+    }
+
+    /// Ends another session of the signed-in account: the one whose hash is `session`, in hexadecimal. Succeeds if it has
+    /// ended already.
+    ///
+    /// # Errors
+    /// [`ConsoleError::SignedOut`] if the session of the request has ended, or the database does not respond.
+    pub async fn end_session(&self, who: &SignedIn, session: &str) -> Result<(), ConsoleError> {
+        let now = self.clock.now();
+        let (idle_since, created_since) = limits(now);
+        let listed = self.store.sessions_of(&who.account, idle_since, created_since).await?;
+        let Some(other) = listed.into_iter().find(|listed| hex(&listed.id_hash) == session) else {
+            return Ok(());
+        };
+        let (store, who) = (self.store.clone(), who.clone());
+        spawn_transaction(async move {
+            let mut tx = store.begin().await?;
+            require_session(&mut tx, &who, now).await?;
+            sessions::delete(&mut tx, &other.id_hash).await?;
+            let entry = NewActivity {
+                account: &who.account,
+                at: now,
+                what: ActivityKind::SessionEnded,
+                key: ("", ""),
+                mecha: ("", ""),
+                became: &other.agent,
+                client: &who.client,
+            };
+            activity::insert(&mut tx, &entry).await?;
+            Ok(tx.commit().await.map_err(StoreError::from)?)
         })
         .await
     }
@@ -207,7 +241,7 @@ impl Accounts {
             let mut tx = store.begin().await?;
             require_session(&mut tx, &who, now).await?;
             sessions::delete_all_of(&mut tx, &who.account).await?;
-            insert_activity(&mut tx, &who.account, now, ActivityKind::SignedOutEverywhere, &who.address)
+            insert_activity(&mut tx, &who.account, now, ActivityKind::SignedOutEverywhere, &who.client)
                 .await?;
             Ok(tx.commit().await.map_err(StoreError::from)?)
         })
@@ -226,13 +260,13 @@ impl Accounts {
         who: &SignedIn,
         account: &AccountRow,
         password: &Password,
-        client: IpAddr,
+        client: Client<'_>,
     ) -> Result<(), ConsoleError> {
         let email = Email::parse(&account.email).map_err(|_| ConsoleError::Internal)?;
         self.confirm(account, &email, password, client, Field::ConfirmPassword).await?;
         let (key_cache, id, version) =
             (key_cache.clone(), AccountId(account.id.clone()), account.password_version);
-        let (who, now) = (who.clone(), self.clock.now());
+        let (who, now, address) = (who.clone(), self.clock.now(), client.address);
         spawn_transaction(async move {
             let mut change = key_cache.begin(&id).await?;
             require_session(&mut change.tx, &who, now).await?;
@@ -240,7 +274,7 @@ impl Accounts {
                 return Err(ConsoleError::SignedOut);
             }
             change.commit().await?;
-            tracing::info!(account = id.0, %client, "account deleted");
+            tracing::info!(account = id.0, client = %address, "account deleted");
             Ok(())
         })
         .await
@@ -252,15 +286,14 @@ impl Accounts {
         account: &AccountRow,
         email: &Email,
         password: &Password,
-        client: IpAddr,
+        client: Client<'_>,
         field: Field,
     ) -> Result<(), ConsoleError> {
-        self.sign_in_limiter.sign_in(email, client).await?;
+        self.sign_in_limiter.sign_in(email, client.address).await?;
         if self.passwords.verify(password, Some(&account.password_hash)).await? {
             return Ok(());
         }
-        self.record(&AccountId(account.id.clone()), ActivityKind::SignInRejected, &client.to_string())
-            .await?;
+        self.record(&AccountId(account.id.clone()), ActivityKind::SignInRejected, &client.name()).await?;
         Err(ConsoleError::field(field, FieldError::WrongPassword))
     }
 
@@ -294,7 +327,11 @@ async fn insert_activity(
     account: &AccountId,
     at: Timestamp,
     what: ActivityKind,
-    address: &str,
+    client: &ClientName,
 ) -> Result<(), StoreError> {
-    activity::insert(tx, &NewActivity { account, at, what, key: ("", ""), became: "", address }).await
+    activity::insert(
+        tx,
+        &NewActivity { account, at, what, key: ("", ""), mecha: ("", ""), became: "", client },
+    )
+    .await
 }

@@ -10,8 +10,8 @@ use crate::secret::Prefixes;
 use crate::services::accounts::require_session;
 use crate::services::rate_limit::ChangeLimiter;
 use crate::store::activity::{self, NewActivity};
-use crate::store::api_keys::{self, Change, NewApiKey, NewSecretRow};
-use crate::store::{Store, StoreError, Tx, disable_statement_timeout, spawn_transaction, usage};
+use crate::store::api_keys::{self, Change, KeyNames, NewApiKey, NewSecretRow};
+use crate::store::{Store, StoreError, Tx, disable_statement_timeout, mechas, spawn_transaction, usage};
 use crate::usage::recorder::UsageRecorder;
 use app::backend::{KeyBackend, SignedIn};
 use app::domain::account::AccountId;
@@ -21,11 +21,13 @@ use app::domain::description::Description;
 use app::domain::expiry::Period;
 use app::domain::field_error::{Field, FieldError};
 use app::domain::key_name::KeyName;
+use app::domain::mecha::{KeyOwner, MechaId};
 use app::domain::rotation::Grace;
 use app::domain::timestamp::{SECOND, Timestamp};
-use app::domain::usage::{KeyUsage, USAGE_RETENTION};
+use app::domain::usage::{DailyUsage, KeyUsage, USAGE_RETENTION};
 use app::error::ConsoleError;
 use async_trait::async_trait;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Creates, changes and deletes API keys, and reports their usage.
@@ -47,14 +49,15 @@ pub struct Keys {
 
 #[async_trait]
 impl KeyBackend for Keys {
-    async fn list(&self, account: &AccountId) -> Result<KeyList, ConsoleError> {
+    async fn list(&self, account: &AccountId, owner: &KeyOwner) -> Result<KeyList, ConsoleError> {
         let now = self.clock.now();
-        Ok(self.listed(now, self.store.keys(account, now).await?))
+        Ok(self.listed(now, owner.clone(), self.store.keys(account, owner, now).await?))
     }
 
     async fn create(
         &self,
         who: &SignedIn,
+        owner: KeyOwner,
         name: KeyName,
         period: Period,
         description: Description,
@@ -65,6 +68,7 @@ impl KeyBackend for Keys {
         let id = KeyId::parse(&new_id(now.0, &mut system_rng())).ok_or(ConsoleError::Internal)?;
         let new = NewApiKey {
             id: id.clone(),
+            owner,
             name,
             description,
             digest: secret.digest(),
@@ -115,10 +119,26 @@ impl KeyBackend for Keys {
         self.change(who, self.clock.now(), Edit::Retire(key.clone())).await
     }
 
+    async fn daily_usage(
+        &self,
+        account: &AccountId,
+        list: &KeyList,
+    ) -> Result<HashMap<KeyId, DailyUsage>, ConsoleError> {
+        let today = self.clock.now().day();
+        let mut usage = self.store.daily_usage(account, today).await?;
+        for key in &list.keys {
+            if let Some(id) = parse_id(key.id.as_str()) {
+                let of_key = usage.entry(key.id.clone()).or_insert_with(|| DailyUsage::none(today));
+                self.usage.add_unflushed_days(of_key, &id);
+            }
+        }
+        Ok(usage)
+    }
+
     async fn usage(&self, account: &AccountId, key: &KeyId) -> Result<KeyUsage, ConsoleError> {
         let now = self.clock.now();
-        let keys = self.store.keys(account, now).await?;
-        if !keys.iter().any(|listed| listed.id == *key) {
+        let row = self.store.key_by_id(key).await?;
+        if row.is_none_or(|row| row.account_id != account.0) {
             return Err(ConsoleError::NotFound);
         }
         let mut usage = self.store.usage(account, key, now.plus(-USAGE_RETENTION)).await?;
@@ -141,31 +161,36 @@ impl Keys {
             require_session(&mut change.tx, &who, now).await?;
             let (what, became) = edit.activity();
             let key = edit.key().clone();
-            let name = match &edit {
-                Edit::Create(new) => Some(new.name.as_str().to_owned()),
-                _ => api_keys::name(&mut change.tx, account, &key).await?,
+            let result = match edit.names(&mut change.tx, account).await {
+                Ok(names) => edit.apply(&mut change.tx, account, &names.owner, now).await.map(|()| names),
+                Err(error) => Err(error),
             };
-            if let Err(error) = edit.apply(&mut change.tx, account, now).await {
-                if error == ConsoleError::NotFound {
-                    // The key may just have been deleted. Respond only when every node has applied that.
-                    drop(change);
-                    keys.key_cache.wait_for_nodes().await;
+            let KeyNames { owner, mecha, key: name } = match result {
+                Ok(names) => names,
+                Err(error) => {
+                    if matches!(error, ConsoleError::NotFound | ConsoleError::MechaNotFound) {
+                        // The key or its Mecha may just have been deleted. Respond only when every node has applied
+                        // that.
+                        drop(change);
+                        keys.key_cache.wait_for_nodes().await;
+                    }
+                    return Err(error);
                 }
-                return Err(error);
-            }
+            };
             let entry = NewActivity {
                 account,
                 at: now,
                 what,
-                key: (key.as_str(), &name.unwrap_or_default()),
+                key: (key.as_str(), &name),
+                mecha: (owner.mecha().map_or("", MechaId::as_str), &mecha),
                 became: &became,
-                address: &who.address,
+                client: &who.client,
             };
             activity::insert(&mut change.tx, &entry).await?;
-            let rows = api_keys::list(&mut *change.tx, account, now).await?;
+            let rows = api_keys::list(&mut *change.tx, account, &owner, now).await?;
             change.commit().await?;
             tracing::info!(key = key.as_str(), account = account.0, "{}", what.name());
-            Ok(keys.listed(now, rows))
+            Ok(keys.listed(now, owner, rows))
         })
         .await
     }
@@ -198,7 +223,7 @@ impl Keys {
     }
 
     /// Adds the last uses that are only in memory, because they were recorded after the last flush.
-    fn listed(&self, now: Timestamp, mut keys: Vec<ApiKey>) -> KeyList {
+    fn listed(&self, now: Timestamp, owner: KeyOwner, mut keys: Vec<ApiKey>) -> KeyList {
         for key in &mut keys {
             let last_use = parse_id(key.id.as_str()).and_then(|id| self.usage.last_use(&id));
             if let Some((at, client)) =
@@ -207,8 +232,17 @@ impl Keys {
                 key.last_used_at = Some(at);
                 key.last_used_from = Some(client.to_string());
             }
+            let id = parse_id(key.id.as_str());
+            if let (Some(previous), Some((at, client))) =
+                (&mut key.previous, id.and_then(|id| self.usage.last_use_of_previous(&id)))
+                && at > previous.rotated_at
+                && previous.last_used_at.is_none_or(|known| known <= at)
+            {
+                previous.last_used_at = Some(at);
+                previous.last_used_from = Some(client.to_string());
+            }
         }
-        KeyList { now, keys, new: None }
+        KeyList { now, owner, keys, new: None }
     }
 }
 
@@ -252,7 +286,33 @@ impl Edit {
         }
     }
 
-    async fn apply(self, tx: &mut Tx, account: &AccountId, now: Timestamp) -> Result<(), ConsoleError> {
+    /// The names of the key and of what owns it.
+    ///
+    /// # Errors
+    /// There is no such key, or no such Mecha for a new one.
+    async fn names(&self, tx: &mut Tx, account: &AccountId) -> Result<KeyNames, ConsoleError> {
+        let Self::Create(new) = self else {
+            return api_keys::names(tx, account, self.key()).await?.ok_or(ConsoleError::NotFound);
+        };
+        let mecha = match new.owner.mecha() {
+            None => String::new(),
+            Some(mecha) => mechas::name(tx, account, mecha).await?.ok_or(ConsoleError::MechaNotFound)?,
+        };
+        Ok(KeyNames { owner: new.owner.clone(), mecha, key: new.name.as_str().to_owned() })
+    }
+
+    async fn apply(
+        self,
+        tx: &mut Tx,
+        account: &AccountId,
+        owner: &KeyOwner,
+        now: Timestamp,
+    ) -> Result<(), ConsoleError> {
+        if let Self::Rotate(_, new) = &self
+            && !Grace::of(owner).0.contains(&new.grace)
+        {
+            return Err(ConsoleError::field(Field::Grace, FieldError::NotOnOffer));
+        }
         let change = match self {
             Self::Create(new) => api_keys::insert(tx, account, &new, now).await?,
             Self::Rename(key, name) => api_keys::rename(tx, account, &key, &name).await?,

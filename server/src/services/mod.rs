@@ -1,8 +1,9 @@
-//! Use cases of accounts and API keys: the layer between HTTP and the database.
+//! Use cases of accounts, API keys and Mechas: the layer between HTTP and the database.
 
 pub mod accounts;
 pub mod key_prefixes;
 pub mod keys;
+pub mod mechas;
 pub mod passwords;
 pub mod rate_limit;
 pub mod retention;

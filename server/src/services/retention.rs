@@ -5,6 +5,7 @@
 
 use crate::clock::Clock;
 use crate::key_cache::cluster::lease::Moment;
+use crate::runtimes::Runtimes;
 use crate::services::keys::Keys;
 use crate::services::sessions::DatabaseSessions;
 use crate::store::{Store, StoreError, instance_state, spawn_transaction};
@@ -128,6 +129,7 @@ pub struct Retention {
     clock: Clock,
     keys: Keys,
     sessions: DatabaseSessions,
+    runtimes: Runtimes,
     started: Moment,
     state: Arc<Mutex<State>>,
 }
@@ -141,8 +143,14 @@ struct State {
 impl Retention {
     /// Creates the retention of this database's data. No clock problem is known yet.
     #[must_use]
-    pub fn new(store: Store, clock: Clock, keys: Keys, sessions: DatabaseSessions) -> Self {
-        Self { store, clock, keys, sessions, started: Moment::now(), state: Arc::default() }
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        keys: Keys,
+        sessions: DatabaseSessions,
+        runtimes: Runtimes,
+    ) -> Self {
+        Self { store, clock, keys, sessions, runtimes, started: Moment::now(), state: Arc::default() }
     }
 
     /// Why nothing is deleted, as of the last [`Retention::check_clock`]; `None` if the clock was correct.
@@ -187,7 +195,7 @@ impl Retention {
         Ok(problem)
     }
 
-    /// Deletes keys, sessions, usage and activity that are past their retention periods, if the clock is correct.
+    /// Deletes keys, sessions, usage, activity and connections of runtimes that are past their retention periods, if the clock is correct.
     ///
     /// # Errors
     /// The database does not respond.
@@ -196,7 +204,8 @@ impl Retention {
             return Ok(());
         }
         self.keys.sweep().await?;
-        self.sessions.sweep().await
+        self.sessions.sweep().await?;
+        self.runtimes.sweep().await
     }
 }
 

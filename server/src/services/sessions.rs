@@ -3,7 +3,7 @@
 //! Both limits are enforced here, with columns of the database (OWASP ASVS 5.0, 7.3.1 and 7.3.2). The library's own
 //! expiry does not slide while nothing is written, and it has no absolute limit.
 
-use crate::client::ClientIp;
+use crate::client::{Client, ClientIp};
 use crate::clock::Clock;
 use crate::store::sessions::{ListedSession, NewSession};
 use crate::store::{Store, StoreError, disable_statement_timeout, sessions, spawn_transaction};
@@ -12,9 +12,8 @@ use app::domain::account::AccountId;
 use app::domain::timestamp::{DAY, HOUR, MINUTE, Timestamp};
 use app::error::ConsoleError;
 use async_trait::async_trait;
-use axum::http::Extensions;
-use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -35,8 +34,6 @@ const EMAIL: &str = "email";
 const PASSWORD_VERSION: &str = "password_version";
 const ADDRESS: &str = "address";
 const AGENT: &str = "agent";
-/// Length limit of a recorded `User-Agent`, in bytes.
-const AGENT_LENGTH: usize = 200;
 
 /// An account whose password was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,18 +50,21 @@ pub fn cookie_lifetime() -> Expiry {
     Expiry::OnInactivity(time::Duration::milliseconds(ABSOLUTE_LIMIT))
 }
 
-/// The signed-in account of a request with these extensions; `None` if it has no live session.
+/// The signed-in account of a request with these extensions and headers; `None` if it has no live session.
 ///
 /// # Errors
 /// The database does not respond.
-pub async fn signed_in(request: &Extensions) -> std::result::Result<Option<SignedIn>, ConsoleError> {
-    let session = of(request)?;
+pub async fn signed_in(
+    extensions: &Extensions,
+    headers: &HeaderMap,
+) -> std::result::Result<Option<SignedIn>, ConsoleError> {
+    let session = of(extensions)?;
     let value = async |key| session.get::<String>(key).await.map_err(|error| unavailable(&error));
     match (value(ACCOUNT).await?, value(EMAIL).await?) {
         (Some(account), Some(email)) => {
-            let address = ClientIp::of(request).to_string();
+            let client = Client::at(ClientIp::of(extensions), headers).name();
             let session = session.id().map(|id| hash(&id)).unwrap_or_default();
-            Ok(Some(SignedIn { account: AccountId(account), email, address, session }))
+            Ok(Some(SignedIn { account: AccountId(account), email, client, session }))
         }
         _ => Ok(None),
     }
@@ -88,13 +88,13 @@ pub async fn begin(
     Authenticated { account, password_version }: &Authenticated,
 ) -> std::result::Result<(), ConsoleError> {
     let session = of(&request.extensions)?;
-    let agent = request.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let client = Client::of(request).name();
     let begun = async {
         session.cycle_id().await?;
         session.insert(ACCOUNT, &account.0).await?;
         session.insert(PASSWORD_VERSION, password_version).await?;
-        session.insert(ADDRESS, ClientIp::of(&request.extensions)).await?;
-        session.insert(AGENT, agent.get(..AGENT_LENGTH).unwrap_or(agent)).await?;
+        session.insert(ADDRESS, client.address).await?;
+        session.insert(AGENT, client.agent).await?;
         session.save().await
     };
     begun.await.map_err(|error| unavailable(&error))
@@ -132,6 +132,12 @@ pub fn limits(now: Timestamp) -> (Timestamp, Timestamp) {
 #[must_use]
 pub fn hash(id: &Id) -> Vec<u8> {
     Sha256::digest(id.0.to_le_bytes()).to_vec()
+}
+
+/// Formats bytes in hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn failed(error: StoreError) -> Error {

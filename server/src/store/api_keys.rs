@@ -8,9 +8,10 @@ pub(crate) use rotation::{NewSecretRow, retire, retire_on_use, rotate};
 use crate::secret::SecretDigest;
 use crate::store::{Store, StoreError, Tx};
 use app::domain::account::AccountId;
-use app::domain::api_key::{ApiKey, KeyId, LIMIT, OldSecret};
+use app::domain::api_key::{ApiKey, KeyId, LIMIT, PreviousSecret};
 use app::domain::description::Description;
 use app::domain::key_name::KeyName;
+use app::domain::mecha::{KeyOwner, MechaId};
 use app::domain::timestamp::Timestamp;
 use app::domain::unicode::fold;
 use app::domain::usage::ClientName;
@@ -21,7 +22,8 @@ macro_rules! select_keys {
     ($where:literal) => {
         concat!(
             "SELECT k.id, k.name, k.description, k.last_four, k.old_last_four, k.old_until, k.old_ends_on_use,
-                    k.created_at, k.expires_at, k.active, u.last_at, u.address, u.agent
+                    k.rotated_at, k.created_at, k.expires_at, k.active, u.last_at, u.address, u.agent,
+                    u.previous_last_at, u.previous_address, u.previous_agent
              FROM api_keys k LEFT JOIN api_key_last_uses u ON u.key_id = k.id ",
             $where
         )
@@ -38,38 +40,51 @@ pub struct KeyRow {
     old_last_four: Option<String>,
     old_until: Option<i64>,
     old_ends_on_use: i64,
+    rotated_at: Option<i64>,
     created_at: i64,
     expires_at: Option<i64>,
     active: i64,
     last_at: Option<i64>,
     address: Option<String>,
     agent: Option<String>,
+    previous_last_at: Option<i64>,
+    previous_address: Option<String>,
+    previous_agent: Option<String>,
 }
 
 impl KeyRow {
     /// Returns `None` if the id cannot be parsed.
     fn into_key(self) -> Option<ApiKey> {
+        let rotated_at = Timestamp(self.rotated_at.unwrap_or_default());
+        let last_of_previous = last_use(self.previous_last_at, self.previous_address, self.previous_agent);
+        // An older one was of the secret before the previous one.
+        let (previous_at, previous_from) = last_of_previous.filter(|(at, _)| *at > rotated_at).unzip();
+        let (last_used_at, last_used_from) = last_use(self.last_at, self.address, self.agent).unzip();
         Some(ApiKey {
             id: KeyId::parse(&self.id)?,
             name: self.name,
             description: self.description,
             last_four: self.last_four,
-            old: self.old_last_four.zip(self.old_until).map(|(last_four, until)| OldSecret {
+            previous: self.old_last_four.zip(self.old_until).map(|(last_four, until)| PreviousSecret {
                 last_four,
                 until: Timestamp(until),
                 ends_on_use: self.old_ends_on_use != 0,
+                rotated_at,
+                last_used_at: previous_at,
+                last_used_from: previous_from,
             }),
             created_at: Timestamp(self.created_at),
             expires_at: self.expires_at.map(Timestamp),
-            last_used_at: self.last_at.map(Timestamp),
-            last_used_from: self
-                .address
-                .zip(self.agent)
-                .map(|(address, agent)| ClientName { address, agent }.to_string()),
+            last_used_at,
+            last_used_from,
             active: self.active != 0,
-            html: String::new(),
         })
     }
+}
+
+fn last_use(at: Option<i64>, address: Option<String>, agent: Option<String>) -> Option<(Timestamp, String)> {
+    let client = ClientName { address: address?, agent: agent? };
+    Some((Timestamp(at?), client.to_string()))
 }
 
 /// A key to insert.
@@ -77,6 +92,8 @@ impl KeyRow {
 pub struct NewApiKey {
     /// Its id.
     pub id: KeyId,
+    /// What is to own it.
+    pub owner: KeyOwner,
     /// Its name.
     pub name: KeyName,
     /// Its description.
@@ -119,6 +136,10 @@ pub struct KeyById {
     pub id: String,
     /// The id of its account.
     pub account_id: String,
+    /// The id of its Mecha; `None` if the account itself owns it.
+    pub mecha_id: Option<String>,
+    /// The name of its Mecha.
+    pub mecha_name: Option<String>,
     /// Its name.
     pub name: String,
     /// Its description.
@@ -132,12 +153,29 @@ pub struct KeyById {
 }
 
 impl Store {
-    /// All keys of an account, newest first, with the expired ones last.
+    /// All keys of an owner, newest first, with the expired ones last.
     ///
     /// # Errors
     /// The database does not respond.
-    pub async fn keys(&self, account: &AccountId, now: Timestamp) -> Result<Vec<ApiKey>, StoreError> {
-        list(&self.read, account, now).await
+    pub async fn keys(
+        &self,
+        account: &AccountId,
+        owner: &KeyOwner,
+        now: Timestamp,
+    ) -> Result<Vec<ApiKey>, StoreError> {
+        list(&self.read, account, owner, now).await
+    }
+
+    /// The number of all keys of an account, expired ones and those of its Mechas included.
+    ///
+    /// # Errors
+    /// The database does not respond.
+    pub async fn key_count_of(&self, account: &AccountId) -> Result<usize, StoreError> {
+        let keys: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM api_keys WHERE account_id = $1")
+            .bind(&account.0)
+            .fetch_one(&self.read)
+            .await?;
+        Ok(usize::try_from(keys).unwrap_or_default())
     }
 
     /// The key with this id, of any account.
@@ -146,8 +184,10 @@ impl Store {
     /// The database does not respond.
     pub async fn key_by_id(&self, key: &KeyId) -> Result<Option<KeyById>, StoreError> {
         Ok(sqlx::query_as(
-            "SELECT k.id, k.account_id, k.name, k.description, k.created_at, k.expires_at, u.last_at AS last_used_at
-             FROM api_keys k LEFT JOIN api_key_last_uses u ON u.key_id = k.id WHERE k.id = $1",
+            "SELECT k.id, k.account_id, k.mecha_id, m.name AS mecha_name, k.name, k.description, k.created_at,
+                    k.expires_at, u.last_at AS last_used_at
+             FROM api_keys k LEFT JOIN api_key_last_uses u ON u.key_id = k.id
+                  LEFT JOIN mechas m ON m.id = k.mecha_id WHERE k.id = $1",
         )
         .bind(key.as_str())
         .fetch_optional(&self.read)
@@ -155,37 +195,80 @@ impl Store {
     }
 }
 
-/// All keys of an account, newest first, with the expired ones last.
+/// All keys of an owner, newest first, with the expired ones last.
 pub(crate) async fn list<'e>(
     executor: impl Executor<'e, Database = super::Db>,
     account: &AccountId,
+    owner: &KeyOwner,
     now: Timestamp,
 ) -> Result<Vec<ApiKey>, StoreError> {
     let rows: Vec<KeyRow> = sqlx::query_as(select_keys!(
-        "WHERE k.account_id = $1
+        "WHERE k.account_id = $1 AND COALESCE(k.mecha_id, '') = $3
              ORDER BY CASE WHEN k.expires_at <= $2 THEN 1 ELSE 0 END, k.created_at DESC, k.id DESC"
     ))
     .bind(&account.0)
     .bind(now.0)
+    .bind(mecha_of(owner))
     .fetch_all(executor)
     .await?;
     Ok(rows.into_iter().filter_map(KeyRow::into_key).collect())
 }
 
-/// Inserts a key, if the account has not reached its limit and has no other key with the same name.
+/// The id of a Mecha; empty for an account.
+fn mecha_of(owner: &KeyOwner) -> &str {
+    owner.mecha().map_or("", MechaId::as_str)
+}
+
+/// The name of a key as it is compared: unique within the account, and therefore with the Mecha.
+fn folded_name(owner: &KeyOwner, name: &KeyName) -> String {
+    let folded = fold(name.as_str());
+    owner.mecha().map_or_else(|| folded.clone(), |mecha| format!("{}/{folded}", mecha.as_str()))
+}
+
+/// What owns a key of the account, the name of that Mecha, and the name of the key.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeyNames {
+    pub owner: KeyOwner,
+    pub mecha: String,
+    pub key: String,
+}
+
+/// Reads the names of a key of the account.
+pub(crate) async fn names(
+    tx: &mut Tx,
+    account: &AccountId,
+    key: &KeyId,
+) -> Result<Option<KeyNames>, StoreError> {
+    let row: Option<(Option<String>, Option<String>, String)> = sqlx::query_as(
+        "SELECT k.mecha_id, m.name, k.name FROM api_keys k LEFT JOIN mechas m ON m.id = k.mecha_id
+         WHERE k.id = $1 AND k.account_id = $2",
+    )
+    .bind(key.as_str())
+    .bind(&account.0)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.map(|(mecha_id, mecha, key)| KeyNames {
+        owner: mecha_id.and_then(|id| MechaId::parse(&id)).into(),
+        mecha: mecha.unwrap_or_default(),
+        key,
+    }))
+}
+
+/// Inserts a key, if its owner has not reached its limit and has no other key with the same name.
 pub(crate) async fn insert(
     tx: &mut Tx,
     account: &AccountId,
     new: &NewApiKey,
     now: Timestamp,
 ) -> Result<Change, StoreError> {
-    let name_folded = fold(new.name.as_str());
+    let name_folded = folded_name(&new.owner, &new.name);
     let inserted = sqlx::query(
         "INSERT INTO api_keys (id, account_id, name, name_folded, description, secret_digest, last_four,
-                               created_at, expires_at, prefix)
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $11
+                               created_at, expires_at, prefix, mecha_id)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $11, NULLIF($12, '')
          WHERE (SELECT count(*) FROM api_keys
-                WHERE account_id = $2 AND (expires_at IS NULL OR expires_at > $8)) < $10
+                WHERE account_id = $2 AND COALESCE(mecha_id, '') = $12
+                  AND (expires_at IS NULL OR expires_at > $8)) < $10
          ON CONFLICT (account_id, name_folded) DO NOTHING",
     )
     .bind(new.id.as_str())
@@ -199,16 +282,19 @@ pub(crate) async fn insert(
     .bind(new.expires_at.map(|at| at.0))
     .bind(i64::from(LIMIT))
     .bind(&new.prefix)
+    .bind(mecha_of(&new.owner))
     .execute(&mut **tx)
     .await?;
     if inserted.rows_affected() == 1 {
         return Ok(Change::Done);
     }
     let live: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM api_keys WHERE account_id = $1 AND (expires_at IS NULL OR expires_at > $2)",
+        "SELECT count(*) FROM api_keys
+         WHERE account_id = $1 AND COALESCE(mecha_id, '') = $3 AND (expires_at IS NULL OR expires_at > $2)",
     )
     .bind(&account.0)
     .bind(now.0)
+    .bind(mecha_of(&new.owner))
     .fetch_one(&mut **tx)
     .await?;
     Ok(if live >= i64::from(LIMIT) { Change::LimitReached } else { Change::Taken })
@@ -221,7 +307,8 @@ pub(crate) async fn rename(
     key: &KeyId,
     name: &KeyName,
 ) -> Result<Change, StoreError> {
-    let name_folded = fold(name.as_str());
+    let Some(KeyNames { owner, .. }) = names(tx, account, key).await? else { return Ok(Change::NotFound) };
+    let name_folded = folded_name(&owner, name);
     let renamed = sqlx::query(
         "UPDATE api_keys SET name = $3, name_folded = $4
          WHERE id = $1 AND account_id = $2
@@ -323,15 +410,6 @@ pub(crate) async fn delete_expired(tx: &mut Tx, ended_by: Timestamp) -> Result<(
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-/// The name of a key of the account.
-pub(crate) async fn name(
-    tx: &mut Tx,
-    account: &AccountId,
-    key: &KeyId,
-) -> Result<Option<String>, StoreError> {
-    Ok(find(tx, account, key).await?.map(|row| row.name))
 }
 
 /// Reads a key of the account within the transaction that changes it.

@@ -15,10 +15,11 @@ use std::path::Path;
 pub struct BackedUpKey {
     /// Its id.
     pub id: String,
-    /// Its name.
+    /// Its name, after that of its Mecha.
     pub name: String,
     /// The email address of its owner.
     pub email: String,
+    /// Whether it and its Mecha are switched on.
     active: bool,
     secret_digest: Vec<u8>,
     old_until: Option<i64>,
@@ -79,8 +80,9 @@ impl Copy {
     /// The file is not a database of this application.
     pub async fn keys(&mut self) -> Result<BTreeMap<String, BackedUpKey>, StoreError> {
         let keys: Vec<BackedUpKey> = sqlx::query_as(
-            "SELECT k.id, k.name, a.email, k.active, k.secret_digest, k.old_until, k.expires_at
-             FROM api_keys k JOIN accounts a ON a.id = k.account_id",
+            "SELECT k.id, CASE WHEN m.id IS NULL THEN k.name ELSE m.name || ': ' || k.name END AS name, a.email,
+                    k.active * COALESCE(m.active, 1) AS active, k.secret_digest, k.old_until, k.expires_at
+             FROM api_keys k JOIN accounts a ON a.id = k.account_id LEFT JOIN mechas m ON m.id = k.mecha_id",
         )
         .fetch_all(&mut self.0)
         .await?;
@@ -115,8 +117,9 @@ impl Copy {
     /// The disk is full.
     pub async fn deactivate_all_keys(&mut self, now: Timestamp) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT INTO activity (account_id, at, what, key_id, key_name, became, address)
-             SELECT account_id, $1, $2, id, name, '', '' FROM api_keys WHERE active = 1",
+            "INSERT INTO activity (account_id, at, what, key_id, key_name, became, address, mecha_id, mecha_name)
+             SELECT k.account_id, $1, $2, k.id, k.name, '', '', COALESCE(k.mecha_id, ''), COALESCE(m.name, '')
+             FROM api_keys k LEFT JOIN mechas m ON m.id = k.mecha_id WHERE k.active = 1",
         )
         .bind(now.0)
         .bind(ActivityKind::KeySwitchedOff.name())

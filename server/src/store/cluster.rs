@@ -4,7 +4,8 @@
 //! `docs/leases.md` describes the protocol and proves it correct. Leases, changes and notifications use separate
 //! connections, so that a busy pool cannot cost a node its lease.
 
-use crate::store::key_entries::{Secret, parse_lines, postgres_line};
+use crate::ids::{Id, parse_id};
+use crate::store::key_entries::{Secret, parse_lines, postgres_keys, postgres_line};
 use crate::store::{Store, StoreError, Tx, postgres, with_timeout};
 use app::domain::account::AccountId;
 use sqlx::postgres::{PgConnection, PgListener, PgPoolOptions};
@@ -36,6 +37,8 @@ pub(crate) struct CommittedChange {
     pub number: i64,
     /// The id of the node that committed it.
     pub node: String,
+    /// The account whose keys or Mechas it changed; `None` for a deletion of keys of several accounts.
+    pub account: Option<Id>,
     /// The digests that the change removed.
     pub gone: Vec<[u8; 32]>,
     /// The current entries of the account's secrets, as of the read.
@@ -47,6 +50,7 @@ struct ChangeRow {
     revision: i64,
     number: Option<i64>,
     node: Option<String>,
+    account_id: Option<String>,
     gone: Option<Vec<u8>>,
     lines: Option<String>,
 }
@@ -231,10 +235,12 @@ impl NodeConnection {
         let rows: Vec<ChangeRow> = self
             .with(async |connection| {
                 Ok(sqlx::query_as(concat!(
-                    "SELECT r.number AS revision, c.number, c.node, c.gone,
+                    "SELECT r.number AS revision, c.number, c.node, c.account_id, c.gone,
                             (SELECT string_agg(",
                     postgres_line!(),
-                    ", chr(10)) FROM api_keys k WHERE k.account_id = c.account_id) AS lines
+                    ", chr(10))",
+                    postgres_keys!(),
+                    "WHERE k.account_id = c.account_id) AS lines
                      FROM revision r LEFT JOIN key_changes c ON c.number > $1 ORDER BY c.number LIMIT $2"
                 ))
                 .bind(applied)
@@ -246,9 +252,10 @@ impl NodeConnection {
         let revision = rows.first().map_or(0, |row| row.revision);
         let changes = rows.into_iter().filter_map(|row| {
             let (number, node) = (row.number?, row.node?);
+            let account = row.account_id.and_then(|account| parse_id(&account));
             let gone = row.gone.unwrap_or_default().as_chunks().0.to_vec();
             let secrets = parse_lines(&row.lines.unwrap_or_default());
-            Some(secrets.map(|secrets| CommittedChange { number, node, gone, secrets }))
+            Some(secrets.map(|secrets| CommittedChange { number, node, account, gone, secrets }))
         });
         Ok((revision, changes.collect::<Result<_, _>>()?))
     }

@@ -1,7 +1,7 @@
 //! Reads the entries of the key cache from the database.
 
 use crate::ids::parse_id;
-use crate::key_entry::KeyEntry;
+use crate::key_entry::{EntryMecha, KeyEntry};
 use crate::store::{Store, StoreError, Tx, is_postgres, postgres, sqlite, with_timeout};
 use app::domain::account::AccountId;
 use app::domain::timestamp::Timestamp;
@@ -20,20 +20,40 @@ pub(crate) type Secret = ([u8; 32], KeyEntry);
 /// [`BATCH_SIZE`] keys are one row. `printf` formats NULL as 0 or as an empty string. A name contains no line break.
 macro_rules! sqlite_line {
     () => {
-        "printf('%s%s%s%d %d%d%d%s %s', id, account_id, hex(secret_digest), expires_at, active, old_ends_on_use,
-                old_ended, CASE WHEN old_until > 0 THEN hex(old_digest) || old_until END, name)"
+        "printf('%s%s%s%d %d%d%d%d%s %s%s', id, account_id, hex(secret_digest), expires_at, active, old_ends_on_use,
+                old_ended, CASE WHEN mecha_id IS NULL THEN 1 ELSE COALESCE(mecha_active, 0) END,
+                CASE WHEN old_until > 0 THEN hex(old_digest) || old_until END, name,
+                char(9) || mecha_id || mecha_name)"
     };
 }
 
-/// The PostgreSQL expression for the same line. The table `api_keys` must have the alias `k`.
+/// The SQLite columns that [`sqlite_line`] reads.
+macro_rules! sqlite_keys {
+    () => {
+        "SELECT k.rowid AS row, k.*, m.name AS mecha_name, m.active AS mecha_active
+         FROM api_keys k LEFT JOIN mechas m ON m.id = k.mecha_id "
+    };
+}
+
+/// The PostgreSQL expression for the same line, for the tables in [`postgres_keys`].
 macro_rules! postgres_line {
     () => {
-        "concat(k.id, k.account_id, encode(k.secret_digest, 'hex'), COALESCE(k.expires_at, 0), ' ', k.active,
-                k.old_ends_on_use, k.old_ended, CASE WHEN k.old_until > 0 THEN encode(k.old_digest, 'hex') || k.old_until END,
-                ' ', k.name)"
+        "concat(k.id, k.account_id, encode(k.secret_digest, 'hex'), COALESCE(k.expires_at, 0), ' ',
+                k.active, k.old_ends_on_use, k.old_ended,
+                CASE WHEN k.mecha_id IS NULL THEN 1 ELSE COALESCE(m.active, 0) END,
+                CASE WHEN k.old_until > 0 THEN encode(k.old_digest, 'hex') || k.old_until END,
+                ' ', k.name, chr(9) || k.mecha_id || m.name)"
     };
 }
 pub(super) use postgres_line;
+
+/// The PostgreSQL tables that [`postgres_line`] reads.
+macro_rules! postgres_keys {
+    () => {
+        " FROM api_keys k LEFT JOIN mechas m ON m.id = k.mecha_id "
+    };
+}
+pub(super) use postgres_keys;
 
 /// Number of keys in one row of a SQLite result.
 const BATCH_SIZE: i64 = 1_000;
@@ -70,7 +90,8 @@ impl Store {
         let lines: Option<String> = sqlx::query_scalar(concat!(
             "SELECT ",
             postgres_line!(),
-            " FROM api_keys k WHERE k.secret_digest = $1 OR k.old_digest = $1"
+            postgres_keys!(),
+            "WHERE k.secret_digest = $1 OR k.old_digest = $1"
         ))
         .bind(digest.as_slice())
         .fetch_optional(&self.read)
@@ -119,8 +140,9 @@ async fn read_rows(
         let (lines, last_read): (Option<String>, i64) = sqlx::query_as(concat!(
             "SELECT group_concat(",
             sqlite_line!(),
-            ", char(10)), COALESCE(MAX(rowid), 0)
-             FROM (SELECT rowid, * FROM api_keys WHERE rowid > $1 AND rowid <= $2 ORDER BY rowid LIMIT $3)"
+            ", char(10)), COALESCE(MAX(row), 0) FROM (",
+            sqlite_keys!(),
+            "WHERE k.rowid > $1 AND k.rowid <= $2 ORDER BY k.rowid LIMIT $3)"
         ))
         .bind(after)
         .bind(last)
@@ -140,12 +162,12 @@ async fn read_rows(
 async fn copy_all(url: &str, insert: &impl Fn(&[u8; 32], &KeyEntry)) -> Result<(), StoreError> {
     let mut connection = postgres::options(url)?.connect().await?;
     let mut rows = connection
-        .copy_out_raw(concat!("COPY (SELECT ", postgres_line!(), " FROM api_keys k) TO STDOUT"))
+        .copy_out_raw(concat!("COPY (SELECT ", postgres_line!(), postgres_keys!(), ") TO STDOUT"))
         .await?;
     while let Some(row) = with_timeout(ROW_TIMEOUT, rows.try_next()).await? {
         let line = std::str::from_utf8(&row).map_err(|_| StoreError::Corrupt)?;
-        // COPY doubles a backslash. It also escapes control characters, which a name cannot contain.
-        let line = if line.contains('\\') { &line.replace("\\\\", "\\") } else { line };
+        // COPY escapes the tab before a Mecha and doubles a backslash. No name contains a control character.
+        let line = if line.contains('\\') { &unescape(line) } else { line };
         for (digest, entry) in parse_lines(line)? {
             insert(&digest, &entry);
         }
@@ -160,9 +182,21 @@ pub(crate) async fn of_account(
     account: &AccountId,
 ) -> Result<Vec<Secret>, StoreError> {
     let select = if is_postgres(connection) {
-        concat!("SELECT string_agg(", postgres_line!(), ", chr(10)) FROM api_keys k WHERE k.account_id = $1")
+        concat!(
+            "SELECT string_agg(",
+            postgres_line!(),
+            ", chr(10))",
+            postgres_keys!(),
+            "WHERE k.account_id = $1"
+        )
     } else {
-        concat!("SELECT group_concat(", sqlite_line!(), ", char(10)) FROM api_keys WHERE account_id = $1")
+        concat!(
+            "SELECT group_concat(",
+            sqlite_line!(),
+            ", char(10)) FROM (",
+            sqlite_keys!(),
+            "WHERE k.account_id = $1)"
+        )
     };
     let lines: Option<String> = sqlx::query_scalar(select).bind(&account.0).fetch_one(connection).await?;
     parse_lines(&lines.unwrap_or_default())
@@ -202,15 +236,34 @@ fn parse_line(line: &str) -> Option<(Secret, Option<Secret>)> {
     let (digest, line) = line.split_at_checked(64)?;
     let mut fields = line.splitn(3, ' ');
     let (expires_at, flags, name) = (fields.next()?, fields.next()?, fields.next()?);
-    let (flags, previous) = flags.split_at_checked(3)?;
+    let (flags, previous) = flags.split_at_checked(4)?;
+    let (flags, mecha_active) = flags.split_at_checked(3)?;
+    let mecha_active = mecha_active == "1";
+    let (name, mecha) = match name.split_once('\t') {
+        None => (name, None),
+        Some((name, mecha)) => {
+            let (id, mecha) = mecha.split_at_checked(32)?;
+            (
+                name,
+                Some(Box::new(EntryMecha {
+                    id: parse_id(id)?,
+                    active: mecha_active,
+                    name: mecha.to_owned(),
+                })),
+            )
+        }
+    };
     let (flags, is_retired) = flags.split_at_checked(2)?;
+    let has_mecha = mecha.is_some();
     let expires_at = Some(Timestamp(expires_at.parse().ok()?)).filter(|at| at.0 != 0);
     let current = KeyEntry {
         key: parse_id(id)?,
         account: parse_id(account)?,
         name: name.to_owned(),
+        mecha,
         until: expires_at,
-        active: flags.starts_with('1'),
+        // A key whose Mecha is missing is denied: nobody could revoke it.
+        active: flags.starts_with('1') && (mecha_active || has_mecha),
         is_previous: false,
         is_retired_at_until: false,
         retires_previous: flags.ends_with('1'),
@@ -233,6 +286,22 @@ fn parse_line(line: &str) -> Option<(Secret, Option<Secret>)> {
         }
     };
     Some(((parse_digest(digest)?, current), previous))
+}
+
+/// Reverses the escapes of `COPY` for a backslash and a tab.
+fn unescape(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        text.push(match character {
+            '\\' => match characters.next() {
+                Some('t') => '\t',
+                other => other.unwrap_or('\\'),
+            },
+            other => other,
+        });
+    }
+    text
 }
 
 fn parse_digest(hex: &str) -> Option<[u8; 32]> {

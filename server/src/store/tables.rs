@@ -24,8 +24,8 @@ pub struct Table {
 }
 
 /// All tables to copy. Referenced tables come before the tables that refer to them. The tables of the cluster (leases,
-/// changes of keys, rate limits) are not copied: they describe the nodes of one database.
-pub const TABLES: [Table; 9] = [
+/// changes of keys, rate limits, commands for runtimes) are not copied: they describe the nodes of one database.
+pub const TABLES: [Table; 12] = [
     Table {
         name: "accounts",
         columns: &[
@@ -49,6 +49,18 @@ pub const TABLES: [Table; 9] = [
         ],
     },
     Table {
+        name: "mechas",
+        columns: &[
+            ("id", Text),
+            ("account_id", Text),
+            ("name", Text),
+            ("name_folded", Text),
+            ("description", Text),
+            ("active", Number),
+            ("created_at", Number),
+        ],
+    },
+    Table {
         name: "api_keys",
         columns: &[
             ("id", Text),
@@ -68,11 +80,21 @@ pub const TABLES: [Table; 9] = [
             ("old_ended", Number),
             ("prefix", Text),
             ("old_prefix", Text),
+            ("rotated_at", Number),
+            ("mecha_id", Text),
         ],
     },
     Table {
         name: "api_key_last_uses",
-        columns: &[("key_id", Text), ("last_at", Number), ("address", Text), ("agent", Text)],
+        columns: &[
+            ("key_id", Text),
+            ("last_at", Number),
+            ("address", Text),
+            ("agent", Text),
+            ("previous_last_at", Number),
+            ("previous_address", Text),
+            ("previous_agent", Text),
+        ],
     },
     Table {
         name: "api_key_uses",
@@ -86,6 +108,10 @@ pub const TABLES: [Table; 9] = [
         ],
     },
     Table {
+        name: "api_key_days",
+        columns: &[("key_id", Text), ("day", Number), ("allowed", Number), ("denied", Number)],
+    },
+    Table {
         name: "api_key_refusals",
         columns: &[
             ("key_id", Text),
@@ -94,6 +120,32 @@ pub const TABLES: [Table; 9] = [
             ("reason", Text),
             ("times", Number),
             ("last_at", Number),
+        ],
+    },
+    Table {
+        name: "runtimes",
+        columns: &[
+            ("id", Text),
+            ("account_id", Text),
+            ("mecha_id", Text),
+            ("key_id", Text),
+            ("key_name", Text),
+            ("secret_digest", Bytes),
+            ("instance_hash", Bytes),
+            ("node", Text),
+            ("name", Text),
+            ("version", Text),
+            ("os", Text),
+            ("arch", Text),
+            ("host", Text),
+            ("actions", Text),
+            ("address", Text),
+            ("state", Text),
+            ("note", Text),
+            ("round_trip", Number),
+            ("connected_at", Number),
+            ("ended_at", Number),
+            ("end_reason", Text),
         ],
     },
     Table {
@@ -107,6 +159,9 @@ pub const TABLES: [Table; 9] = [
             ("key_name", Text),
             ("became", Text),
             ("address", Text),
+            ("agent", Text),
+            ("mecha_id", Text),
+            ("mecha_name", Text),
         ],
     },
     Table { name: "instance_state", columns: &[("name", Text), ("value", Number)] },

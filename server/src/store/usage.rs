@@ -3,10 +3,13 @@
 use crate::store::{Store, StoreError, Tx, is_postgres};
 use app::domain::account::AccountId;
 use app::domain::api_key::KeyId;
-use app::domain::timestamp::{DAY, Timestamp};
-use app::domain::usage::{ClientName, ClientUse, DenialReason, DeniedClient, KeyUsage};
+use app::domain::timestamp::Timestamp;
+use app::domain::usage::{
+    ClientName, ClientUse, DailyUsage, DayUsage, DenialReason, DeniedClient, KeyUsage, USAGE_DAYS,
+};
 use serde::Serialize;
 use sqlx::FromRow;
+use std::collections::HashMap;
 
 /// Maximum number of clients that are counted individually per key and day. Further clients are counted together.
 pub(crate) const CLIENTS_PER_KEY_AND_DAY: i64 = 20;
@@ -70,6 +73,44 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The usage per day of the account's keys that were used, as of the day `today`.
+    ///
+    /// # Errors
+    /// The database does not respond.
+    pub async fn daily_usage(
+        &self,
+        account: &AccountId,
+        today: i64,
+    ) -> Result<HashMap<KeyId, DailyUsage>, StoreError> {
+        let rows: Vec<DayRow> = sqlx::query_as(
+            "SELECT d.key_id, d.day, d.allowed, d.denied
+             FROM api_key_days d JOIN api_keys k ON k.id = d.key_id
+             WHERE k.account_id = $1 AND d.day > $2",
+        )
+        .bind(&account.0)
+        .bind(today - i64::try_from(USAGE_DAYS).unwrap_or(i64::MAX))
+        .fetch_all(&self.read)
+        .await?;
+        let mut usage = HashMap::new();
+        for row in rows {
+            let Some(key) = KeyId::parse(&row.key_id) else { continue };
+            let (allowed, denied) = (row.allowed.unsigned_abs(), row.denied.unsigned_abs());
+            let of_key = usage.entry(key).or_insert_with(|| DailyUsage::none(today));
+            of_key.add(row.day, DayUsage { allowed, denied });
+        }
+        Ok(usage)
+    }
+}
+
+#[derive(FromRow)]
+struct DayRow {
+    key_id: String,
+    day: i64,
+    allowed: i64,
+    denied: i64,
+}
+
 impl UseRow {
     fn into_use(self) -> ClientUse {
         ClientUse {
@@ -98,6 +139,8 @@ pub(crate) struct UnflushedUsage {
     pub key: String,
     /// The clients that used it; one entry per client.
     pub uses: Vec<ClientUse>,
+    /// The last use of its previous secret.
+    pub last_of_previous: Option<ClientUse>,
     /// The clients that were denied; one entry per client and reason.
     pub denied: Vec<DeniedClient>,
 }
@@ -137,6 +180,10 @@ pub(crate) async fn add(tx: &mut Tx, seen: &[UnflushedUsage]) -> Result<(), Stor
     if !uses.is_empty() {
         add_uses(tx, &json(&uses)?).await?;
     }
+    let of_previous: Vec<UsageRow<'_>> = seen.iter().filter_map(previous_row).collect();
+    if !of_previous.is_empty() {
+        add_last_of_previous(tx, &json(&of_previous)?).await?;
+    }
     let denials: Vec<UsageRow<'_>> = seen.iter().flat_map(denial_rows).collect();
     if !denials.is_empty() {
         add_denials(tx, &json(&denials)?).await?;
@@ -157,6 +204,18 @@ async fn lock_keys(tx: &mut Tx, seen: &[UnflushedUsage]) -> Result<(), StoreErro
         .execute(&mut **tx)
         .await?;
     }
+    Ok(())
+}
+
+/// Updates the last use of previous secrets. Call it after [`add_uses`], which inserts the rows.
+async fn add_last_of_previous(tx: &mut Tx, lines: &str) -> Result<(), StoreError> {
+    let add = with_lines!(
+        tx,
+        "UPDATE api_key_last_uses SET previous_last_at = l.last_at, previous_address = l.address, previous_agent = l.agent
+         FROM lines l
+         WHERE api_key_last_uses.key_id = l.key_id AND COALESCE(api_key_last_uses.previous_last_at, 0) <= l.last_at"
+    );
+    sqlx::query(add).bind(lines).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -195,12 +254,32 @@ async fn add_uses(tx: &mut Tx, lines: &str) -> Result<(), StoreError> {
                            ELSE excluded.last_at END"
     );
     sqlx::query(count).bind(lines).bind(CLIENTS_PER_KEY_AND_DAY).execute(&mut **tx).await?;
+    let count_days = with_lines!(
+        tx,
+        "INSERT INTO api_key_days (key_id, day, allowed, denied)
+         SELECT l.key_id, l.day, CAST(SUM(l.times) AS BIGINT), 0
+         FROM lines l JOIN api_keys k ON k.id = l.key_id
+         WHERE 1 = 1 GROUP BY 1, 2 ORDER BY 1, 2
+         ON CONFLICT (key_id, day) DO UPDATE SET allowed = api_key_days.allowed + excluded.allowed"
+    );
+    sqlx::query(count_days).bind(lines).execute(&mut **tx).await?;
     Ok(())
 }
 
 /// Adds denials and deletes the oldest ones beyond [`DENIALS_PER_KEY`]. Any client that knows a key id can send wrong
 /// secrets: these displace only each other, not the denials for other reasons.
 async fn add_denials(tx: &mut Tx, lines: &str) -> Result<(), StoreError> {
+    // First, because it locks one row per key and day: nodes that flush denials of the same key then wait for each other
+    // here, and not in the order in which the others lock refusals.
+    let count_days = with_lines!(
+        tx,
+        "INSERT INTO api_key_days (key_id, day, allowed, denied)
+         SELECT l.key_id, l.day, 0, CAST(SUM(l.times) AS BIGINT)
+         FROM lines l JOIN api_keys k ON k.id = l.key_id
+         WHERE 1 = 1 GROUP BY 1, 2 ORDER BY 1, 2
+         ON CONFLICT (key_id, day) DO UPDATE SET denied = api_key_days.denied + excluded.denied"
+    );
+    sqlx::query(count_days).bind(lines).execute(&mut **tx).await?;
     let count = with_lines!(
         tx,
         "INSERT INTO api_key_refusals (key_id, address, agent, reason, times, last_at)
@@ -235,14 +314,29 @@ fn use_rows(seen: &UnflushedUsage) -> impl Iterator<Item = UsageRow<'_>> {
     seen.uses.iter().enumerate().map(move |(at, used)| {
         let (ClientName { address, agent }, last_at) = (&used.client, used.last_at.0);
         let is_last = i64::from(Some(at) == last);
-        UsageRow(&seen.key, last_at.div_euclid(DAY), address, agent, "", times(used.times), last_at, is_last)
+        UsageRow(&seen.key, used.last_at.day(), address, agent, "", times(used.times), last_at, is_last)
     })
+}
+
+fn previous_row(seen: &UnflushedUsage) -> Option<UsageRow<'_>> {
+    let used = seen.last_of_previous.as_ref()?;
+    let ClientName { address, agent } = &used.client;
+    Some(UsageRow(&seen.key, 0, address, agent, "", times(used.times), used.last_at.0, 0))
 }
 
 fn denial_rows(seen: &UnflushedUsage) -> impl Iterator<Item = UsageRow<'_>> {
     seen.denied.iter().map(|denied| {
         let (ClientName { address, agent }, last_at) = (&denied.client, denied.last_at.0);
-        UsageRow(&seen.key, 0, address, agent, denied.reason.name(), times(denied.times), last_at, 0)
+        UsageRow(
+            &seen.key,
+            denied.last_at.day(),
+            address,
+            agent,
+            denied.reason.name(),
+            times(denied.times),
+            last_at,
+            0,
+        )
     })
 }
 
@@ -256,10 +350,8 @@ fn json(lines: &impl Serialize) -> Result<String, StoreError> {
 
 /// Deletes denials whose last occurrence was at `until` or earlier, and the uses of all days before the day of `until`.
 pub(crate) async fn forget(tx: &mut Tx, until: Timestamp) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM api_key_uses WHERE day < $1")
-        .bind(until.0.div_euclid(DAY))
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query("DELETE FROM api_key_uses WHERE day < $1").bind(until.day()).execute(&mut **tx).await?;
+    sqlx::query("DELETE FROM api_key_days WHERE day < $1").bind(until.day()).execute(&mut **tx).await?;
     sqlx::query("DELETE FROM api_key_refusals WHERE last_at <= $1").bind(until.0).execute(&mut **tx).await?;
     Ok(())
 }

@@ -6,7 +6,7 @@
 use crate::client::Client;
 use crate::ids::Id;
 use app::domain::timestamp::Timestamp;
-use app::domain::usage::{ClientName, ClientUse, DenialReason, DeniedClient};
+use app::domain::usage::{ClientName, ClientUse, DayUsage, DenialReason, DeniedClient};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -32,8 +32,18 @@ struct Counter {
     times: u32,
     /// The number of the client in [`Clients`].
     client: u16,
-    /// Why the requests were denied; `None` if they were allowed.
-    denied: Option<DenialReason>,
+    outcome: CountedUse,
+}
+
+/// The outcome of the requests that a counter counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CountedUse {
+    /// Allowed with the current secret of the key.
+    Allowed,
+    /// Allowed with the previous secret of the key.
+    AllowedWithPrevious,
+    /// Denied.
+    Denied(DenialReason),
 }
 
 /// The requests of one client with one key and the same outcome.
@@ -42,7 +52,8 @@ pub(crate) struct Count {
     /// `None` for clients that share a counter.
     address: Option<IpAddr>,
     agent: Box<str>,
-    denied: Option<DenialReason>,
+    /// The outcome of the requests.
+    pub(crate) outcome: CountedUse,
     times: u32,
     /// When the last request was counted.
     pub(crate) last_at: Timestamp,
@@ -61,16 +72,10 @@ impl UsageCounters {
     }
 
     /// Counts a request. Returns true if this is the first such request since the last flush.
-    pub(crate) fn count(
-        &mut self,
-        key: Id,
-        client: Client<'_>,
-        denied: Option<DenialReason>,
-        now: Timestamp,
-    ) -> bool {
+    pub(crate) fn count(&mut self, key: Id, client: Client<'_>, outcome: CountedUse, now: Timestamp) -> bool {
         let hash = self.hasher.hash_one(key);
         let known = self.clients.find(Some(client.address), truncate_user_agent(client.user_agent));
-        if known.is_some_and(|client| self.increment(hash, &key, client, denied, now)) {
+        if known.is_some_and(|client| self.increment(hash, &key, client, outcome, now)) {
             return false;
         }
         let is_full = self.counters.len() >= self.limit;
@@ -80,10 +85,10 @@ impl UsageCounters {
         } else {
             self.clients.number(Some(client.address), truncate_user_agent(client.user_agent))
         };
-        if self.increment(hash, &key, client, denied, now) || is_full && of_key == 0 {
+        if self.increment(hash, &key, client, outcome, now) || is_full && of_key == 0 {
             return false;
         }
-        self.insert(Counter { key, last_at: now, times: 1, client, denied });
+        self.insert(Counter { key, last_at: now, times: 1, client, outcome });
         true
     }
 
@@ -98,17 +103,17 @@ impl UsageCounters {
             self.counters.iter_hash(self.hasher.hash_one(key)).filter(move |counter| counter.key == key);
         of_key.map(|counter| {
             let (address, agent) = self.clients.get(counter.client);
-            let Counter { denied, times, last_at, .. } = *counter;
-            Count { address, agent: agent.into(), denied, times, last_at }
+            let Counter { outcome, times, last_at, .. } = *counter;
+            Count { address, agent: agent.into(), outcome, times, last_at }
         })
     }
 
     /// Subtracts flushed counts of a key. Requests that were counted during the flush remain.
     pub(crate) fn subtract(&mut self, key: &Id, counts: &[Count]) {
         let hash = self.hasher.hash_one(key);
-        for Count { address, agent, denied, times, .. } in counts {
+        for Count { address, agent, outcome, times, .. } in counts {
             let Some(client) = self.clients.find(*address, agent) else { continue };
-            let Ok(mut counter) = self.counters.find_entry(hash, |counter| counter.is(key, client, *denied))
+            let Ok(mut counter) = self.counters.find_entry(hash, |counter| counter.is(key, client, *outcome))
             else {
                 continue;
             };
@@ -134,15 +139,8 @@ impl UsageCounters {
     }
 
     /// Increments an existing counter. Returns false if there is none.
-    fn increment(
-        &mut self,
-        hash: u64,
-        key: &Id,
-        client: u16,
-        denied: Option<DenialReason>,
-        now: Timestamp,
-    ) -> bool {
-        let Some(counter) = self.counters.find_mut(hash, |counter| counter.is(key, client, denied)) else {
+    fn increment(&mut self, hash: u64, key: &Id, client: u16, outcome: CountedUse, now: Timestamp) -> bool {
+        let Some(counter) = self.counters.find_mut(hash, |counter| counter.is(key, client, outcome)) else {
             return false;
         };
         counter.times = counter.times.saturating_add(1);
@@ -157,8 +155,8 @@ impl UsageCounters {
 }
 
 impl Counter {
-    fn is(&self, key: &Id, client: u16, denied: Option<DenialReason>) -> bool {
-        self.key == *key && self.client == client && self.denied == denied
+    fn is(&self, key: &Id, client: u16, outcome: CountedUse) -> bool {
+        self.key == *key && self.client == client && self.outcome == outcome
     }
 }
 
@@ -171,14 +169,23 @@ impl Count {
 
     /// Converts the count to a use. `None` if the requests were denied.
     pub(crate) fn to_use(&self) -> Option<ClientUse> {
+        let is_allowed = !matches!(self.outcome, CountedUse::Denied(_));
         let (client, times, last_at) = (self.client(), self.times.into(), self.last_at);
-        self.denied.is_none().then_some(ClientUse { client, times, last_at })
+        is_allowed.then_some(ClientUse { client, times, last_at })
+    }
+
+    /// Converts the count to usage of the day of its last request.
+    pub(crate) fn to_day_usage(&self) -> DayUsage {
+        match self.outcome {
+            CountedUse::Denied(_) => DayUsage { allowed: 0, denied: self.times.into() },
+            _ => DayUsage { allowed: self.times.into(), denied: 0 },
+        }
     }
 
     /// Converts the count to a denial. `None` if the requests were allowed.
     pub(crate) fn to_denied(&self) -> Option<DeniedClient> {
-        let (client, times, last_at) = (self.client(), self.times.into(), self.last_at);
-        self.denied.map(|reason| DeniedClient { client, reason, times, last_at })
+        let CountedUse::Denied(reason) = self.outcome else { return None };
+        Some(DeniedClient { client: self.client(), reason, times: self.times.into(), last_at: self.last_at })
     }
 }
 
@@ -260,22 +267,22 @@ mod tests {
             let (mut counters, mut map) = (UsageCounters::with_limit(1_000), BTreeMap::<(u8, String, bool), u32>::new());
             let of = |counters: &UsageCounters, key: u8| {
                 let all = counters.of([key; 16]);
-                let named = |count: Count| ((key, count.client().address, count.denied.is_some()), count.times);
+                let named = |count: Count| ((key, count.client().address, count.outcome != CountedUse::Allowed), count.times);
                 all.map(named).collect::<Vec<_>>()
             };
             for (at, (key, n, is_denied, step)) in steps.into_iter().enumerate() {
                 if step == 0 {
                     // A request that is counted during a flush remains.
                     let flushed: Vec<Count> = counters.of([key; 16]).collect();
-                    counters.count([key; 16], client(n), None, Timestamp(0));
+                    counters.count([key; 16], client(n), CountedUse::Allowed, Timestamp(0));
                     counters.subtract(&[key; 16], &flushed);
                     map.retain(|(of, ..), _| *of != key);
                     map.insert((key, format!("10.0.0.{n}"), false), 1);
                 } else {
-                    let denied = is_denied.then_some(DenialReason::Expired);
+                    let outcome = if is_denied { CountedUse::Denied(DenialReason::Expired) } else { CountedUse::Allowed };
                     let times = map.entry((key, format!("10.0.0.{n}"), is_denied)).or_default();
                     *times += 1;
-                    let is_first = counters.count([key; 16], client(n), denied, Timestamp(at as i64));
+                    let is_first = counters.count([key; 16], client(n), outcome, Timestamp(at as i64));
                     prop_assert_eq!(is_first, *times == 1);
                 }
                 let counted: BTreeMap<_, _> = (0..4).flat_map(|key| of(&counters, key)).collect();
@@ -291,7 +298,7 @@ mod tests {
         let mut counters = UsageCounters::with_limit(1_000);
         for _ in 0..2 {
             for n in 0..200 {
-                counters.count([1; 16], client(n), None, Timestamp(0));
+                counters.count([1; 16], client(n), CountedUse::Allowed, Timestamp(0));
             }
         }
         let all: Vec<Count> = counters.of([1; 16]).collect();
@@ -305,7 +312,7 @@ mod tests {
     fn clients_without_counters_are_removed() {
         let mut counters = UsageCounters::with_limit(1_000);
         for n in 0..100 {
-            counters.count([n; 16], client(n), None, Timestamp(0));
+            counters.count([n; 16], client(n), CountedUse::Allowed, Timestamp(0));
         }
         for n in 0..99 {
             let flushed: Vec<Count> = counters.of([n; 16]).collect();

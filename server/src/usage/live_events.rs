@@ -1,8 +1,8 @@
-//! Publishes events of keys to watchers as they happen. A watcher is a page that the owner of the keys has open. Each
+//! Publishes events of keys and runtimes to watchers as they happen. A watcher is a page that the owner of the keys has open. Each
 //! node announces to the other nodes which keys are watched on it. The other nodes send it the events of these keys, at
 //! most one per second for each key and kind of event.
 
-use crate::ids::Id;
+use crate::ids::{Id, hex};
 use app::domain::account::AccountId;
 use app::domain::timestamp::{SECOND, Timestamp};
 use app::domain::usage::{ClientName, DenialReason};
@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Events that are queued for one watcher. Further events are dropped until it receives some.
@@ -39,6 +40,15 @@ pub struct Event {
     pub what: EventKind,
 }
 
+/// What a watcher receives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LiveEvent {
+    /// A request with a watched key.
+    Request(Event),
+    /// A key, a Mecha or a runtime of the account was created, changed or deleted, on this node or another.
+    Changed,
+}
+
 /// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
@@ -57,12 +67,22 @@ pub(crate) enum NodeMessage {
     Watched(Vec<Id>),
     /// An event of a key that is watched on another node.
     Event(Event),
+    /// A runtime of this account connected, changed its state or disconnected.
+    RuntimesChanged(Id),
+    /// There is a command for a runtime of the node with this id.
+    RuntimeCommand(String),
 }
 
 struct Watcher {
     id: usize,
-    sender: Sender<Event>,
+    sender: Sender<LiveEvent>,
     published: LastPublished,
+}
+
+/// A watcher of an account, for changes of its keys.
+struct AccountWatcher {
+    id: usize,
+    sender: Sender<LiveEvent>,
 }
 
 /// The watchers of keys, on this node and on other nodes.
@@ -71,8 +91,7 @@ pub struct LiveEvents {
     /// The number of watchers on this node. While it is zero, `publish` does not take the lock of `by_key`.
     watcher_count: AtomicUsize,
     next_watcher_id: AtomicUsize,
-    /// The number of watchers of each account.
-    by_account: Mutex<HashMap<AccountId, usize>>,
+    by_account: Mutex<HashMap<AccountId, Vec<AccountWatcher>>>,
     by_key: Mutex<HashMap<Id, Vec<Watcher>>>,
     /// The keys that are watched on other nodes.
     remote: Mutex<HashMap<Id, RemoteWatch>>,
@@ -80,6 +99,10 @@ pub struct LiveEvents {
     remote_count: AtomicUsize,
     /// The queue of messages to other nodes; not set if there are no other nodes.
     node_messages: OnceLock<Sender<NodeMessage>>,
+    /// Notified when the key cache has applied a change, so that runtimes whose key has ended are disconnected.
+    pub(crate) keys_changed: Notify,
+    /// Notified when there is a command for a runtime of this node.
+    pub(crate) runtime_command: Notify,
 }
 
 impl std::fmt::Debug for LiveEvents {
@@ -123,28 +146,23 @@ impl LastPublished {
 }
 
 impl LiveEvents {
-    /// Watches some keys of an account until the returned watch is dropped. Returns `None` if a limit of watchers is
-    /// reached.
+    /// Watches an account and some of its keys until the returned watch is dropped. Returns `None` if a limit of watchers
+    /// is reached.
     pub fn watch(self: &Arc<Self>, account: &AccountId, keys: Vec<Id>) -> Option<Watch> {
+        let (sender, events) = channel(EVENTS_CAPACITY);
+        let id = self.next_watcher_id.fetch_add(1, Ordering::Relaxed);
         let mut by_account = self.by_account.lock();
         if self.watcher_count() >= WATCHERS_LIMIT
-            || by_account.get(account).is_some_and(|watchers| *watchers >= WATCHERS_PER_ACCOUNT)
+            || by_account.get(account).is_some_and(|watchers| watchers.len() >= WATCHERS_PER_ACCOUNT)
         {
             return None;
         }
-        *by_account.entry(account.clone()).or_default() += 1;
+        by_account.entry(account.clone()).or_default().push(AccountWatcher { id, sender: sender.clone() });
         self.watcher_count.fetch_add(1, Ordering::SeqCst);
         drop(by_account);
-        let (sender, events) = channel(EVENTS_CAPACITY);
-        let id = self.next_watcher_id.fetch_add(1, Ordering::Relaxed);
-        let mut by_key = self.by_key.lock();
-        for key in &keys {
-            let watcher = Watcher { id, sender: sender.clone(), published: LastPublished::NEVER };
-            by_key.entry(*key).or_default().push(watcher);
-        }
-        drop(by_key);
-        let watch = Watch { events, live: Arc::clone(self), account: account.clone(), keys, id };
-        watch.announce();
+        let mut watch =
+            Watch { events, sender, live: Arc::clone(self), account: account.clone(), keys: Vec::new(), id };
+        watch.set_keys(keys);
         Some(watch)
     }
 
@@ -161,12 +179,46 @@ impl LiveEvents {
             self.publish_locally(key, at, what, &client);
         }
         if self.remote_count.load(Ordering::Relaxed) > 0
-            && let Some(node_messages) = self.node_messages.get()
             && let Some(watch) = self.remote.lock().get_mut(&key)
             && watch.expires_at > Instant::now()
             && watch.published.is_due(at, what)
         {
-            let _ = node_messages.try_send(NodeMessage::Event(Event { key, at, client: client(), what }));
+            self.notify_nodes(NodeMessage::Event(Event { key, at, client: client(), what }));
+        }
+    }
+
+    /// Notifies the watchers of an account on this node, and the runtimes, that keys of the account have changed.
+    pub(crate) fn publish_change(&self, account: Id) {
+        self.keys_changed.notify_one();
+        self.notify_watchers(account);
+    }
+
+    /// Notifies the watchers of an account on all nodes that its runtimes have changed.
+    pub(crate) fn publish_runtimes(&self, account: Id) {
+        self.notify_watchers(account);
+        self.notify_nodes(NodeMessage::RuntimesChanged(account));
+    }
+
+    /// Notifies a node that there is a command for one of its runtimes. The node also reads them every second.
+    pub(crate) fn publish_command(&self, node: &str) {
+        self.runtime_command.notify_one();
+        self.notify_nodes(NodeMessage::RuntimeCommand(node.to_owned()));
+    }
+
+    fn notify_nodes(&self, message: NodeMessage) {
+        if let Some(node_messages) = self.node_messages.get() {
+            let _ = node_messages.try_send(message);
+        }
+    }
+
+    fn notify_watchers(&self, account: Id) {
+        if self.watcher_count() == 0 {
+            return;
+        }
+        let by_account = self.by_account.lock();
+        for watcher in by_account.get(&AccountId(hex(&account))).into_iter().flatten() {
+            // If the queue is full, the list is sent in any case.
+            let _ = watcher.sender.try_send(LiveEvent::Changed);
         }
     }
 
@@ -174,7 +226,8 @@ impl LiveEvents {
         let mut by_key = self.by_key.lock();
         for watcher in by_key.get_mut(&key).into_iter().flatten() {
             if watcher.published.is_due(at, what) {
-                let _ = watcher.sender.try_send(Event { key, at, client: client(), what });
+                let event = Event { key, at, client: client(), what };
+                let _ = watcher.sender.try_send(LiveEvent::Request(event));
             }
         }
     }
@@ -199,6 +252,8 @@ impl LiveEvents {
             NodeMessage::Event(Event { key, at, client, what }) => {
                 self.publish_locally(key, at, what, &|| client.clone());
             }
+            NodeMessage::RuntimesChanged(account) => self.notify_watchers(account),
+            NodeMessage::RuntimeCommand(_) => self.runtime_command.notify_one(),
             NodeMessage::Watched(keys) => {
                 let (now, mut remote) = (Instant::now(), self.remote.lock());
                 remote.retain(|_, watch| watch.expires_at > now);
@@ -213,9 +268,10 @@ impl LiveEvents {
     }
 }
 
-/// Receives the events of some keys. Dropping it ends the watch.
+/// Receives the events of an account and of some of its keys. Dropping it ends the watch.
 pub struct Watch {
-    events: Receiver<Event>,
+    events: Receiver<LiveEvent>,
+    sender: Sender<LiveEvent>,
     live: Arc<LiveEvents>,
     account: AccountId,
     keys: Vec<Id>,
@@ -226,13 +282,29 @@ impl Watch {
     /// Announces to other nodes that these keys are watched. Repeat it at least every 30 s: an announcement expires
     /// after 40 s.
     pub fn announce(&self) {
-        if let Some(node_messages) = self.live.node_messages.get() {
-            let _ = node_messages.try_send(NodeMessage::Watched(self.keys.clone()));
-        }
+        self.live.notify_nodes(NodeMessage::Watched(self.keys.clone()));
     }
 
-    /// Waits for the next event. Returns `None` if no key is watched.
-    pub async fn next(&mut self) -> Option<Event> {
+    /// Watches these keys instead of the previous ones, such as after a key was created.
+    pub fn set_keys(&mut self, keys: Vec<Id>) {
+        if keys == self.keys {
+            return;
+        }
+        let mut by_key = self.live.by_key.lock();
+        for key in self.keys.iter().filter(|key| !keys.contains(key)) {
+            unwatch(&mut by_key, key, self.id);
+        }
+        for key in keys.iter().filter(|key| !self.keys.contains(key)) {
+            let (id, sender) = (self.id, self.sender.clone());
+            by_key.entry(*key).or_default().push(Watcher { id, sender, published: LastPublished::NEVER });
+        }
+        drop(by_key);
+        self.keys = keys;
+        self.announce();
+    }
+
+    /// Waits for the next event.
+    pub async fn next(&mut self) -> Option<LiveEvent> {
         self.events.recv().await
     }
 }
@@ -242,20 +314,22 @@ impl Drop for Watch {
         let mut by_account = self.live.by_account.lock();
         self.live.watcher_count.fetch_sub(1, Ordering::SeqCst);
         if let Some(watchers) = by_account.get_mut(&self.account) {
-            *watchers -= 1;
-            if *watchers == 0 {
+            watchers.retain(|watcher| watcher.id != self.id);
+            if watchers.is_empty() {
                 by_account.remove(&self.account);
             }
         }
         drop(by_account);
         let mut by_key = self.live.by_key.lock();
-        for key in &self.keys {
-            if let Some(watchers) = by_key.get_mut(key) {
-                watchers.retain(|watcher| watcher.id != self.id);
-                if watchers.is_empty() {
-                    by_key.remove(key);
-                }
-            }
+        self.keys.iter().for_each(|key| unwatch(&mut by_key, key, self.id));
+    }
+}
+
+fn unwatch(by_key: &mut HashMap<Id, Vec<Watcher>>, key: &Id, watcher: usize) {
+    if let Some(watchers) = by_key.get_mut(key) {
+        watchers.retain(|other| other.id != watcher);
+        if watchers.is_empty() {
+            by_key.remove(key);
         }
     }
 }

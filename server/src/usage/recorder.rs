@@ -6,10 +6,10 @@ use crate::ids::Id;
 use crate::ids::hex;
 use crate::store::usage::{self as rows, UnflushedUsage};
 use crate::store::{Store, StoreError, spawn_transaction};
-use crate::usage::counters::{Count, UsageCounters, truncate_user_agent};
+use crate::usage::counters::{Count, CountedUse, UsageCounters, truncate_user_agent};
 use crate::usage::live_events::{EventKind, LiveEvents};
 use app::domain::timestamp::Timestamp;
-use app::domain::usage::{ClientName, DenialReason, DeniedClient, KeyUsage};
+use app::domain::usage::{ClientName, ClientUse, DailyUsage, DenialReason, DeniedClient, KeyUsage};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -71,7 +71,8 @@ impl UsageRecorder {
     /// Counts a use of the key, with its current or its previous secret.
     pub(crate) fn allowed(&self, key: Id, is_previous: bool, client: Client<'_>, now: Timestamp) {
         if let Some(shard) = self.shard(&key) {
-            shard.lock().count(key, client, None, now);
+            let outcome = if is_previous { CountedUse::AllowedWithPrevious } else { CountedUse::Allowed };
+            shard.lock().count(key, client, outcome, now);
         }
         let what = if is_previous { EventKind::PreviousUsed } else { EventKind::Used };
         self.live.publish(key, now, what, || name_of(client));
@@ -81,7 +82,7 @@ impl UsageRecorder {
     /// the last flush.
     pub(crate) fn denied(&self, key: Id, reason: DenialReason, client: Client<'_>, now: Timestamp) -> bool {
         self.live.publish(key, now, EventKind::Denied(reason), || name_of(client));
-        self.denied.lock().count(key, client, Some(reason), now)
+        self.denied.lock().count(key, client, CountedUse::Denied(reason), now)
     }
 
     /// Counts a denied request that presented this Key ID with a secret of no key or of another key. A key with this id
@@ -89,13 +90,22 @@ impl UsageRecorder {
     pub(crate) fn denied_by_id(&self, key: Id, client: Client<'_>, now: Timestamp) {
         let reason = DenialReason::WrongSecret;
         self.live.publish(key, now, EventKind::Denied(reason), || name_of(client));
-        self.denied_by_id.lock().count(key, client, Some(reason), now);
+        self.denied_by_id.lock().count(key, client, CountedUse::Denied(reason), now);
     }
 
     /// The time and the client of the key's last use that is not flushed yet.
     pub fn last_use(&self, key: &Id) -> Option<(Timestamp, ClientName)> {
+        self.last_use_where(key, |_| true)
+    }
+
+    /// As [`Self::last_use`], of the key's previous secret.
+    pub fn last_use_of_previous(&self, key: &Id) -> Option<(Timestamp, ClientName)> {
+        self.last_use_where(key, |count| count.outcome == CountedUse::AllowedWithPrevious)
+    }
+
+    fn last_use_where(&self, key: &Id, is_meant: impl Fn(&Count) -> bool) -> Option<(Timestamp, ClientName)> {
         let shard = self.shard(key)?.lock();
-        let last = shard.of(*key).max_by_key(|count| count.last_at)?;
+        let last = shard.of(*key).filter(is_meant).max_by_key(|count| count.last_at)?;
         Some((last.last_at, last.client()))
     }
 
@@ -121,6 +131,15 @@ impl UsageRecorder {
         }
         usage.uses.sort_by_key(|used| std::cmp::Reverse(used.last_at));
         usage.denied.sort_by_key(|denied| std::cmp::Reverse(denied.last_at));
+    }
+
+    /// Adds the requests that are not flushed yet to `usage`, which was read from the database.
+    pub fn add_unflushed_days(&self, usage: &mut DailyUsage, key: &Id) {
+        for counters in self.shard(key).into_iter().chain([&self.denied, &self.denied_by_id]) {
+            for count in counters.lock().of(*key) {
+                usage.add(count.last_at.day(), count.to_day_usage());
+            }
+        }
     }
 
     /// Flushes the counters to the database.
@@ -166,7 +185,12 @@ async fn flush_keys(store: &Store, counters: &Mutex<UsageCounters>, keys: &[Id])
         .iter()
         .map(|(key, counts)| UnflushedUsage {
             key: hex(key),
-            uses: counts.iter().filter_map(Count::to_use).collect(),
+            uses: by_client(counts.iter().filter_map(Count::to_use)),
+            last_of_previous: counts
+                .iter()
+                .filter(|count| count.outcome == CountedUse::AllowedWithPrevious)
+                .max_by_key(|count| count.last_at)
+                .and_then(Count::to_use),
             denied: counts.iter().filter_map(Count::to_denied).collect(),
         })
         .collect();
@@ -176,6 +200,19 @@ async fn flush_keys(store: &Store, counters: &Mutex<UsageCounters>, keys: &[Id])
     let mut counters = counters.lock();
     flushed.iter().for_each(|(key, counts)| counters.subtract(key, counts));
     Ok(())
+}
+
+/// Merges the uses of both secrets of a key.
+fn by_client(uses: impl Iterator<Item = ClientUse>) -> Vec<ClientUse> {
+    uses.fold(Vec::new(), |mut merged: Vec<ClientUse>, new| {
+        match merged.iter_mut().find(|known| known.client == new.client) {
+            Some(known) => {
+                (known.times, known.last_at) = (known.times + new.times, known.last_at.max(new.last_at));
+            }
+            None => merged.push(new),
+        }
+        merged
+    })
 }
 
 fn name_of(client: Client<'_>) -> ClientName {

@@ -3,6 +3,7 @@
 use crate::test_app::{Browser, PASSWORD, TestApp, TestResponse, form, verify};
 use app::domain::account::{Email, Password};
 use axum::http::StatusCode;
+use server::client::Client;
 use tower_sessions::SessionStore;
 use tower_sessions::session::{Id, Record};
 
@@ -45,7 +46,8 @@ async fn a_sign_in_checked_against_the_previous_password_creates_no_session_afte
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
     let (email, password) = (Email::parse("ada@example.com").unwrap(), Password::parse(PASSWORD).unwrap());
-    let checked = app.console.accounts.authenticate(&email, &password, [10, 8, 0, 1].into()).await.unwrap();
+    let client = Client { address: [10, 8, 0, 1].into(), user_agent: "" };
+    let checked = app.console.accounts.authenticate(&email, &password, client).await.unwrap();
     let begin = async |version: i64| {
         let data = [("account", checked.account.0.clone().into()), ("password_version", version.into())];
         let data = data.map(|(name, value)| (name.to_owned(), value)).into();
@@ -125,6 +127,41 @@ async fn sessions_are_listed_with_user_agent_and_address_and_sign_out_everywhere
     assert_eq!(response.header("location"), "/sign-in?done=signed-out-everywhere");
     assert!(ada.cookie.is_none());
     assert!(!is_signed_in(&mut phone).await);
+}
+
+#[tokio::test]
+async fn another_session_is_ended_individually_and_only_by_its_owner() {
+    let app = TestApp::new().await;
+    let (mut ada, mut eve) = (app.owner("ada@example.com").await, app.owner("eve@example.com").await);
+    let (mut phone, mut tablet) = (app.anonymous(), app.anonymous());
+    phone.sign_in("ada@example.com").await;
+    let session_of_phone = session_ids(&mut ada).await.remove(0);
+    tablet.sign_in("ada@example.com").await;
+
+    let field = [("session", session_of_phone.as_str())];
+    assert_eq!(eve.submit("/rpc/account/end-session", &field).await.status, StatusCode::SEE_OTHER);
+    assert!(is_signed_in(&mut phone).await, "a session of another account");
+
+    let done = ada.submit("/rpc/account/end-session", &field).await;
+    assert_eq!(done.header("location"), "/settings/account?done=other-session-ended");
+    assert!(!is_signed_in(&mut phone).await);
+    assert!(is_signed_in(&mut tablet).await && is_signed_in(&mut ada).await);
+    assert!(ada.get("/settings/activity?kind=session-ended").await.body.contains("<section>"));
+    // It has ended already, or never existed.
+    for session in [session_of_phone.as_str(), "", "zz"] {
+        assert_eq!(
+            ada.post("/rpc/account/end-session", &[("session", session)]).await.status,
+            StatusCode::OK
+        );
+    }
+    assert_eq!(phone.post("/rpc/account/end-session", &field).await.status, StatusCode::UNAUTHORIZED);
+}
+
+/// The ids of the other sessions in the list of an account.
+async fn session_ids(browser: &mut Browser) -> Vec<String> {
+    let page = browser.get("/settings/account").await.body;
+    let ids = page.split("name=\"session\" value=\"").skip(1);
+    ids.map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]

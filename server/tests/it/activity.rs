@@ -1,9 +1,10 @@
 //! Settings → Activity: the append-only log of an account, visible to its owner.
 
-use crate::test_app::{PASSWORD, START, TestApp, postgres};
+use crate::test_app::{Browser, PASSWORD, START, TestApp, form, postgres};
 use app::domain::account::{AccountId, Email};
-use app::domain::activity::ActivityKind;
+use app::domain::activity::{ActivityKind, ActivityPosition, ActivityQuery};
 use app::domain::timestamp::{DAY, Timestamp};
+use app::domain::usage::ClientName;
 use axum::http::StatusCode;
 
 async fn account(app: &TestApp, email: &str) -> AccountId {
@@ -15,9 +16,12 @@ async fn account(app: &TestApp, email: &str) -> AccountId {
 async fn done(app: &TestApp, email: &str) -> Vec<(ActivityKind, String, String)> {
     app.console.accounts.background.close();
     app.console.accounts.background.wait().await;
-    let page = app.console.store.activity(&account(app, email).await, None).await.unwrap();
+    let page =
+        app.console.store.activity(&account(app, email).await, &ActivityQuery::default()).await.unwrap();
     assert!(
-        page.entries.iter().all(|entry| entry.address.starts_with("10.9.") || entry.address == "0.0.0.0")
+        page.entries
+            .iter()
+            .all(|entry| entry.client.address.starts_with("10.9.") || entry.client.address == "0.0.0.0")
     );
     page.entries.into_iter().rev().map(|entry| (entry.what, entry.key_name, entry.became)).collect()
 }
@@ -108,7 +112,7 @@ async fn activity_is_paginated_and_visible_only_to_its_owner() {
     }
     assert_eq!(pages, 3);
     assert_eq!(seen, (1..=119).rev().map(|n| format!("Key {n}")).collect::<Vec<_>>());
-    assert!(!eve.get("/settings/activity?before=9999").await.body.contains("renamed"));
+    assert!(!eve.get("/settings/activity?before=9999").await.body.contains("renamed to"));
     for junk in ["x", "-1", "99999999999999999999", "%00"] {
         let page = ada.get(&format!("/settings/activity?before={junk}")).await;
         assert_eq!(page.status, StatusCode::OK, "{junk}");
@@ -116,18 +120,75 @@ async fn activity_is_paginated_and_visible_only_to_its_owner() {
 }
 
 #[tokio::test]
+async fn activity_is_filtered_by_kind_and_by_key_and_read_in_both_directions() {
+    let app = TestApp::new().await;
+    let (mut ada, mut eve) = (app.owner("ada@example.com").await, app.owner("eve@example.com").await);
+    let (deploy, _) = ada.create("Deploy").await;
+    let (report, _) = ada.create("Report").await;
+    for n in 1..=60 {
+        ada.post("/rpc/keys/rename", &[("key_id", &deploy), ("name", &format!("Deploy {n}"))]).await.list();
+    }
+    let entries = async |browser: &mut Browser, query: &str| {
+        let page = browser.get(&format!("/settings/activity?{query}")).await;
+        assert_eq!(page.status, StatusCode::OK, "{query}");
+        let main = page.body.split_once("</main>").map_or("", |(main, _)| main);
+        main.split_once("<section>").map_or(String::new(), |(_, entries)| entries.to_owned())
+    };
+    let of_report = entries(&mut ada, &format!("key={report}")).await;
+    assert!(of_report.contains("“Report” generated") && !of_report.contains("Deploy"), "{of_report}");
+    let created = entries(&mut ada, "kind=key-made").await;
+    assert!(created.contains("“Report” generated") && created.contains("“Deploy” generated"));
+    assert!(!created.contains("renamed to"));
+    assert_eq!(entries(&mut ada, &format!("kind=key-deleted&key={deploy}")).await, "");
+    assert_eq!(entries(&mut eve, &format!("key={deploy}")).await, "", "the key of another account");
+
+    // Older and Newer keep the filter.
+    let link = |page: &str, position: &str| {
+        let prefix = format!("href=\"/settings/activity?kind=key-renamed&amp;key={deploy}&amp;{position}=");
+        let (_, rest) = page.split_once(&prefix)?;
+        Some(format!("kind=key-renamed&key={deploy}&{position}={}", rest.split('"').next()?))
+    };
+    let newest = entries(&mut ada, &format!("kind=key-renamed&key={deploy}")).await;
+    assert!(newest.contains("to “Deploy 60”") && newest.contains("to “Deploy 11”"));
+    assert_eq!(link(&newest, "after"), None);
+    let oldest = entries(&mut ada, &link(&newest, "before").unwrap()).await;
+    assert!(oldest.contains("to “Deploy 10”") && oldest.contains("to “Deploy 1”"));
+    assert_eq!(link(&oldest, "before"), None);
+    assert_eq!(entries(&mut ada, &link(&oldest, "after").unwrap()).await, newest);
+}
+
+#[tokio::test]
+async fn repeated_entries_are_folded_and_show_the_browser() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let chrome = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                  Chrome/159.0.0.0 Safari/537.36";
+    let mut browser = app.anonymous();
+    for _ in 0..3 {
+        let request = form("/rpc/account/sign-in").header("user-agent", chrome);
+        let fields = [("email", "ada@example.com"), ("password", PASSWORD)];
+        assert_eq!(browser.send(request, &fields).await.status, StatusCode::OK);
+    }
+    let page = ada.get("/settings/activity").await.body;
+    assert!(page.contains("Chrome 159 on Windows, from 10.9."), "{page}");
+    assert!(page.contains("3 times"), "{page}");
+}
+
+#[tokio::test]
 async fn at_most_100_failed_sign_ins_are_recorded_per_account_and_day() {
     let app = TestApp::new().await;
     app.owner("ada@example.com").await;
     let ada = account(&app, "ada@example.com").await;
+    let client = ClientName { address: "10.9.0.1".to_owned(), agent: String::new() };
     for _ in 0..250 {
-        app.console.accounts.record(&ada, ActivityKind::SignInRejected, "10.9.0.1").await.unwrap();
+        app.console.accounts.record(&ada, ActivityKind::SignInRejected, &client).await.unwrap();
     }
     let failed_sign_ins = async || {
-        let pages = [None, Some(120), Some(70), Some(20)];
+        let before = ActivityPosition::Before;
         let mut all = std::collections::BTreeSet::new();
-        for before in pages {
-            let page = app.console.store.activity(&ada, before).await.unwrap();
+        for position in [ActivityPosition::Newest, before(120), before(70), before(20)] {
+            let query = ActivityQuery { position, ..ActivityQuery::default() };
+            let page = app.console.store.activity(&ada, &query).await.unwrap();
             all.extend(
                 page.entries.iter().filter(|it| it.what == ActivityKind::SignInRejected).map(|it| it.id),
             );
@@ -136,7 +197,7 @@ async fn at_most_100_failed_sign_ins_are_recorded_per_account_and_day() {
     };
     assert_eq!(failed_sign_ins().await, 100);
     app.advance(DAY + 1);
-    app.console.accounts.record(&ada, ActivityKind::SignInRejected, "10.9.0.1").await.unwrap();
+    app.console.accounts.record(&ada, ActivityKind::SignInRejected, &client).await.unwrap();
     assert_eq!(failed_sign_ins().await, 101);
 }
 
@@ -149,7 +210,7 @@ async fn the_database_rejects_updates_and_deletes_of_activity_within_its_year_of
     let of_this_database = if postgres().is_some() {
         "TRUNCATE activity"
     } else {
-        "INSERT OR REPLACE INTO activity SELECT id, account_id, at, 'signed-in', '', '', '', '' FROM activity"
+        "INSERT OR REPLACE INTO activity SELECT id, account_id, at, 'signed-in', '', '', '', '', '', '', '' FROM activity"
     };
     for statement in [
         "UPDATE activity SET key_name = 'x'",

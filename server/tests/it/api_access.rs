@@ -1,17 +1,18 @@
 //! Access control of every route. A route without a declared access rule fails these tests.
 
+use crate::mechas::{create_mecha, issue};
 use crate::test_app::{Browser, TestApp, call, form};
 use app::App;
+use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use leptos::server_fn::axum::server_fn_paths;
 use leptos_axum::generate_route_list;
 use serde_json::Value;
 use server::http::api::{KEY_SCHEMES, SESSION_SCHEME, description};
-use server::http::dispatch::Dispatch;
 
 /// Pages and who may see them. A page that requires a session redirects anonymous visitors to the sign-in page.
-const PAGES: [(&str, Access); 7] = [
+const PAGES: [(&str, Access); 9] = [
     ("/sign-in", Access::Public),
     ("/sign-up", Access::Public),
     ("/settings/api-keys", Access::Session),
@@ -19,14 +20,17 @@ const PAGES: [(&str, Access); 7] = [
     ("/settings/account", Access::Session),
     ("/settings/activity", Access::Session),
     ("/docs/api", Access::Public),
+    ("/mechas", Access::Session),
+    ("/mechas/{id}", Access::Session),
 ];
 
 /// Form actions and who may call them.
-const ACTIONS: [(&str, Access); 13] = [
+const ACTIONS: [(&str, Access); 20] = [
     ("/rpc/account/sign-up", Access::Public),
     ("/rpc/account/sign-in", Access::Public),
     ("/rpc/account/sign-out", Access::Public),
     ("/rpc/account/change-password", Access::Session),
+    ("/rpc/account/end-session", Access::Session),
     ("/rpc/account/sign-out-everywhere", Access::Session),
     ("/rpc/account/delete", Access::Session),
     ("/rpc/keys/create", Access::Session),
@@ -36,6 +40,12 @@ const ACTIONS: [(&str, Access); 13] = [
     ("/rpc/keys/rotate", Access::Session),
     ("/rpc/keys/retire", Access::Session),
     ("/rpc/keys/delete", Access::Session),
+    ("/rpc/mechas/create", Access::Session),
+    ("/rpc/mechas/describe", Access::Session),
+    ("/rpc/mechas/set-active", Access::Session),
+    ("/rpc/mechas/delete", Access::Session),
+    ("/rpc/mechas/command", Access::Session),
+    ("/rpc/mechas/disconnect", Access::Session),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +68,7 @@ fn declared_access(operation: &Value) -> Option<Access> {
     }
 }
 
-async fn status(router: &Dispatch, request: Request<Body>) -> StatusCode {
+async fn status(router: &Router, request: Request<Body>) -> StatusCode {
     call(router, request).await.status
 }
 
@@ -66,7 +76,9 @@ async fn status(router: &Dispatch, request: Request<Body>) -> StatusCode {
 async fn every_api_operation_accepts_only_the_credential_that_its_description_declares() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
-    let (_, secret) = ada.create("Deploy").await;
+    let (_, of_account) = ada.create("Deploy").await;
+    let mecha = create_mecha(&mut ada, "Porter").await;
+    let of_mecha = issue(&mut ada, &mecha, "Runtime").await.new.unwrap().secret;
     let document = serde_json::to_value(description()).unwrap();
     let mut checked = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
@@ -74,14 +86,23 @@ async fn every_api_operation_accepts_only_the_credential_that_its_description_de
             let access =
                 declared_access(operation).unwrap_or_else(|| panic!("{method} {path}: no access rule"));
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-            let request = || Request::builder().method(&method).uri(path.as_str());
-            let with_key = request().header("x-api-key", &secret).body(Body::empty()).unwrap();
+            let uri = path.replace("{mecha}", "Porter");
+            let request = || Request::builder().method(&method).uri(&uri);
+            let with_key = |secret: &str| request().header("x-api-key", secret).body(Body::empty()).unwrap();
+            // Some operations are for the keys of Mechas only.
+            let is_of_mecha = matches!(path.as_str(), "/api/v1/mecha" | "/api/v1/runtime");
+            let secret = if is_of_mecha { &of_mecha } else { &of_account };
+            if is_of_mecha {
+                assert_eq!(status(&app.router, with_key(&of_account)).await, StatusCode::FORBIDDEN, "{path}");
+            }
             let statuses = (
                 status(&app.router, request().body(Body::empty()).unwrap()).await.as_u16(),
-                status(&app.router, with_key).await.as_u16() / 100,
+                status(&app.router, with_key(secret)).await.as_u16() / 100,
                 ada.send(request(), &[]).await.status.as_u16(),
             );
             let expected = match access {
+                // It responds with 426 to a request without an upgrade.
+                Access::Key if path == "/api/v1/runtime" => (401, 4, 401),
                 Access::Key => (401, 2, 401),
                 Access::Session => (401, 4, 200),
                 Access::Public => (200, 2, 200),
@@ -93,7 +114,17 @@ async fn every_api_operation_accepts_only_the_credential_that_its_description_de
     checked.dedup();
     assert_eq!(
         checked,
-        ["/api/v1/account", "/api/v1/authentication/sessions", "/api/v1/key", "/api/v1/users/me", "/verify"]
+        [
+            "/api/v1/account",
+            "/api/v1/authentication/sessions",
+            "/api/v1/key",
+            "/api/v1/mecha",
+            "/api/v1/mechas",
+            "/api/v1/mechas/{mecha}",
+            "/api/v1/runtime",
+            "/api/v1/users/me",
+            "/verify"
+        ]
     );
 }
 
@@ -107,7 +138,9 @@ async fn every_page_is_public_or_requires_a_session_and_an_api_key_does_not_repl
     let mut declared: Vec<_> = PAGES.iter().map(|(path, _)| (*path).to_owned()).collect();
     declared.sort();
     assert_eq!(pages, declared, "declare the access rule of a new page in PAGES");
+    let mecha = create_mecha(&mut ada, "Porter").await;
     for (path, access) in PAGES {
+        let path = &path.replace("{id}", &mecha);
         let anonymous = app.anonymous().get(path).await.status;
         let with_key = Request::get(path).header("x-api-key", &secret);
         let key = app.anonymous().send(with_key, &[]).await.status;
@@ -134,6 +167,8 @@ async fn every_action_is_public_or_requires_a_session_and_an_api_key_does_not_re
     let fields = [
         ("key_id", &*zero),
         ("name", "a"),
+        ("mecha_id", &*zero),
+        ("mecha_name", "a"),
         ("expire_in", "7"),
         ("active", "true"),
         ("grace", "0"),
@@ -144,18 +179,19 @@ async fn every_action_is_public_or_requires_a_session_and_an_api_key_does_not_re
         ("new_password", "short"),
         ("confirm_password", "short"),
         ("next", ""),
+        ("session", "00"),
+        ("runtime_id", &*zero),
+        ("command", "test"),
     ];
     for (path, access) in ACTIONS {
         let mut anonymous: Browser = app.anonymous();
         let request = form(path).header("accept", "application/json").header("x-api-key", &secret);
         let response = anonymous.send(request, &fields).await;
-        let is_rejected =
-            response.status == StatusCode::UNAUTHORIZED && response.refusal().detail.contains("signed out");
+        let is_rejected = response.status == StatusCode::UNAUTHORIZED
+            && response.refusal().detail.contains("session has ended");
         assert_eq!(is_rejected, access == Access::Session, "{path}: {} {}", response.status, response.body);
     }
-    for path in ["/settings/api-keys/events", "/settings/api-keys/traffic"] {
-        let request = Request::get(path).header("x-api-key", &secret);
-        let response = app.anonymous().send(request, &[]).await;
-        assert!(matches!(response.status.as_u16(), 204 | 401), "{path}: {}", response.status);
-    }
+    let request = Request::get("/settings/api-keys/events").header("x-api-key", &secret);
+    let response = app.anonymous().send(request, &[]).await;
+    assert_eq!(response.status, StatusCode::NO_CONTENT);
 }

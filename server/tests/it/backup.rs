@@ -2,7 +2,7 @@
 
 use crate::test_app::{TestApp, verify};
 use app::domain::account::{AccountId, Email};
-use app::domain::activity::ActivityKind;
+use app::domain::activity::{ActivityKind, ActivityQuery};
 use axum::http::StatusCode;
 use server::clock::Clock;
 use server::commands::backup::{BackupError, backup};
@@ -113,7 +113,8 @@ async fn a_restore_reports_the_keys_that_changed_since_the_backup_and_switches_a
     assert!(listed.len() == 2 && listed.iter().all(|key| !key.active));
     let email = Email::parse("ada@example.com").unwrap();
     let id = again.console.store.account_by_email(&email).await.unwrap().unwrap().id;
-    let activity = again.console.store.activity(&AccountId(id), None).await.unwrap().entries;
+    let activity =
+        again.console.store.activity(&AccountId(id), &ActivityQuery::default()).await.unwrap().entries;
     assert_eq!(activity.iter().filter(|it| it.what == ActivityKind::KeySwitchedOff).count(), 2);
     let on = ada.post("/rpc/keys/set-active", &[("key_id", listed[0].id.as_str()), ("active", "true")]).await;
     assert!(on.list().keys.iter().any(|key| key.active));

@@ -2,9 +2,10 @@
 //! start of each verification and the response to each change. A verification that starts after the response must be
 //! denied.
 
+use crate::mechas::create_mecha;
 use crate::test_app::{Browser, TestApp, postgres, verify};
+use axum::Router;
 use axum::http::StatusCode;
-use server::http::dispatch::Dispatch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -33,7 +34,7 @@ impl History {
 
 /// Verifies `secret` repeatedly, until a verification that started after the response to the change has completed.
 pub(crate) async fn race(
-    router: Dispatch,
+    router: Router,
     history: Arc<History>,
     secret: String,
     responded_at: Arc<AtomicU64>,
@@ -56,18 +57,68 @@ pub(crate) async fn race(
     }
 }
 
-/// Revokes the current secret of a key: by deleting, switching off, or rotating and retiring, depending on `how`.
-pub(crate) async fn revoke(owner: &mut Browser, id: &str, how: usize) {
-    let response = match how % 4 {
-        0 => owner.post("/rpc/keys/delete", &[("key_id", id), ("confirm_name", "Raced")]).await,
-        1 => owner.post("/rpc/keys/set-active", &[("key_id", id), ("active", "false")]).await,
-        2 => owner.post("/rpc/keys/rotate", &[("key_id", id), ("grace", "0")]).await,
-        _ => {
-            owner.post("/rpc/keys/rotate", &[("key_id", id), ("grace", "24h")]).await.list();
-            owner.post("/rpc/keys/retire", &[("key_id", id)]).await
+/// Number of ways to revoke a secret.
+const WAYS: usize = 6;
+
+/// A key whose secret is revoked while it is verified.
+pub(crate) struct RacedKey {
+    id: String,
+    pub(crate) secret: String,
+    /// The Mecha that owns it, if one does.
+    pub(crate) mecha: Option<String>,
+}
+
+impl RacedKey {
+    /// Creates the key for a trial. `how` determines how it is revoked.
+    pub(crate) async fn create(owner: &mut Browser, how: usize) -> Self {
+        let mecha = if how % WAYS < 4 { None } else { Some(create_mecha(owner, "Raced").await) };
+        Self::of(owner, mecha).await
+    }
+
+    /// Creates a key of a new Mecha.
+    pub(crate) async fn of_mecha(owner: &mut Browser) -> Self {
+        let mecha = create_mecha(owner, "Raced").await;
+        Self::of(owner, Some(mecha)).await
+    }
+
+    async fn of(owner: &mut Browser, mecha: Option<String>) -> Self {
+        let mut fields = vec![("name", "Raced"), ("expire_in", "90")];
+        if let Some(mecha) = &mecha {
+            fields.push(("mecha_id", mecha));
         }
-    };
-    response.list();
+        let new = owner.post("/rpc/keys/create", &fields).await.list().new.unwrap();
+        Self { id: new.id.as_str().to_owned(), secret: new.secret, mecha }
+    }
+
+    /// Revokes the current secret: by deleting the key, switching it off, rotating it, rotating and retiring, or by
+    /// switching off or deleting its Mecha.
+    pub(crate) async fn revoke(&self, owner: &mut Browser, how: usize) {
+        let key = ("key_id", self.id.as_str());
+        let mecha = ("mecha_id", self.mecha.as_deref().unwrap_or_default());
+        let response = match how % WAYS {
+            0 => owner.post("/rpc/keys/delete", &[key, ("confirm_name", "Raced")]).await,
+            1 => owner.post("/rpc/keys/set-active", &[key, ("active", "false")]).await,
+            2 => owner.post("/rpc/keys/rotate", &[key, ("grace", "0")]).await,
+            3 => {
+                owner.post("/rpc/keys/rotate", &[key, ("grace", "24h")]).await.list();
+                owner.post("/rpc/keys/retire", &[key]).await
+            }
+            4 => owner.post("/rpc/mechas/set-active", &[mecha, ("active", "false")]).await,
+            _ => owner.post("/rpc/mechas/delete", &[mecha, ("confirm_name", "Raced")]).await,
+        };
+        assert_eq!(response.status, StatusCode::OK, "{}", response.body);
+    }
+
+    /// Deletes what is left of it.
+    pub(crate) async fn delete(self, owner: &mut Browser, how: usize) {
+        let (path, id) = match (how % WAYS, self.mecha) {
+            (5, _) | (0, None) => return,
+            (_, Some(mecha)) => ("/rpc/mechas/delete", ("mecha_id", mecha)),
+            (_, None) => ("/rpc/keys/delete", ("key_id", self.id)),
+        };
+        let response = owner.post(path, &[(id.0, &id.1), ("confirm_name", "Raced")]).await;
+        assert_eq!(response.status, StatusCode::OK, "{}", response.body);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -82,27 +133,24 @@ async fn no_verification_that_starts_after_the_response_to_a_revocation_is_allow
         let history = Arc::clone(&history);
         lanes.push(tokio::spawn(async move {
             for trial in 0..trials / LANES {
-                let (id, secret) = owner.create("Raced").await;
+                let key = RacedKey::create(&mut owner, trial).await;
                 let (responded_at, began) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
                 let racers: Vec<_> = (0..2)
                     .map(|_| {
                         let (router, history) = (owner.router.clone(), Arc::clone(&history));
                         let (responded_at, began) = (Arc::clone(&responded_at), Arc::clone(&began));
-                        tokio::spawn(race(router, history, secret.clone(), responded_at, began))
+                        tokio::spawn(race(router, history, key.secret.clone(), responded_at, began))
                     })
                     .collect();
                 while !began.load(Ordering::SeqCst) {
                     tokio::task::yield_now().await;
                 }
-                revoke(&mut owner, &id, trial).await;
+                key.revoke(&mut owner, trial).await;
                 responded_at.store(history.now().max(1), Ordering::SeqCst);
                 for racer in racers {
                     racer.await.unwrap();
                 }
-                if trial % 4 != 0 {
-                    let fields = [("key_id", &*id), ("confirm_name", "Raced")];
-                    owner.post("/rpc/keys/delete", &fields).await.list();
-                }
+                key.delete(&mut owner, trial).await;
             }
         }));
     }

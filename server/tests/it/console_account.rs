@@ -21,7 +21,7 @@ async fn by_default_sign_up_is_allowed_only_for_the_first_account() {
     let mut eve = app.anonymous();
     let fields = [("email", "eve@example.com"), ("password", PASSWORD)];
     assert_eq!(eve.post("/rpc/account/sign-up", &fields).await.status, StatusCode::FORBIDDEN);
-    assert!(eve.get("/sign-up").await.body.contains("takes no new accounts"));
+    assert!(eve.get("/sign-up").await.body.contains("does not accept new accounts"));
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The `copy` command: copies all data to another database.
 
+use crate::mechas::create_mecha;
+use crate::runtimes::{Peer, serve};
 use crate::test_app::{TestApp, file, fresh_database, postgres, verify};
 use axum::http::StatusCode;
 use server::commands::copy::{CopyError, copy};
@@ -21,6 +23,12 @@ async fn filled() -> (TestApp, String, String) {
     for secret in [&new.secret, &stays] {
         assert_eq!(verify(&app.router, secret).await, StatusCode::NO_CONTENT);
     }
+    let mecha = create_mecha(&mut ada, "Größe \\ \"n\"").await;
+    let of_mecha = [("name", "Of a Mecha"), ("expire_in", "never"), ("mecha_id", mecha.as_str())];
+    let of_mecha = ada.post("/rpc/keys/create", &of_mecha).await.list().new.unwrap();
+    let mut runtime = Peer::welcomed(serve(&app).await, &of_mecha.secret, "a").await;
+    runtime.send(serde_json::json!({"type": "bye"})).await;
+    runtime.close_code().await;
     ada.post("/rpc/keys/set-active", &[("key_id", &id), ("active", "false")]).await.list();
     assert_eq!(verify(&app.router, &new.secret).await, StatusCode::UNAUTHORIZED);
     app.console.keys.flush_usage().await.unwrap();
@@ -29,6 +37,7 @@ async fn filled() -> (TestApp, String, String) {
 
 /// Stops a console and closes its connections, so that other processes can claim the database.
 async fn stop(app: &TestApp) {
+    app.console.runtimes.shut_down().await;
     app.console.key_cache.shut_down().await;
     app.console.store.close().await;
 }
@@ -102,8 +111,15 @@ async fn every_column_of_every_table_is_copied() {
     };
     let expected: BTreeSet<String> =
         sqlx::query_scalar(select).fetch_all(&mut database).await.unwrap().into_iter().collect();
-    let excluded =
-        ["_sqlx_migrations.", "sqlite_sequence.", "revision.", "key_changes.", "nodes.", "attempts."];
+    let excluded = [
+        "_sqlx_migrations.",
+        "sqlite_sequence.",
+        "revision.",
+        "key_changes.",
+        "nodes.",
+        "attempts.",
+        "runtime_commands.",
+    ];
     let expected: BTreeSet<_> =
         expected.into_iter().filter(|name| !excluded.iter().any(|table| name.starts_with(table))).collect();
     let copied =

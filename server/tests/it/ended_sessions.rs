@@ -4,6 +4,7 @@ use crate::test_app::{Browser, PASSWORD, TestApp, rounds};
 use app::backend::KeyBackend;
 use app::domain::account::AccountId;
 use app::domain::api_key::ApiKey;
+use app::domain::mecha::KeyOwner;
 use axum::http::StatusCode;
 use futures::future::join_all;
 use server::store::sessions::SESSIONS_PER_ACCOUNT;
@@ -13,7 +14,7 @@ const RENAMES: usize = 60;
 
 async fn keys(app: &TestApp) -> Vec<ApiKey> {
     let account = app.console.accounts.list().await.unwrap().remove(0);
-    app.console.keys.list(&AccountId(account.id)).await.unwrap().keys
+    app.console.keys.list(&AccountId(account.id), &KeyOwner::Account).await.unwrap().keys
 }
 
 /// Ends a session: by signing out everywhere, signing out, or changing the password.

@@ -2,6 +2,7 @@
 
 use crate::test_app::{PASSWORD, TestApp, client_request, form};
 use app::domain::account::{Email, Password};
+use app::domain::usage::ClientName;
 use axum::http::{Request, StatusCode};
 
 const NEW: [(&str, &str); 2] = [("email", "eve@example.com"), ("password", PASSWORD)];
@@ -56,13 +57,13 @@ async fn sign_up_stays_closed_after_the_only_account_is_deleted() {
     assert_eq!(deleted.status, StatusCode::OK);
     for app in [&app, &app.restart_with(&[]).await] {
         let page = app.anonymous().get("/sign-up").await;
-        assert!(page.body.contains("takes no new accounts"), "{}", page.body);
+        assert!(page.body.contains("does not accept new accounts"), "{}", page.body);
         assert_eq!(app.anonymous().post("/rpc/account/sign-up", &NEW).await.status, StatusCode::FORBIDDEN);
     }
     // The operator can still create an account on the command line.
     let (email, password) =
         (Email::parse("ada@example.com").unwrap(), Password::parse_new(PASSWORD).unwrap());
     let rng = &mut server::random::system_rng();
-    app.console.accounts.add(email, password, true, String::new(), rng).await.unwrap();
+    app.console.accounts.add(email, password, true, ClientName::default(), rng).await.unwrap();
     app.anonymous().sign_in("ada@example.com").await;
 }

@@ -43,14 +43,15 @@ async fn a_rejected_form_is_returned_with_the_submitted_values_except_the_passwo
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(page.body.contains("Begin the name with a letter."));
     assert!(page.body.contains("value=\"7 &lt;b&gt;&quot;up&quot;\""));
-    let area = page.body.split_once("<textarea").unwrap().1.split_once("</textarea>").unwrap().0;
+    // The first one is in the template of the dialog for a new key.
+    let area = page.body.rsplit_once("<textarea").unwrap().1.split_once("</textarea>").unwrap().0;
     assert!(area.ends_with(">&lt;/textarea>&lt;h1>&amp;lt;"), "{area}");
 
     let mut anonymous = app.anonymous();
     let fields = [("email", "<i>@example.com"), ("password", "not-the-password"), ("next", "/x")];
     let page = anonymous.submit("/rpc/account/sign-in", &fields).await;
     assert_eq!(page.status, StatusCode::UNAUTHORIZED);
-    assert!(page.body.contains("E-mail or password is wrong."));
+    assert!(page.body.contains("The e-mail address or the password is wrong."));
     assert!(page.body.contains("&lt;i&gt;@example.com") && page.body.contains("value=\"/x\""));
     assert!(!page.body.contains("not-the-password"));
 }

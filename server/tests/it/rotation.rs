@@ -19,7 +19,7 @@ async fn both_secrets_are_allowed_until_the_instant_at_which_the_grace_period_en
         let new = rotate(&mut ada, &id, grace).await;
         assert_ne!(previous, new);
         let key = ada.list().await.remove(0);
-        let kept = key.old.unwrap();
+        let kept = key.previous.unwrap();
         assert_eq!((kept.last_four.as_str(), kept.until), (&previous[41..], START.plus(time)));
         assert_eq!(key.last_four, new[41..]);
         for secret in [&new, &previous] {
@@ -60,7 +60,7 @@ async fn the_first_use_of_the_new_secret_retires_the_previous_secret() {
     assert!(first.iter().all(|status| *status == StatusCode::NO_CONTENT));
     assert_eq!(verify(&app.router, &previous).await, StatusCode::UNAUTHORIZED);
     ada.sign_in("ada@example.com").await;
-    assert_eq!(ada.list().await[0].old.as_ref().unwrap().until, START.plus(6 * DAY));
+    assert_eq!(ada.list().await[0].previous.as_ref().unwrap().until, START.plus(6 * DAY));
 }
 
 #[tokio::test]
@@ -219,4 +219,36 @@ async fn a_retired_secret_is_deleted_after_thirty_days() {
     verify(&app.router, &previous).await;
     assert!(app.denials(&id).await.is_empty());
     assert!(app.owner("bob@example.com").await.list().await.is_empty());
+}
+
+#[tokio::test]
+async fn while_two_secrets_work_the_last_use_of_each_is_known_before_and_after_a_flush() {
+    for is_flushed in [false, true] {
+        let app = TestApp::new().await;
+        let mut ada = app.owner("ada@example.com").await;
+        let (id, previous) = ada.create("Deploy").await;
+        let use_it = async |secret: &str| {
+            app.advance(HOUR);
+            assert_eq!(verify(&app.router, secret).await, StatusCode::NO_CONTENT);
+            if is_flushed {
+                app.console.keys.flush_usage().await.unwrap();
+            }
+            app.console.accounts.clock.now()
+        };
+        let before = use_it(&previous).await;
+        app.advance(HOUR);
+        let new = rotate(&mut ada, &id, "7d").await;
+        let last = async |ada: &mut Browser| {
+            let key = ada.list().await.remove(0);
+            (key.last_use_of_previous().map(|(at, _)| at), key.last_use_of_current().map(|(at, _)| at))
+        };
+        assert_eq!(last(&mut ada).await, (Some(before), None), "{is_flushed}");
+        let of_previous = use_it(&previous).await;
+        assert_eq!(last(&mut ada).await, (Some(of_previous), None), "{is_flushed}");
+        let of_new = use_it(&new).await;
+        assert_eq!(last(&mut ada).await, (Some(of_previous), Some(of_new)), "{is_flushed}");
+        let page = ada.get(&format!("/settings/api-keys?dialog=usage&key_id={id}")).await;
+        assert!(page.body.contains("Old secret: last used 1 hour ago from 0.0.0.0"), "{}", page.body);
+        assert!(page.body.contains("New secret: last used just now"));
+    }
 }

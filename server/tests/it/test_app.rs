@@ -3,25 +3,27 @@
 use app::backend::KeyBackend;
 use app::domain::account::AccountId;
 use app::domain::api_key::{KeyId, KeyList};
+use app::domain::mecha::KeyOwner;
 use app::domain::timestamp::Timestamp;
 use app::domain::usage::KeyUsage;
 use app::view::refusal::Refusal;
+use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, COOKIE, HOST, ORIGIN, SET_COOKIE};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use clap::Parser;
-use leptos::config::LeptosOptions;
 use server::clock::Clock;
 use server::config::Cli;
-use server::http::dispatch::Dispatch;
-use server::http::middleware::client_ip::{Peer, TrustedProxies};
+use server::http::console::site_files::SiteFiles;
+use server::http::middleware::client_ip::TrustedProxies;
 use server::http::router::build;
 use server::state::AppState;
 use server::store::Store;
 use sqlx::postgres::PgConnection;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU32, Ordering};
 use tempfile::TempDir;
@@ -39,7 +41,7 @@ pub(crate) fn rounds(usual: usize, torture: usize) -> usize {
 
 /// A console with its own database. Its clock stands still until the test advances it.
 pub(crate) struct TestApp {
-    pub(crate) router: Dispatch,
+    pub(crate) router: Router,
     pub(crate) console: AppState,
     pub(crate) folder: TempDir,
     pub(crate) url: String,
@@ -138,8 +140,9 @@ impl TestApp {
         let [high, low] = NETWORKS.fetch_add(1, Ordering::SeqCst).to_be_bytes();
         Browser {
             router: self.router.clone(),
+            console: self.console.clone(),
             cookie: None,
-            peer: Peer::Tcp(IpAddr::from([10, 9, high, low])),
+            peer: SocketAddr::from(([10, 9, high, low], 1)),
         }
     }
 
@@ -175,9 +178,10 @@ pub(crate) async fn fresh_database(folder: &TempDir) -> String {
 /// A browser: stores the session cookie and sends requests from a fixed address.
 #[derive(Clone)]
 pub(crate) struct Browser {
-    pub(crate) router: Dispatch,
+    pub(crate) router: Router,
+    console: AppState,
     pub(crate) cookie: Option<String>,
-    peer: Peer,
+    peer: SocketAddr,
 }
 
 pub(crate) struct TestResponse {
@@ -223,7 +227,7 @@ impl Browser {
         request: axum::http::request::Builder,
         fields: &[(&str, &str)],
     ) -> TestResponse {
-        let mut request = request;
+        let mut request = request.extension(ConnectInfo(self.peer));
         if request.headers_ref().is_some_and(|headers| !headers.contains_key(HOST)) {
             request = request.header(HOST, AUTHORITY);
         }
@@ -231,7 +235,7 @@ impl Browser {
             request = request.header(COOKIE, cookie);
         }
         let body = serde_urlencoded::to_string(fields).unwrap();
-        let response = call(&self.router.of(self.peer), request.body(Body::from(body)).unwrap()).await;
+        let response = call(&self.router, request.body(Body::from(body)).unwrap()).await;
         if let Some(cookie) = response.headers.get(SET_COOKIE) {
             let pair = cookie.to_str().unwrap().split(';').next().unwrap();
             self.cookie = Some(pair.to_owned()).filter(|pair| !pair.ends_with('='));
@@ -252,25 +256,19 @@ impl Browser {
         (new.id.as_str().to_owned(), new.secret)
     }
 
-    /// All keys, read from the state that is embedded in the page.
+    /// All keys, as the page shows them.
     pub(crate) async fn list(&mut self) -> Vec<app::domain::api_key::ApiKey> {
-        let page = self.get("/settings/api-keys").await;
-        assert_eq!(page.status, StatusCode::OK);
-        let json = page.body.split_once("data-page=\"").unwrap().1.split_once('"').unwrap().0;
-        let json =
-            json.replace("&quot;", "\"").replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">");
-        let state: serde_json::Value = serde_json::from_str(&json).unwrap();
-        serde_json::from_value(state["list"]["keys"].clone()).unwrap()
+        let account = self.send(Request::get("/api/v1/account"), &[]).await;
+        assert_eq!(account.status, StatusCode::OK, "{}", account.body);
+        let account: serde_json::Value = serde_json::from_str(&account.body).unwrap();
+        let account = AccountId(account["id"].as_str().unwrap().to_owned());
+        self.console.keys.list(&account, &KeyOwner::Account).await.unwrap().keys
     }
 }
 
-/// Builds the whole server. Requests other than verifications run on the runtime that this is called on.
-pub(crate) fn router_of(console: &AppState, proxies: TrustedProxies) -> Dispatch {
-    build(
-        console.clone(),
-        LeptosOptions::builder().output_name("mecha-console").site_root("no-site").build(),
-        proxies,
-    )
+/// Builds the router of the main listener.
+pub(crate) fn router_of(console: &AppState, proxies: TrustedProxies) -> Router {
+    build(console.clone(), SiteFiles::default(), proxies)
 }
 
 pub(crate) fn form(path: &str) -> axum::http::request::Builder {
@@ -281,7 +279,7 @@ pub(crate) fn form(path: &str) -> axum::http::request::Builder {
         .header(ORIGIN, format!("http://{AUTHORITY}"))
 }
 
-pub(crate) async fn call(router: &Dispatch, request: Request<Body>) -> TestResponse {
+pub(crate) async fn call(router: &Router, request: Request<Body>) -> TestResponse {
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
@@ -293,7 +291,7 @@ pub(crate) async fn call(router: &Dispatch, request: Request<Body>) -> TestRespo
 }
 
 /// Sends a GET request with these headers and no cookie, as an API client does.
-pub(crate) async fn client_request(router: &Dispatch, path: &str, headers: &[(&str, &str)]) -> TestResponse {
+pub(crate) async fn client_request(router: &Router, path: &str, headers: &[(&str, &str)]) -> TestResponse {
     let mut request = Request::get(path).header(HOST, AUTHORITY);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -302,11 +300,11 @@ pub(crate) async fn client_request(router: &Dispatch, path: &str, headers: &[(&s
 }
 
 /// The status of `/verify` with this secret as bearer token.
-pub(crate) async fn verify(router: &Dispatch, secret: &str) -> StatusCode {
+pub(crate) async fn verify(router: &Router, secret: &str) -> StatusCode {
     client_request(router, "/verify", &[("authorization", &format!("Bearer {secret}"))]).await.status
 }
 
 /// The status of `/api/v1/key` with this secret as bearer token.
-pub(crate) async fn bearer(router: &Dispatch, secret: &str) -> StatusCode {
+pub(crate) async fn bearer(router: &Router, secret: &str) -> StatusCode {
     client_request(router, "/api/v1/key", &[("authorization", &format!("Bearer {secret}"))]).await.status
 }

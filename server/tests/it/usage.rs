@@ -1,8 +1,11 @@
 //! Usage of keys: recorded uses and denials.
 
 use crate::test_app::{START, TestApp, client_request, verify};
+use app::backend::KeyBackend;
+use app::domain::account::{AccountId, Email};
+use app::domain::mecha::KeyOwner;
 use app::domain::timestamp::{DAY, MINUTE};
-use app::domain::usage::{ClientName, DenialReason, USAGE_RETENTION};
+use app::domain::usage::{ClientName, DailyUsage, DayUsage, DenialReason, USAGE_RETENTION};
 use axum::http::StatusCode;
 
 fn client(agent: &str) -> ClientName {
@@ -35,6 +38,55 @@ async fn a_use_is_visible_immediately_and_unchanged_after_the_flush() {
     app.console.keys.flush_usage().await.unwrap();
     let uses = app.usage(&id).await.uses;
     assert_eq!((uses[0].client.clone(), uses[0].times), (client("curl/8.5"), 3));
+}
+
+#[tokio::test]
+async fn requests_per_day_are_the_same_before_and_after_the_flush_and_cover_30_days() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (id, secret) = ada.create("Deploy").await;
+    let mut expected = DailyUsage::none(START.day());
+    for (day, allowed, denied) in [(0, 2, 1), (1, 0, 0), (2, 3, 0), (31, 1, 2)] {
+        expected = moved_to(&expected, START.day() + day);
+        app.advance(START.plus(day * DAY).0 - app.console.accounts.clock.now().0);
+        for agent in ["a", "b", "c"].into_iter().take(allowed) {
+            let headers = [("x-api-key", secret.as_str()), ("user-agent", agent)];
+            client_request(&app.router, "/verify", &headers).await;
+        }
+        for _ in 0..denied {
+            let headers = [("x-api-key-id", id.as_str()), ("x-api-key-secret", "mm_tok_junk")];
+            client_request(&app.router, "/verify", &headers).await;
+        }
+        expected.add(START.day() + day, DayUsage { allowed: allowed as u64, denied });
+        for _ in 0..2 {
+            assert_eq!(daily_usage(&app).await, [expected], "day {day}");
+            app.console.keys.flush_usage().await.unwrap();
+        }
+    }
+    assert_eq!(expected.total(), DayUsage { allowed: 4, denied: 2 }, "the first day is past");
+    // The first session has ended.
+    ada.sign_in("ada@example.com").await;
+    let page = ada.get("/settings/api-keys").await.body;
+    assert!(page.contains("Last 30 days: 4 requests allowed, 2 refused, most on"), "{page}");
+    assert!(page.contains("2 requests refused yesterday and today (UTC)"));
+    app.console.keys.sweep().await.unwrap();
+    assert_eq!(daily_usage(&app).await, [expected]);
+}
+
+async fn daily_usage(app: &TestApp) -> Vec<DailyUsage> {
+    let email = Email::parse("ada@example.com").unwrap();
+    let account = AccountId(app.console.store.account_by_email(&email).await.unwrap().unwrap().id);
+    let list = app.console.keys.list(&account, &KeyOwner::Account).await.unwrap();
+    app.console.keys.daily_usage(&account, &list).await.unwrap().into_values().collect()
+}
+
+/// The same usage as of another day.
+fn moved_to(usage: &DailyUsage, today: i64) -> DailyUsage {
+    let mut moved = DailyUsage::none(today);
+    for (day, age) in usage.days.iter().rev().zip(0..) {
+        moved.add(usage.today - age, *day);
+    }
+    moved
 }
 
 #[tokio::test]
@@ -98,8 +150,8 @@ async fn denials_of_a_known_key_are_reported_with_their_reason_only_to_its_owner
         app.console.keys.flush_usage().await.unwrap();
     }
     let mut eve = app.owner("eve@example.com").await;
-    let page = eve.get(&format!("/settings/api-keys/traffic?key_id={id}")).await;
-    assert_eq!(page.status, StatusCode::NOT_FOUND);
+    let page = eve.get(&format!("/settings/api-keys?dialog=usage&key_id={id}")).await;
+    assert!(page.body.contains("This API key no longer exists"));
     assert!(!page.body.contains("expired"), "{}", page.body);
 }
 

@@ -1,11 +1,13 @@
 //! `/verify`, the endpoint for gateways.
 
-use crate::test_app::{TestApp, bearer, call, client_request, router_of, verify};
+use crate::test_app::{TestApp, call, client_request, verify};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use futures::FutureExt;
-use server::http::middleware::client_ip::TrustedProxies;
+use server::http::middleware::client_ip::{Peer, TrustedProxies};
+use server::http::verify::service::VerifyService;
 use tokio::runtime::Builder;
+use tower::ServiceExt;
 
 #[tokio::test]
 async fn an_allowed_request_of_any_method_gets_the_key_and_account_in_headers_and_no_body() {
@@ -51,6 +53,34 @@ async fn with_a_path_appended_to_verify_as_by_envoy_an_allowed_request_gets_200_
     // A client's own query closes nothing: the API behind the gateway may have a parameter of that name.
     let own = client_request(&app.router, "/verify/v1/items?module=users", &bearer).await;
     assert_eq!(own.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_listeners_for_gateways_verify_as_the_main_listener_does_and_serve_nothing_else() {
+    let app = TestApp::new().await;
+    let (_, secret) = app.owner("ada@example.com").await.create("Deploy").await;
+    let proxies = TrustedProxies(vec!["192.0.2.7/32".parse().unwrap()]);
+    let service = VerifyService::new(app.console.clone(), proxies).of(Peer::Tcp([192, 0, 2, 7].into()));
+    let mut paths = vec!["/verify", "/verify/", "/verify/v1/chat", "/verify?module=accounts"];
+    for credential in [format!("Bearer {secret}"), "Bearer mm_tok_wrong".to_owned(), String::new()] {
+        for path in &paths {
+            let request = || {
+                let request = Request::post(*path).header("x-forwarded-for", "198.51.100.7");
+                request.header("authorization", &credential).body(Body::empty()).unwrap()
+            };
+            let (mut main, gateway) =
+                (call(&app.router, request()).await, service.clone().oneshot(request()).await.unwrap());
+            // The router adds it; the HTTP library adds it to the other response where it is allowed.
+            main.headers.remove("content-length");
+            assert_eq!(main.status, gateway.status(), "{path} {credential}");
+            assert_eq!(&main.headers, gateway.headers(), "{path} {credential}");
+        }
+    }
+    paths = vec!["/", "/verifyx", "/sign-in", "/healthz", "/api/v1/key", "/rpc/keys/create"];
+    for path in paths {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        assert_eq!(service.clone().oneshot(request).await.unwrap().status(), StatusCode::NOT_FOUND, "{path}");
+    }
 }
 
 #[tokio::test]
@@ -138,15 +168,16 @@ async fn invalid_keys_are_rate_limited_per_network_and_valid_keys_from_that_netw
 }
 
 #[tokio::test]
-async fn a_verification_completes_while_the_runtime_for_other_requests_is_blocked() {
+async fn at_a_listener_for_gateways_a_verification_completes_while_the_main_runtime_is_blocked() {
     let app = TestApp::new().await;
     let (_, secret) = app.owner("ada@example.com").await.create("Deploy").await;
     // A runtime that is never polled.
     let stuck = Builder::new_current_thread().build().unwrap();
     let on_stuck = stuck.enter();
-    let router = router_of(&app.console, TrustedProxies::default());
+    let service = VerifyService::new(app.console.clone(), TrustedProxies::default());
     drop(on_stuck);
-    assert_eq!(verify(&router, &secret).await, StatusCode::NO_CONTENT);
-    assert!(bearer(&router, &secret).now_or_never().is_none());
+    let request = Request::get("/verify").header("authorization", format!("Bearer {secret}"));
+    let response = service.oneshot(request.body(Body::empty()).unwrap()).now_or_never().unwrap().unwrap();
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
     stuck.shutdown_background();
 }

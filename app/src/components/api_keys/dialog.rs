@@ -1,158 +1,224 @@
-//! The dialog: shows a form, and after the generation of a secret shows that secret.
+//! The dialog of the page, and its forms.
 
-use super::fields::field_row;
-use super::form::Form;
-use super::reveal::reveal;
-use super::state::{Entry, Open, State};
-use crate::components::browser;
-use crate::components::icon::Icon;
-use crate::components::toast::Toasts;
-use crate::domain::field_error::Field;
-use crate::domain::key_name::KeyName;
-use crate::routes::HOME;
-use crate::server_fns::keys::SetKeyActive;
-use crate::text::{self, keys};
-use crate::view::submission::UsageHtml;
-use leptos::either::Either;
-use leptos::html;
+use super::fields::{confirm_name, description, expire_in, grace, name};
+use super::frame::{CloseButton, FormButtons, Frame, OwnerField, Summary, Warning};
+use super::reveal::Reveal;
+use super::usage::Usage;
+use crate::components::mechas::dialog::mecha_dialog;
+use crate::components::mechas::runtimes::AffectedRuntimes;
+use crate::domain::mecha::KeyOwner;
+use crate::routes::{Action, Dialog as DialogName, page_of};
+use crate::text::{self, keys, mechas, runtimes as texts};
+use crate::view::dialog::{DialogView, FormView};
+use crate::view::key::{KeyListView, KeyView};
 use leptos::prelude::*;
-use leptos::server_fn::ServerFn;
-use leptos::task::spawn_local;
 
-/// The id of the form that closes the dialog without a script, by loading the page itself.
-const WAY_OUT: &str = "way-out";
-
-/// A native modal dialog. It is in the document only while it is open.
+/// A native modal dialog. It is always in the document, and empty while it is closed.
 ///
 /// The server renders it open, so that it works without a script. In that case, the `inert` attribute disables the page
 /// behind it, and its close buttons submit a form that loads the page itself.
 #[component]
-pub(super) fn Dialog(state: State, open: Open) -> impl IntoView {
-    let element = NodeRef::<html::Dialog>::new();
-    Effect::new(move |_| {
-        if let Some(dialog) = element.get() {
-            browser::show_modal(&dialog);
-            if let Ok(Some(place)) = dialog.query_selector(&format!("[{}]:empty", browser::SOURCE)) {
-                spawn_local(async move { browser::fill(&place).await });
+pub(crate) fn Dialog(
+    /// The path of the page.
+    page: String,
+    dialog: Option<DialogView>,
+) -> impl IntoView {
+    let is_open = dialog.is_some();
+    let content = dialog.map(|dialog| match dialog {
+        DialogView::Form(form) => form_dialog(&form),
+        DialogView::Mecha(form) => mecha_dialog(&form),
+        DialogView::Reveal(reveal) => {
+            let title = if reveal.is_rotation { keys::ROTATED_TITLE } else { keys::GENERATED_TITLE };
+            view! {
+                <Frame title page has_close=true>
+                    <Reveal reveal />
+                </Frame>
             }
-            // Values entered before hydration.
-            let typed = browser::fields(&dialog);
-            state.entry.update(|entry| {
-                entry.typed.0 = typed;
-                entry.is_live = true;
-            });
+            .into_any()
         }
+        DialogView::Gone => message(page, keys::GONE_TITLE, keys::GONE),
+        DialogView::RuntimeGone => message(page, mechas::RUNTIME_GONE_TITLE, mechas::RUNTIME_GONE),
     });
-    let title = match &open {
-        Open::Form(form) => form.title,
-        Open::Reveal { key, .. } if key.old.is_some() => keys::ROTATED_TITLE,
-        Open::Reveal { .. } => keys::GENERATED_TITLE,
-    };
     view! {
-        <dialog
-            node_ref=element
-            open=cfg!(feature = "ssr")
-            class="dialog"
-            aria-labelledby="dialog-title"
-            on:keydown=move |event| {
-                // Handled here, because a repeated Escape can otherwise close the dialog without a `cancel` event.
-                if event.key() == "Escape" {
-                    state.close(&event);
-                }
-            }
-            on:cancel=move |event| state.close(&event)
-            on:close=move |_| state.on_closed()
-        >
-            <h2 id="dialog-title" tabindex="-1">
-                {title}
-            </h2>
-            {move || {
-                state
-                    .entry
-                    .with(|entry| match &open {
-                        Open::Form(form) => Either::Left(form_view(state, form, entry)),
-                        Open::Reveal { key, secret, .. } => Either::Right(reveal(state, key, secret, entry)),
-                    })
-            }}
-            <form id=WAY_OUT action=HOME></form>
-            <Toasts toaster=state.toaster />
+        <dialog id="dialog" class="dialog" aria-labelledby="dialog-title" closedby="none" open=is_open>
+            {content}
         </dialog>
     }
 }
 
-/// A button that closes its dialog.
-#[component]
-pub(super) fn CloseButton(state: State, label: &'static str) -> impl IntoView {
+fn message(page: String, title: &'static str, text: &'static str) -> AnyView {
     view! {
-        <button class="button quiet" form=WAY_OUT on:click=move |event| state.close(&event)>
-            {label}
-        </button>
+        <Frame title page has_close=true>
+            <p class="lead">{text}</p>
+            <div class="dialog-act">
+                <CloseButton label=text::CLOSE />
+            </div>
+        </Frame>
+    }
+    .into_any()
+}
+
+/// What distinguishes the form of an action from others.
+struct Parts {
+    title: &'static str,
+    action: Action,
+    submit: &'static str,
+    /// Title and text of a warning: requests are denied from then on, or data is deleted.
+    warning: Option<(&'static str, &'static str)>,
+    lead: &'static str,
+}
+
+fn parts(dialog: &DialogName, owner: &KeyOwner) -> Parts {
+    let plain = |title, action, submit, lead| Parts { title, action, submit, lead, warning: None };
+    let dangerous =
+        |title, action, submit, warning| Parts { title, action, submit, warning: Some(warning), lead: "" };
+    match dialog {
+        DialogName::Generate if owner.mecha().is_some() => {
+            plain(mechas::ISSUE, Action::Create, mechas::ISSUE, "")
+        }
+        DialogName::Generate => plain(keys::NEW_TITLE, Action::Create, keys::GENERATE, ""),
+        DialogName::Rename(_) => plain(keys::RENAME_TITLE, Action::Rename, keys::RENAME, ""),
+        DialogName::Refresh(_) => {
+            plain(keys::REFRESH_TITLE, Action::Refresh, keys::REFRESH, keys::REFRESH_LEAD)
+        }
+        DialogName::Rotate(_) => plain(keys::ROTATE_TITLE, Action::Rotate, keys::ROTATE, keys::ROTATE_LEAD),
+        DialogName::SwitchOff(_) => dangerous(
+            keys::SWITCH_OFF_TITLE,
+            Action::SetActive,
+            keys::SWITCH_OFF,
+            (keys::SWITCH_OFF_LEAD, ""),
+        ),
+        DialogName::Retire(_) => dangerous(
+            keys::RETIRE_TITLE,
+            Action::Retire,
+            keys::RETIRE,
+            (keys::RETIRE_LEAD, keys::RETIRE_STAYS),
+        ),
+        DialogName::Delete(_) => dangerous(
+            keys::DELETE_TITLE,
+            Action::Delete,
+            keys::DELETE_CONFIRM,
+            (keys::CANNOT_BE_UNDONE, keys::DELETE_LEAD),
+        ),
+        // It has no submit button.
+        DialogName::Usage(_) => plain(keys::USAGE, Action::Rename, "", ""),
     }
 }
 
-/// On the server, the usage fragment of the page; in the browser, nothing, because the dialog fetches it.
-fn rendered_traffic() -> String {
-    if cfg!(feature = "ssr") { use_context::<UsageHtml>().unwrap_or_default().0 } else { String::new() }
+fn form_dialog(form: &FormView) -> AnyView {
+    if let (DialogName::Usage(_), Some(key)) = (&form.dialog, &form.key) {
+        return usage_dialog(key.clone(), form);
+    }
+    let FormView { state, owner, now, runtimes, .. } = form.clone();
+    // After a rotation, runtimes with the previous secret stay connected for the grace period.
+    let is_rotation = matches!(form.dialog, DialogName::Rotate(_));
+    let runtimes_title = if is_rotation { texts::USING } else { texts::WILL_DISCONNECT };
+    let (state, owner) = (&state, &owner);
+    let Parts { title, action, submit, warning, lead } = parts(&form.dialog, owner);
+    let fields = match (&form.dialog, &form.key) {
+        (DialogName::Generate, _) => view! {
+            {name(state, &form.new_name)}
+            {expire_in(state, None, now)}
+            {description(state, "")}
+        }
+        .into_any(),
+        (DialogName::Rename(_), Some(key)) => name(state, &key.name).into_any(),
+        (DialogName::Refresh(_), Some(key)) => expire_in(state, key.expires_at, now).into_any(),
+        (DialogName::Rotate(_), _) => grace(state, owner).into_any(),
+        (DialogName::SwitchOff(_), _) => {
+            view! { <input type="hidden" name="active" value="false" /> }.into_any()
+        }
+        (DialogName::Delete(_), _) => confirm_name(keys::REENTER, state).into_any(),
+        _ => ().into_any(),
+    };
+    let about = form.key.clone().map(|key| {
+        let id = key.id.as_str().to_owned();
+        view! {
+            <Summary key />
+            <input type="hidden" name="key_id" value=id />
+        }
+    });
+    let usage = form.usage.clone().map(|usage| view! { <Usage usage now key=None /> });
+    // The browser enables the button once this name is re-entered.
+    let reenter = form.key.as_ref().filter(|_| matches!(form.dialog, DialogName::Delete(_)));
+    let reenter = reenter.map(|key| key.name.clone());
+    let (page, of_owner) = (page_of(owner), owner.clone());
+    let is_dangerous = warning.is_some();
+    let detail = state.refusal.detail.clone();
+    view! {
+        <Frame title page>
+            <form method="post" action=action.path() novalidate data-reenter=reenter>
+                {warning.map(|(title, text)| view! { <Warning title text /> })}
+                <OwnerField owner=of_owner />
+                {about}
+                {(!lead.is_empty()).then(|| view! { <p class="lead">{lead}</p> })}
+                {usage}
+                <AffectedRuntimes title=runtimes_title runtimes />
+                {fields}
+                <FormButtons detail submit is_dangerous />
+            </form>
+        </Frame>
+    }
+    .into_any()
 }
 
-fn form_view(state: State, form: &Form, entry: &Entry) -> impl IntoView + use<> {
-    // Without a script, nothing could enable the button. In that case, only the server compares the names.
-    let is_unconfirmed = entry.is_live
-        && form
-            .name_to_reenter()
-            .is_some_and(|name| !KeyName::is_reentered(name, entry.typed.field(Field::ConfirmName)));
-    let done = form.done;
-    let is_to_read = form.submit.is_empty();
-    let traffic = (!form.traffic.is_empty()).then(|| {
-        view! {
-            <div class="usage" data-source=form.traffic.clone() inner_html=rendered_traffic() aria-live="polite"></div>
-        }
-    });
-    let warning = form.warning.map(|(title, text)| {
-        view! {
-            <div class="notice danger">
-                <Icon name="alert" />
-                <div>
-                    <p>
-                        <strong>{title}</strong>
-                    </p>
-                    <p>{text}</p>
-                </div>
-            </div>
-        }
-    });
-    let is_switch = form.action == SetKeyActive::PATH;
-    let about = form.key.as_ref().map(|key| {
-        view! {
-            <p class="summary">
-                <strong>{key.name.clone()}</strong>
-                <span>{text::expires_on(key.expires_at)}</span>
-            </p>
-            <input type="hidden" name="key_id" value=key.id.as_str().to_owned() />
-            <input type="hidden" name="active" value="false" disabled=!is_switch />
-        }
-    });
+fn usage_dialog(key: KeyView, form: &FormView) -> AnyView {
+    let now = form.now;
+    let usage = form.usage.clone().unwrap_or_default();
     view! {
-        <form method="post" action=form.action novalidate on:submit=move |event| state.submit(&event, done)>
-            {warning}
-            {about}
-            <p class="lead" hidden=form.lead.is_empty()>
-                {form.lead}
-            </p>
-            {traffic}
-            {form.fields.iter().map(|field| field_row(state, *field, form, entry)).collect_view()}
+        <Frame title=keys::USAGE page=page_of(&form.owner) has_close=true>
+            <Summary key=key.clone() />
+            {(!key.description.is_empty())
+                .then(|| view! { <p class="key-description" dir="auto">{key.description.clone()}</p> })}
+            <Usage usage now key=Some(key.clone()) />
             <div class="dialog-act">
-                <CloseButton state label=if is_to_read { text::CLOSE } else { text::CANCEL } />
-                <button
-                    class="button primary"
-                    hidden=is_to_read
-                    data-danger=form.warning.is_some()
-                    disabled=is_unconfirmed
-                    aria-busy=if entry.is_waiting { "true" } else { "false" }
-                >
-                    {form.submit}
-                </button>
+                <CloseButton label=text::CLOSE />
             </div>
-        </form>
+        </Frame>
+    }
+    .into_any()
+}
+
+/// The dialog for a new key, which the browser opens without a request.
+#[component]
+pub(super) fn NewKeyTemplate(list: KeyListView) -> impl IntoView {
+    let form = FormView::of(&list, DialogName::Generate, None);
+    let url = form.dialog.href(&list.page());
+    view! {
+        <template id="new-key" data-url=url>
+            {form_dialog(&form)}
+        </template>
+    }
+}
+
+/// What the browser shows while a dialog is loading, and if that fails. The loading dialog has about the height of most
+/// dialogs, so that its buttons hardly move.
+#[component]
+pub(crate) fn Templates(
+    /// The path of the page.
+    page: String,
+) -> impl IntoView {
+    view! {
+        <template id="loading">
+            <Frame title=keys::LOADING page=page.clone()>
+                <div class="skeleton" aria-hidden="true"></div>
+                <div class="dialog-act">
+                    <CloseButton label=text::CANCEL />
+                </div>
+            </Frame>
+        </template>
+        <template id="not-loaded">
+            <Frame title=keys::NOT_LOADED_TITLE page has_close=true>
+                <div class="skeleton failed">
+                    <p class="error" role="alert" data-form-error=""></p>
+                </div>
+                <div class="dialog-act">
+                    <CloseButton label=text::CLOSE />
+                    <button type="button" class="button primary" data-do="retry">
+                        {keys::TRY_AGAIN}
+                    </button>
+                </div>
+            </Frame>
+        </template>
     }
 }

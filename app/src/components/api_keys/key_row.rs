@@ -1,100 +1,133 @@
-//! One row of the key list, rendered on the server only. The island inserts its HTML and handles its events.
+//! One row of the key list.
 
+use super::chart::Sparkline;
+use super::frame::{OwnerField, PreviousNote};
+use super::menu::Menu;
 use crate::components::copyable::Copyable;
 use crate::components::icon::Icon;
-use crate::components::moment::Moment;
-use crate::domain::api_key::{ApiKey, KeyId, KeyList, Status};
+use crate::components::moment::{Date, Moment};
+use crate::domain::api_key::{PreviousSecret, Status};
 use crate::domain::timestamp::Timestamp;
-use crate::routes::{Dialog, HOME};
-use crate::server_fns::keys::SetKeyActive;
-use crate::text::time::{date, duration, since};
+use crate::routes::{Action, Dialog, page_of};
+use crate::text::time::ago;
+use crate::text::usage::{number, recently_refused, recently_refused_hint};
 use crate::text::{self, keys};
+use crate::view::key::KeyView;
+use leptos::either::{Either, EitherOf3};
 use leptos::prelude::*;
-use leptos::server_fn::ServerFn;
 
-/// Renders the row of each key into [`ApiKey::html`].
-#[must_use]
-pub fn shown(mut list: KeyList) -> KeyList {
-    for key in &mut list.keys {
-        key.html = row(key, list.now);
-    }
-    list
-}
-
-/// Renders the row of a key at `now`.
-pub(super) fn row(key: &ApiKey, now: Timestamp) -> String {
-    let status = key.status(now);
-    let description = (!key.description.is_empty())
-        .then(|| view! { <p class="key-description">{key.description.clone()}</p> });
-    let expiry = match (key.expires_at, key.remaining(now)) {
-        (None, _) => keys::NO_EXPIRY.to_owned(),
-        (Some(_), Some(left)) => text::expires_in(&duration(left)),
-        (Some(at), None) => text::expired_on(&date(at)),
-    };
-    let old = key.working_old(now).map(|old| {
-        let words = text::old_secret(&old.last_four, old.until, old.ends_on_use);
-        let retire = Dialog::Retire(key.id.clone());
+/// The row of a key at `now`.
+#[component]
+pub(super) fn KeyRow(key: KeyView, now: Timestamp) -> impl IntoView {
+    let description = (!key.description.is_empty()).then(|| {
         view! {
-            <form class="key-old" action=HOME>
-                <input type="hidden" name="key_id" value=key.id.as_str().to_owned() />
-                <Moment at=Some(old.until) text=words />
-                <button class="button quiet small" name="dialog" value=retire.parts().0>
-                    {keys::RETIRE}
-                </button>
-            </form>
+            <p class="key-description" dir="auto" title=key.description.clone()>
+                {key.description.clone()}
+            </p>
         }
     });
-    let used = key.last_used_at.map_or_else(|| keys::NEVER_USED.to_owned(), |at| text::ago(&since(at, now)));
-    let facts = [
-        fact(keys::SECRET, None, format!("…{}", key.last_four)),
-        fact(keys::CREATED, Some(key.created_at), date(key.created_at)),
-        fact(keys::EXPIRY, key.expires_at, expiry),
-        fact(keys::USED, key.last_used_at, used),
-    ];
+    let expiry = match key.expires_at {
+        None => EitherOf3::A(keys::NO_EXPIRY),
+        Some(at) if at > now => EitherOf3::B(view! { <Moment at=Some(at) text=text::expires_in(at, now) /> }),
+        // The badge says that it has expired.
+        Some(at) => EitherOf3::C(view! { <Date at /> }),
+    };
+    let used = key.last_used_at.map_or_else(|| keys::NEVER_USED.to_owned(), |at| ago(at, now));
+    let previous = key.previous.clone().map(|previous| view! { <Previous key=key.clone() previous /> });
+    let denied = key.daily.recently_denied();
+    let refused = (denied > 0).then(|| {
+        view! {
+            " "
+            <a
+                id=format!("refused-{}", key.id.as_str())
+                class="badge"
+                data-kind="warning"
+                href=Dialog::Usage(key.id.clone()).href(&page_of(&key.owner))
+                title=recently_refused_hint(denied)
+            >
+                <Icon name="alert" />
+                {recently_refused(denied)}
+            </a>
+        }
+    });
+    let badge = view! { <Badge key=key.clone() /> };
+    let (id, name, last_four) = (key.id.as_str().to_owned(), key.name.clone(), key.last_four.clone());
+    let KeyView { created_at, last_used_at, daily, .. } = key;
+    let switch = (key.status != Status::Expired).then(|| view! { <Switch key=key.clone() /> });
     view! {
-        <div class="key" data-dimmed=status != Status::Active>
+        <li class="key" data-dimmed=key.status != Status::Active>
             <div class="key-main">
-                <div class="key-title">
-                    <h2 class="key-name">{key.name.clone()}</h2>
-                    <Badge key=key.clone() now />
-                </div>
-                <p class="key-id">
-                    <span class="term">{keys::KEY_ID}</span>
-                    <Copyable what=keys::KEY_ID value=key.id.as_str().to_owned() />
-                </p>
+                <h2 class="key-name" dir="auto">
+                    {key.name.clone()}
+                </h2>
                 {description}
             </div>
+            <dl class="key-facts">
+                <Fact term=keys::KEY_ID>
+                    <Copyable id=format!("copy-{id}") what=text::of_key(keys::KEY_ID, &name) value=id />
+                </Fact>
+                <Fact term=keys::SECRET>"…" {last_four}</Fact>
+                <Fact term=keys::CREATED>
+                    <Date at=created_at />
+                </Fact>
+                <Fact term=keys::EXPIRY>
+                    {expiry} " " {badge}
+                </Fact>
+                <Fact term=keys::USED>
+                    <Moment at=last_used_at text=used />
+                </Fact>
+                <Fact term=keys::REQUESTS>
+                    <span class="requests">{number(daily.total().allowed)} " " <Sparkline usage=daily /></span>
+                    {refused}
+                </Fact>
+            </dl>
             <div class="key-act">
-                <Switch key=key.clone() status />
-                <Menu key=key.clone() status now />
+                {switch}
+                <Menu key=key.clone() />
             </div>
-            <dl class="key-facts">{facts}</dl>
-            {old}
-        </div>
+            {previous}
+        </li>
     }
-    .to_html()
 }
 
-/// A term and its value, with the exact time in a tooltip if there is one.
-fn fact(term: &'static str, at: Option<Timestamp>, text: String) -> impl IntoView + use<> {
+/// A term and its value.
+#[component]
+fn Fact(term: &'static str, children: Children) -> impl IntoView {
     view! {
         <div>
             <dt>{term}</dt>
-            <dd>
-                <Moment at text />
-            </dd>
+            <dd>{children()}</dd>
         </div>
     }
 }
 
-/// A badge for a key that is expired, switched off or expiring soon; nothing for other keys.
+/// The note that the previous secret still works, with a button to retire it.
 #[component]
-fn Badge(key: ApiKey, now: Timestamp) -> impl IntoView {
-    let (kind, icon, words) = match key.status(now) {
+fn Previous(key: KeyView, previous: PreviousSecret) -> impl IntoView {
+    let retire = Dialog::Retire(key.id.clone());
+    view! {
+        <form class="key-old" action=page_of(&key.owner)>
+            <input type="hidden" name="key_id" value=key.id.as_str().to_owned() />
+            <PreviousNote previous />
+            <button
+                id=format!("retire-{}", key.id.as_str())
+                class="button quiet small"
+                name="dialog"
+                value=retire.parts().0
+            >
+                {keys::RETIRE}
+            </button>
+        </form>
+    }
+}
+
+/// A badge for a key that is expired or expiring soon; nothing for other keys. The switch says which keys are inactive.
+#[component]
+fn Badge(key: KeyView) -> impl IntoView {
+    let (kind, icon, words) = match key.status {
         Status::Expired => ("danger", "clock", keys::EXPIRED),
-        Status::Inactive => ("quiet", "pause", keys::INACTIVE),
-        Status::Active if key.is_expiring_soon(now) => ("warning", "clock", keys::EXPIRING_SOON),
-        Status::Active => return None,
+        _ if key.is_expiring_soon => ("warning", "clock", keys::EXPIRING_SOON),
+        _ => return None,
     };
     Some(view! {
         <span class="badge" data-kind=kind>
@@ -104,101 +137,35 @@ fn Badge(key: ApiKey, now: Timestamp) -> impl IntoView {
     })
 }
 
-/// The on/off switch of a key. Switching on needs no confirmation; switching off opens a dialog to confirm.
+/// The on/off switch of a key. Switching on needs no confirmation; switching off opens a dialog to confirm. Its
+/// accessible name begins with its visible word (WCAG 2.2, 2.5.3).
 #[component]
-fn Switch(key: ApiKey, status: Status) -> impl IntoView {
-    let is_on = status == Status::Active;
+fn Switch(key: KeyView) -> impl IntoView {
+    let is_on = key.status == Status::Active;
+    let action = if is_on { page_of(&key.owner) } else { Action::SetActive.path().to_owned() };
+    let word = if is_on { keys::ACTIVE } else { keys::INACTIVE };
+    let active = if is_on {
+        Either::Left(())
+    } else {
+        Either::Right(view! { <input type="hidden" name="active" value="true" /> })
+    };
     view! {
-        <form method="post" action=SetKeyActive::PATH>
+        <form method=if is_on { "get" } else { "post" } action=action>
+            <OwnerField owner=key.owner.clone() />
             <input type="hidden" name="key_id" value=key.id.as_str().to_owned() />
-            <input type="hidden" name="active" value="true" disabled=is_on />
+            {active}
             <button
                 id=format!("switch-{}", key.id.as_str())
                 class="switch"
                 role="switch"
                 aria-checked=if is_on { "true" } else { "false" }
-                aria-label=text::switch_label(&key.name)
-                disabled=status == Status::Expired
+                aria-label=text::switch_label(word, &key.name)
                 name=is_on.then_some("dialog")
                 value=is_on.then_some("switch-off")
-                formmethod=is_on.then_some("get")
-                formaction=is_on.then_some(HOME)
             >
                 <span class="switch-track"></span>
-                <span class="switch-words">{if is_on { keys::ACTIVE } else { keys::INACTIVE }}</span>
+                <span class="switch-words">{word}</span>
             </button>
         </form>
-    }
-}
-
-/// The actions menu of a key, a native popover. With or without a script, the browser opens it, closes it on Escape and
-/// on outside clicks, and restores the focus.
-#[component]
-fn Menu(key: ApiKey, status: Status, now: Timestamp) -> impl IntoView {
-    let menu = format!("menu-{}", key.id.as_str());
-    let cannot_refresh = match (status, key.expires_at) {
-        (Status::Expired, _) => Some(keys::REFRESH_EXPIRED),
-        (_, None) => Some(keys::REFRESH_ENDLESS),
-        _ => None,
-    };
-    let cannot_rotate = match status {
-        Status::Expired => Some(keys::ROTATE_EXPIRED),
-        _ => key.working_old(now).map(|_| keys::ROTATING),
-    };
-    view! {
-        <button
-            type="button"
-            id=format!("actions-{}", key.id.as_str())
-            class="icon-button"
-            popovertarget=menu.clone()
-            aria-label=text::menu_label(&key.name)
-        >
-            <Icon name="more" />
-        </button>
-        <form id=menu class="menu" popover="auto" action=HOME aria-label=text::menu_label(&key.name)>
-            <input type="hidden" name="key_id" value=key.id.as_str().to_owned() />
-            <MenuItem dialog=Dialog::Rename icon="pencil" label=keys::RENAME id=key.id.clone() />
-            <MenuItem
-                dialog=Dialog::Refresh
-                icon="refresh"
-                label=keys::REFRESH
-                id=key.id.clone()
-                why_not=cannot_refresh
-            />
-            <MenuItem
-                dialog=Dialog::Rotate
-                icon="rotate"
-                label=keys::ROTATE
-                id=key.id.clone()
-                why_not=cannot_rotate
-            />
-            <MenuItem dialog=Dialog::Usage icon="list" label=keys::USAGE id=key.id.clone() />
-            <MenuItem dialog=Dialog::Delete icon="trash" label=keys::DELETE id=key.id.clone() />
-        </form>
-    }
-}
-
-#[component]
-fn MenuItem(
-    dialog: fn(KeyId) -> Dialog,
-    icon: &'static str,
-    label: &'static str,
-    id: KeyId,
-    /// Why the item is disabled; `None` if it is enabled.
-    #[prop(default = None)]
-    why_not: Option<&'static str>,
-) -> impl IntoView {
-    let dialog = dialog(id);
-    view! {
-        <button
-            class="menu-item"
-            name="dialog"
-            value=dialog.parts().0
-            disabled=why_not.is_some()
-            title=why_not
-        >
-            <Icon name=icon />
-            {label}
-        </button>
     }
 }

@@ -1,91 +1,124 @@
 //! The page heading with the meter and the button for a new key, and the list of keys.
 
-use super::state::State;
+use super::dialog::NewKeyTemplate;
+use super::key_row::KeyRow;
 use crate::components::icon::Icon;
-use crate::domain::api_key::{ApiKey, KeyList, LIMIT};
-use crate::domain::timestamp::Timestamp;
-use crate::routes::{Dialog, Done, HOME};
-use crate::text::{self, keys};
+use crate::components::mechas::header::MechaHeader;
+use crate::components::mechas::runtimes::{History, Runtimes};
+use crate::domain::api_key::LIMIT;
+use crate::routes::Dialog;
+use crate::text::{self, keys, mechas};
+use crate::view::key::KeyListView;
 use leptos::either::Either;
 use leptos::prelude::*;
 
-/// Renders the page without the dialog.
-pub(super) fn keys(state: State, list: &KeyList) -> impl IntoView + use<> {
-    let count = list.live_count();
-    let is_full = list.is_full();
-    let now = list.now;
-    let rows = if list.keys.is_empty() {
+/// Number of keys from which on their number is also a bar.
+const METER_FROM: u32 = 7;
+
+/// The part of the page that each change replaces. Its `data-now` tells a newer list from an older one.
+#[component]
+pub(super) fn Keys(list: KeyListView) -> impl IntoView {
+    let page = list.page();
+    let KeyListView { now, count, is_full, mecha, owner, .. } = list.clone();
+    let is_of_mecha = owner.mecha().is_some();
+    let label = if is_of_mecha { mechas::ISSUE } else { keys::GENERATE };
+    let title = if is_of_mecha {
+        Either::Left(view! { <h2>{mechas::KEYS}</h2> })
+    } else {
+        Either::Right(view! {
+            <h1>{keys::TITLE}</h1>
+            <p class="lead">{keys::LEAD}</p>
+        })
+    };
+    let (empty_title, empty) = if is_of_mecha {
+        (mechas::KEYS_EMPTY_TITLE, mechas::KEYS_EMPTY)
+    } else {
+        (keys::EMPTY_TITLE, keys::EMPTY)
+    };
+    let new_key = (!is_full).then(|| view! { <NewKeyTemplate list=list.clone() /> });
+    let is_empty = list.keys.is_empty();
+    let rows = if is_empty {
         Either::Left(view! {
             <section class="empty" aria-labelledby="empty-title">
                 <Icon name="key" />
-                <h2 id="empty-title">{keys::EMPTY_TITLE}</h2>
-                <p>{keys::EMPTY}</p>
-                <GenerateButton state is_full />
+                <h2 id="empty-title">{empty_title}</h2>
+                <p>{empty}</p>
+                <GenerateButton id="generate-first" page=page.clone() label is_full />
             </section>
         })
     } else {
-        let rows =
-            list.keys.iter().map(|key| view! { <li inner_html=html_of(key, now)></li> }).collect_view();
+        let rows = list.keys.into_iter().map(|key| view! { <KeyRow key now /> }).collect_view();
+        let columns = [
+            keys::NAME_COLUMN,
+            keys::KEY_ID,
+            keys::SECRET,
+            keys::CREATED,
+            keys::EXPIRY,
+            keys::USED,
+            keys::REQUESTS,
+            keys::STATUS,
+        ];
+        // Each row has the terms of its values, so the head of the columns is only for the eye.
         Either::Right(view! {
-            <ul
-                class="keys"
-                aria-label=keys::YOUR_KEYS
-                on:click=move |event| state.follow(&event)
-                on:submit=move |event| state.submit(&event, Done::SwitchedOn)
-            >
-                {rows}
-            </ul>
+            <div class="keys">
+                <div class="key-columns" aria-hidden="true">
+                    {columns.map(|name| view! { <span>{name}</span> }).into_iter().collect_view()}
+                </div>
+                <ul aria-label=keys::YOUR_KEYS>{rows}</ul>
+            </div>
         })
     };
+    let here = page.clone();
     view! {
-        <header class="page-head">
-            <div>
-                <h1>{keys::TITLE}</h1>
-                <p class="lead">{keys::LEAD}</p>
-            </div>
-            <div class="page-act">
-                <div class="meter">
-                    <label for="meter">{text::meter(count)}</label>
-                    <meter id="meter" min="0" max=LIMIT value=count></meter>
+        <div id="list" data-now=now.0 data-page=here>
+            {mecha.clone().map(|mecha| view! { <MechaHeader mecha=mecha.clone() now /> <Runtimes mecha now /> })}
+            <header class="page-head">
+                <div>{title}</div>
+                <div class="page-act">
+                    {count_of_keys(count)}
+                    {(!is_empty).then(|| view! { <GenerateButton id="generate" page label is_full /> })}
                 </div>
-                <GenerateButton state is_full />
+            </header>
+            <div class="notice" id="full" hidden=!is_full>
+                <Icon name="info" />
+                <p>{keys::FULL}</p>
             </div>
-        </header>
-        <div class="notice" id="full" hidden=!is_full>
-            <Icon name="info" />
-            <p>{keys::FULL}</p>
+            {rows}
+            {new_key}
+            {mecha.map(|mecha| view! { <History mecha /> })}
         </div>
-        {rows}
     }
 }
 
-/// The HTML of a row. The server renders it here; in the browser, the server's response already contains it.
-fn html_of(key: &ApiKey, now: Timestamp) -> String {
-    #[cfg(feature = "ssr")]
-    return super::key_row::row(key, now);
-    #[cfg(not(feature = "ssr"))]
-    {
-        let _ = now;
-        key.html.clone()
+/// The number of keys, and a bar once the limit is near.
+fn count_of_keys(count: u32) -> impl IntoView {
+    if count < METER_FROM {
+        return Either::Left(view! { <p class="meter">{text::meter(count)}</p> });
     }
+    Either::Right(view! {
+        <div class="meter">
+            <label for="meter">{text::meter(count)}</label>
+            <meter id="meter" min="0" max=LIMIT value=count></meter>
+        </div>
+    })
 }
 
+/// At the limit, the button does nothing and says why. It stays focusable, so that every user can find the reason.
 #[component]
-fn GenerateButton(state: State, is_full: bool) -> impl IntoView {
+fn GenerateButton(id: &'static str, page: String, label: &'static str, is_full: bool) -> impl IntoView {
     view! {
-        <form action=HOME>
-            <input type="hidden" name="dialog" value=Dialog::Generate.parts().0 />
+        <form action=page>
             <button
+                id=id
+                type=if is_full { "button" } else { "submit" }
                 class="button primary"
-                disabled=is_full
+                name="dialog"
+                value=Dialog::Generate.parts().0
+                aria-disabled=is_full.then_some("true")
                 aria-describedby=is_full.then_some("full")
-                on:click=move |event| {
-                    event.prevent_default();
-                    state.show(&Dialog::Generate);
-                }
             >
                 <Icon name="plus" />
-                {keys::GENERATE}
+                {label}
             </button>
         </form>
     }

@@ -14,14 +14,17 @@ pub(crate) struct Account {
     email: String,
 }
 
-/// The account of this session
+/// Get the account
 ///
 /// Closed to keys.
 #[utoipa::path(
     get,
     path = "/api/v1/account",
     tag = "Accounts",
-    responses((status = 200, description = "The account", body = Account), OwnerProblems),
+    responses((status = 200, description = "The account", body = Account, example = json!({
+        "id": "019aa1b0c4d57e6f8a9b0c1d2e3f4a5b",
+        "email": "ada@example.com"
+    })), OwnerProblems),
     security(("session" = []))
 )]
 pub(crate) async fn account(Owner(who): Owner) -> NoStore<Account> {

@@ -1,6 +1,6 @@
 //! The operations of `/api/v1`, each with its description.
 
-use super::{account, key, sessions, users_me};
+use super::{account, key, mechas, runtime, sessions, users_me};
 use crate::state::AppState;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -8,7 +8,12 @@ use utoipa_axum::routes;
 
 /// Operations that require a key.
 pub(crate) fn open_to_keys() -> OpenApiRouter<Arc<AppState>> {
-    OpenApiRouter::new().routes(routes!(key::show))
+    OpenApiRouter::new()
+        .routes(routes!(key::show))
+        .routes(routes!(mechas::own))
+        .routes(routes!(mechas::list))
+        .routes(routes!(mechas::show))
+        .routes(routes!(runtime::connect))
 }
 
 /// Operations that require the session of an owner, and reject keys.

@@ -31,6 +31,9 @@ pub(crate) struct Key {
     /// The account that owns the key.
     #[schema(min_length = 32, max_length = 32, pattern = "^[0-9a-f]{32}$")]
     account_id: String,
+    /// The Mecha that owns the key; absent if the account itself does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mecha: Option<KeyMecha>,
     /// When the key was created.
     #[schema(format = DateTime)]
     created_at: String,
@@ -42,14 +45,34 @@ pub(crate) struct Key {
     last_used_at: Option<String>,
 }
 
-/// The key of the request
+/// A Mecha.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct KeyMecha {
+    /// Its id.
+    #[schema(min_length = 32, max_length = 32, pattern = "^[0-9a-f]{32}$")]
+    id: String,
+    /// Its name.
+    #[schema(min_length = 1, max_length = 64)]
+    name: String,
+}
+
+/// Get the key of the request
 ///
 /// Returns the key that the request presents, in any of the four ways to present one.
 #[utoipa::path(
     get,
     path = "/api/v1/key",
     tag = "Keys",
-    responses((status = 200, description = "The key", body = Key), KeyProblems),
+    responses((status = 200, description = "The key", body = Key, example = json!({
+        "id": "019aa1c2f3e47b5c8d9e0f1a2b3c4d5e",
+        "name": "CI/CD Pipeline",
+        "description": "Deploys to staging",
+        "account_id": "019aa1b0c4d57e6f8a9b0c1d2e3f4a5b",
+        "mecha": {"id": "019aa1d0e1f27a3b8c4d5e6f7a8b9c0d", "name": "Porter"},
+        "created_at": "2026-11-24T10:32:05Z",
+        "expires_at": "2027-02-22T10:32:05Z",
+        "last_used_at": "2026-11-24T11:02:40Z"
+    })), KeyProblems),
     security(("bearer" = []))
 )]
 pub(crate) async fn show(
@@ -70,6 +93,7 @@ pub(crate) async fn show(
         name: key.name,
         description: key.description,
         account_id: key.account_id,
+        mecha: key.mecha_id.zip(key.mecha_name).map(|(id, name)| KeyMecha { id, name }),
         created_at: Timestamp(key.created_at).rfc3339(),
         expires_at: key.expires_at.map(|at| Timestamp(at).rfc3339()),
         last_used_at: key.last_used_at.map(|at| Timestamp(at).rfc3339()),

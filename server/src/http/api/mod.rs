@@ -6,8 +6,10 @@
 mod account;
 mod endpoints;
 mod key;
+mod mechas;
 mod openapi;
 mod reference;
+mod runtime;
 mod session_auth;
 mod sessions;
 mod users_me;

@@ -24,6 +24,7 @@ pub fn operations() -> Vec<Operation> {
                     .map(|parameter| (text(parameter, "/name"), text(parameter, "/description")))
                     .collect(),
                 members: response_members(&document, operation),
+                response: response_example(operation),
                 answers: members(operation, "/responses")
                     .map(|(status, response)| (status.clone(), text(response, "/description")))
                     .collect(),
@@ -46,6 +47,14 @@ fn response_members(document: &Value, operation: &Value) -> Vec<(String, String)
         .collect()
 }
 
+/// The JSON in the example of the 200 response, or the example of a response without a body.
+fn response_example(operation: &Value) -> String {
+    match operation.pointer("/responses/200/content/application~1json/example") {
+        Some(body) => serde_json::to_string_pretty(body).unwrap_or_default(),
+        None => text(operation, "/x-response-example"),
+    }
+}
+
 fn members<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = (&'v String, &'v Value)> + use<'v> {
     value.pointer(pointer).and_then(Value::as_object).into_iter().flatten()
 }
@@ -56,4 +65,19 @@ fn items<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value>
 
 fn text(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_has_an_example_of_its_response() {
+        for operation in operations() {
+            assert!(!operation.response.is_empty(), "{}", operation.path);
+            for (name, _) in operation.members {
+                assert!(operation.response.contains(&format!("\"{name}\":")), "{}: {name}", operation.path);
+            }
+        }
+    }
 }

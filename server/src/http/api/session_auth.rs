@@ -35,7 +35,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Owner {
     type Rejection = ApiProblem;
 
     async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, ApiProblem> {
-        match sessions::signed_in(&request.extensions).await {
+        match sessions::signed_in(&request.extensions, &request.headers).await {
             Ok(Some(who)) => Ok(Self(who)),
             Ok(None) => Err(ApiProblem::Unauthenticated),
             Err(_) => Err(ApiProblem::Unavailable),

@@ -24,14 +24,18 @@ pub(crate) struct SignedInSession {
     is_current: bool,
 }
 
-/// The sessions of this session's account
+/// List the sessions
 ///
 /// Closed to keys. Newest first.
 #[utoipa::path(
     get,
     path = "/api/v1/authentication/sessions",
     tag = "Authentication",
-    responses((status = 200, description = "The sessions", body = Vec<SignedInSession>), OwnerProblems),
+    responses((status = 200, description = "The sessions", body = Vec<SignedInSession>, example = json!([{
+        "created_at": "2026-11-24T08:15:00Z",
+        "last_seen_at": "2026-11-24T11:02:00Z",
+        "is_current": true
+    }])), OwnerProblems),
     security(("session" = []))
 )]
 pub(crate) async fn sessions(

@@ -1,19 +1,17 @@
-//! Server functions over HTTP, for the island and for plain forms.
+//! Server functions over HTTP, for forms and for clients that accept JSON.
 //!
 //! Leptos responds to a plain form with a redirect to the page that it came from. That would lose the input, and the
 //! secret of a new key (leptos#2321). Here, the response to a form is a page: the next one, or the same one with the
 //! input and its errors. The use case runs once, in the server function. Its result is then returned as JSON or
 //! rendered as a page.
 
+use crate::http::console::pages::sign_in_url;
 use crate::http::middleware::compression::NotCompressed;
 use crate::http::problem::ApiProblem;
 use app::domain::api_key::{KeyId, KeyList};
 use app::domain::field_error::Field;
-use app::routes::{ACCOUNT, Dialog, Done, HOME, SIGN_IN, SIGN_UP, with_next};
-use app::server_fns::account::{ChangePassword, DeleteAccount, SignIn, SignOut, SignOutEverywhere, SignUp};
-use app::server_fns::keys::{
-    CreateKey, DeleteKey, RefreshKey, RenameKey, RetireKey, RotateKey, SetKeyActive,
-};
+use app::domain::mecha::{KeyOwner, MechaId};
+use app::routes::{Action, HOME, page_of};
 use app::view::refusal::Refusal;
 use app::view::submission::{FormValues, Submission};
 use axum::body::{Body, Bytes, to_bytes};
@@ -24,31 +22,7 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use leptos::server_fn::ServerFn;
 use tower::ServiceExt;
-
-/// The paths of all server functions.
-const ACTIONS: [&str; 13] = [
-    SignUp::PATH,
-    SignIn::PATH,
-    SignOut::PATH,
-    ChangePassword::PATH,
-    SignOutEverywhere::PATH,
-    DeleteAccount::PATH,
-    CreateKey::PATH,
-    RenameKey::PATH,
-    RefreshKey::PATH,
-    SetKeyActive::PATH,
-    RotateKey::PATH,
-    RetireKey::PATH,
-    DeleteKey::PATH,
-];
-
-/// Paths of the server functions of Settings → Account.
-const ACCOUNT_ACTIONS: [&str; 3] = [ChangePassword::PATH, SignOutEverywhere::PATH, DeleteAccount::PATH];
-
-/// Paths of the server functions that return a secret.
-const REVEALING: [&str; 2] = [CreateKey::PATH, RotateKey::PATH];
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -60,8 +34,8 @@ pub(crate) fn router(pages: Router) -> Router {
 /// Redirects GET requests for a server function to the page with its form. After a form was submitted, the browser
 /// shows that address, and the user may open it again.
 async fn redirect_to_form(State(pages): State<Router>, request: Request) -> Response {
-    if ACTIONS.contains(&request.uri().path()) {
-        return Redirect::to(&form_address(request.uri().path(), &FormValues::default())).into_response();
+    if let Some(action) = Action::at(request.uri().path()) {
+        return Redirect::to(&action.form_url(None, &KeyOwner::Account, false)).into_response();
     }
     let (parts, _) = request.into_parts();
     not_found(&pages, parts).await
@@ -87,9 +61,7 @@ async fn run(State(pages): State<Router>, request: Request) -> Response {
     if !parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(FORM.as_bytes())) {
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send a form.").into_response();
     }
-    if !ACTIONS.contains(&parts.uri.path()) {
-        return not_found(&pages, parts).await;
-    }
+    let Some(action) = Action::at(parts.uri.path()) else { return not_found(&pages, parts).await };
     let wants_page = parts
         .headers
         .get_all(ACCEPT)
@@ -100,8 +72,9 @@ async fn run(State(pages): State<Router>, request: Request) -> Response {
         Ok(result) => result,
         Err(response) => return response,
     };
-    let shows_secret = result.is_ok() && REVEALING.contains(&parts.uri.path());
-    let mut response = if wants_page { page(&pages, parts, &body, result).await } else { json(result) };
+    let shows_secret = result.is_ok() && action.reveals_secret();
+    let mut response =
+        if wants_page { page(&pages, parts, action, &body, result).await } else { json(result) };
     if shows_secret {
         response.extensions_mut().insert(NotCompressed);
     }
@@ -137,22 +110,23 @@ fn json(result: ActionResult) -> Response {
     }
 }
 
-async fn page(pages: &Router, parts: Parts, body: &Bytes, result: ActionResult) -> Response {
+async fn page(pages: &Router, parts: Parts, action: Action, body: &Bytes, result: ActionResult) -> Response {
     let typed = input(body);
-    let path = parts.uri.path().to_owned();
+    let is_active = typed.get("active") == Some("true");
+    let owner: KeyOwner = typed.get("mecha_id").and_then(MechaId::parse).into();
+    let form_url = || action.form_url(typed.get("key_id").and_then(KeyId::parse), &owner, is_active);
     match result {
-        Ok(body) if REVEALING.contains(&path.as_str()) => match serde_json::from_slice(&body) {
+        Ok(body) if action.reveals_secret() => match serde_json::from_slice(&body) {
             Ok(list) => reveal(pages, parts, list).await,
             Err(_) => internal(),
         },
-        Ok(body) => Redirect::to(&next_address(&path, &typed, &body)).into_response(),
-        Err(error) if error.status == StatusCode::UNAUTHORIZED && path != SignIn::PATH => {
-            Redirect::to(&with_next(SIGN_IN, &form_address(&path, &typed))).into_response()
+        Ok(body) => Redirect::to(&next_url(action, &typed, &owner, &body)).into_response(),
+        Err(error) if error.status == StatusCode::UNAUTHORIZED && action != Action::SignIn => {
+            Redirect::to(&sign_in_url(&parts.extensions, &parts.headers, &form_url())).into_response()
         }
         Err(error) => {
-            let address = form_address(&path, &typed);
-            let submission = Submission { typed, outcome: Err(error.clone()) };
-            let mut response = render(pages, parts, &address, submission).await;
+            let submission = Submission { typed: typed.clone(), outcome: Err(error.clone()) };
+            let mut response = render(pages, parts, &form_url(), submission).await;
             set_retry_after(&mut response, &error);
             response
         }
@@ -161,8 +135,9 @@ async fn page(pages: &Router, parts: Parts, body: &Bytes, result: ActionResult) 
 
 /// Renders the page that shows the secret of a new key, once.
 async fn reveal(pages: &Router, parts: Parts, list: KeyList) -> Response {
+    let page = page_of(&list.owner);
     let submission = Submission { typed: FormValues::default(), outcome: Ok(list) };
-    render(pages, parts, &Dialog::Generate.href(), submission).await
+    render(pages, parts, &page, submission).await
 }
 
 /// Renders the page at `address` as the response to a form.
@@ -176,41 +151,13 @@ async fn render(pages: &Router, mut parts: Parts, address: &str, submission: Sub
     send(pages, Request::from_parts(parts, Body::empty())).await
 }
 
-/// The address to redirect to after a successful form.
-fn next_address(path: &str, typed: &FormValues, body: &[u8]) -> String {
-    let done = if path == RenameKey::PATH {
-        Done::Renamed
-    } else if path == RefreshKey::PATH {
-        Done::Refreshed
-    } else if path == RetireKey::PATH {
-        Done::Retired
-    } else if path == DeleteKey::PATH {
-        Done::Deleted
-    } else if path == SetKeyActive::PATH {
-        if typed.get("active") == Some("true") { Done::SwitchedOn } else { Done::SwitchedOff }
-    } else {
-        // Server functions of accounts return the address.
-        return serde_json::from_slice(body).unwrap_or_else(|_| HOME.to_owned());
-    };
-    done.href(HOME)
-}
-
-/// The address of the page with the form of a server function.
-fn form_address(path: &str, typed: &FormValues) -> String {
-    let key = typed.get("key_id").and_then(KeyId::parse);
-    let dialog = match key {
-        _ if path == SignIn::PATH || path == SignOut::PATH => return SIGN_IN.to_owned(),
-        _ if path == SignUp::PATH => return SIGN_UP.to_owned(),
-        _ if ACCOUNT_ACTIONS.contains(&path) => return ACCOUNT.to_owned(),
-        _ if path == CreateKey::PATH => Some(Dialog::Generate),
-        Some(key) if path == RenameKey::PATH => Some(Dialog::Rename(key)),
-        Some(key) if path == RefreshKey::PATH => Some(Dialog::Refresh(key)),
-        Some(key) if path == RotateKey::PATH => Some(Dialog::Rotate(key)),
-        Some(key) if path == RetireKey::PATH => Some(Dialog::Retire(key)),
-        Some(key) if path == DeleteKey::PATH => Some(Dialog::Delete(key)),
-        _ => None,
-    };
-    dialog.map_or_else(|| HOME.to_owned(), |dialog| dialog.href())
+/// The URL to redirect to after a successful form.
+fn next_url(action: Action, typed: &FormValues, owner: &KeyOwner, body: &[u8]) -> String {
+    match action.done(typed.get("active") == Some("true")) {
+        Some(done) => done.href(&page_of(owner)),
+        // Server functions of accounts and Mechas return the URL.
+        None => serde_json::from_slice(body).unwrap_or_else(|_| HOME.to_owned()),
+    }
 }
 
 /// The input of a form, without passwords, which no page may return.

@@ -1,25 +1,29 @@
 //! `/settings/api-keys/events`: live events of the keys of the session's account (server-sent events, WHATWG HTML 9.2).
 
-use crate::ids::{hex, parse_id};
+use crate::ids::{Id, hex, parse_id};
 use crate::services::sessions;
 use crate::state::AppState;
-use crate::usage::live_events::{Event as KeyEvent, EventKind, Watch};
-use app::backend::{KeyBackend, SignedIn};
-use app::components::api_keys::shown;
+use crate::usage::live_events::{Event as KeyEvent, EventKind, LiveEvent, Watch};
+use app::backend::{KeyBackend, MechaBackend, SignedIn};
+use app::components::api_keys::{Step, list_html, progress_html};
+use app::components::mechas::mechas_html;
 use app::domain::account::AccountId;
 use app::domain::api_key::{ApiKey, KeyId, KeyList};
+use app::domain::mecha::{KeyOwner, MechaId};
+use app::domain::runtime::{EndReason, MechaRuntimes};
 use app::domain::timestamp::Timestamp;
 use app::routes::EVENTS;
-use app::text;
+use app::view::key::KeyListView;
+use app::view::mecha::MechaView;
 use axum::Router;
 use axum::extract::{Query, State};
-use axum::http::{Extensions, HeaderName, StatusCode};
+use axum::http::{Extensions, HeaderMap, HeaderName, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use futures::Stream;
-use futures::stream::unfold;
-use serde::{Deserialize, Serialize};
+use futures::stream::{Stream, StreamExt, iter, unfold};
+use serde::Deserialize;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +38,18 @@ const POLL_INTERVAL: Duration = Duration::from_secs(15);
 /// Interval at which the list is sent again if there are no events, because it shows relative times.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How long after a denied request the list is sent.
+const DENIAL_DELAY: Duration = Duration::from_secs(1);
+/// Minimum interval between lists that are sent because of denied requests.
+const DENIAL_INTERVAL: Duration = Duration::from_secs(15);
+/// Minimum interval between lists that are sent because of changes.
+const CHANGE_INTERVAL: Duration = Duration::from_millis(500);
+/// How long after the last event of an allowed request the list is sent again. [`LiveEvents`] publishes at most one per
+/// second, so the number of requests may have grown since.
+///
+/// [`LiveEvents`]: crate::usage::live_events::LiveEvents
+const TRAILING_DELAY: Duration = Duration::from_millis(1_500);
+
 pub(crate) fn router(state: Arc<AppState>) -> Router {
     Router::new().route(EVENTS, get(events)).with_state(state)
 }
@@ -45,6 +61,10 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
 struct ShownKey {
     key: String,
     since: i64,
+    /// The Mecha whose page it is; empty on the page of the account's keys.
+    mecha: String,
+    /// `mechas` on the page of all Mechas.
+    page: String,
 }
 
 async fn events(
@@ -52,17 +72,33 @@ async fn events(
     session: Session,
     Query(shown_key): Query<ShownKey>,
     extensions: Extensions,
+    headers: HeaderMap,
 ) -> Response {
-    let who = match sessions::signed_in(&extensions).await {
+    let who = match sessions::signed_in(&extensions, &headers).await {
         Ok(Some(who)) => who,
         // 204 stops the browser from reconnecting (WHATWG HTML 9.2).
         Ok(None) => return StatusCode::NO_CONTENT.into_response(),
         Err(_) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
     };
-    let Ok(list) = state.keys.list(&who.account).await else {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    let owner: KeyOwner = match (shown_key.mecha.as_str(), MechaId::parse(&shown_key.mecha)) {
+        ("", _) => KeyOwner::Account,
+        (_, None) => return StatusCode::NO_CONTENT.into_response(),
+        (_, Some(mecha)) => match state.mechas.find(&who.account, &mecha).await {
+            Ok(Some(mecha)) => KeyOwner::Mecha(mecha.id),
+            // It was deleted: the page shows that after a reload.
+            Ok(None) => return StatusCode::NO_CONTENT.into_response(),
+            Err(_) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        },
     };
-    let keys = list.keys.iter().filter_map(|key| parse_id(key.id.as_str())).collect();
+    let shows_mechas = shown_key.page == "mechas";
+    let keys = if shows_mechas {
+        Vec::new()
+    } else {
+        let Ok(list) = state.keys.list(&who.account, &owner).await else {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        };
+        ids(&list)
+    };
     let Some(watch) = state.usage.live.watch(&who.account, keys) else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
@@ -71,9 +107,16 @@ async fn events(
         watch,
         state,
         session,
+        owner,
+        shows_mechas,
         shown_key: KeyId::parse(&shown_key.key).map(|key| (key, Timestamp(shown_key.since))),
         is_new: true,
+        is_ended: false,
         ends_at: now + STREAM_LIMIT,
+        refresh_at: now + REFRESH_INTERVAL,
+        changes_listed_at: now - CHANGE_INTERVAL,
+        denials_listed_at: None,
+        last_uses: HashMap::new(),
         announce_at: now + POLL_INTERVAL,
     };
     // Disables response buffering in nginx, which would delay events.
@@ -86,31 +129,40 @@ struct KeyEventStream {
     watch: Watch,
     state: Arc<AppState>,
     session: Session,
+    /// What owns the keys of the page.
+    owner: KeyOwner,
+    /// Whether the page shows all Mechas instead of keys.
+    shows_mechas: bool,
     shown_key: Option<(KeyId, Timestamp)>,
     /// Whether the first event is still to be sent. It contains the current state, because the page missed earlier
     /// events.
     is_new: bool,
+    /// Whether the last event was sent.
+    is_ended: bool,
     ends_at: Instant,
+    refresh_at: Instant,
+    /// When the list was last sent because of a change.
+    changes_listed_at: Instant,
+    /// When the list was last sent, or is to be sent, because of a denied request.
+    denials_listed_at: Option<Instant>,
+    /// The last use of each key since the stream began.
+    last_uses: HashMap<Id, KeyEvent>,
     announce_at: Instant,
+}
+
+/// The ids of the keys in a list.
+fn ids(list: &KeyList) -> Vec<Id> {
+    list.keys.iter().filter_map(|key| parse_id(key.id.as_str())).collect()
 }
 
 /// Why a page gets the list again.
 enum Update {
-    /// Something happened to a key.
-    Event(KeyEvent),
-    /// The page is new, or the times in the list are a minute old.
+    /// A request with a key was allowed or denied.
+    Request(KeyEvent),
+    /// A key has changed, the page is new, or the times in the list are a minute old.
     Refresh,
-}
-
-/// The data of an event.
-#[derive(Serialize)]
-struct EventData {
-    /// The key that the event is about; empty if the list is only refreshed.
-    key_id: String,
-    /// The text of the event in the dialog that shows the new secret.
-    first_request: String,
-    /// All keys in their current state.
-    list: KeyList,
+    /// The stream has reached its time limit. The page does not reconnect.
+    End,
 }
 
 /// Updates the list with the use of an event. The database has a use on another node only within a minute.
@@ -124,54 +176,134 @@ fn apply_use(list: &mut KeyList, event: &KeyEvent) {
     }
 }
 
-/// The text of an event in the dialog that shows the new secret. A use of the previous secret has none.
-fn dialog_text(what: EventKind, client: &str) -> String {
-    match what {
-        EventKind::Used => text::usage::first_request(None, client),
-        EventKind::PreviousUsed => String::new(),
-        EventKind::Denied(reason) => text::usage::first_request(Some(reason), client),
-    }
+/// Returns true if the key's current secret, which it has since `since`, was used: after the previous secret was retired, or
+/// later than it.
+fn is_new_secret_used(key: &ApiKey, since: Timestamp) -> bool {
+    let is_of_new = |at| {
+        key.previous.as_ref().is_none_or(|previous| previous.until <= at)
+            || key.last_use_of_current().is_some()
+    };
+    key.last_used_at.is_some_and(|at| at > since && is_of_new(at))
 }
 
-/// Returns true if the key's current secret, which it has since `since`, was used. A use was of the current secret if
-/// the previous one was retired by then. While both are valid, only live events distinguish them.
-fn is_new_secret_used(key: &ApiKey, since: Timestamp) -> bool {
-    let is_retired = |at| key.old.as_ref().is_none_or(|previous| previous.until <= at);
-    key.last_used_at.is_some_and(|at| at > since && is_retired(at))
+fn progress_event(step: Step) -> Event {
+    Event::default().event("first-request").data(progress_html(step))
 }
 
 impl KeyEventStream {
     fn events(self, who: SignedIn) -> impl Stream<Item = Result<Event, Infallible>> {
         unfold((self, who), async |(mut stream, who)| {
-            let update = stream.next(&who.account).await?;
-            let mut list = stream.state.keys.list(&who.account).await.ok()?;
-            let (key_id, first_request) = match update {
-                Update::Event(event) => {
-                    apply_use(&mut list, &event);
-                    (hex(&event.key), dialog_text(event.what, &event.client.to_string()))
+            let (list, first_request) = match stream.next(&who.account).await? {
+                Update::Refresh if stream.shows_mechas => {
+                    let list = stream.state.mechas.list(&who.account).await.ok()?;
+                    let list = Event::default().event("list").data(mechas_html(list));
+                    return Some((vec![list], (stream, who)));
                 }
-                Update::Refresh => stream.missed_event(&who.account, &list).await.unwrap_or_default(),
+                Update::End => return Some((vec![Event::default().event("end").data("end")], (stream, who))),
+                // Any client that knows a Key ID can cause denied requests: they do not cause a list each.
+                Update::Request(event) if matches!(event.what, EventKind::Denied(_)) => {
+                    stream.refresh_at = stream.refresh_at.min(stream.list_after_denial());
+                    let outcome = stream.first_request(&event).map(progress_event);
+                    return Some((outcome.into_iter().collect(), (stream, who)));
+                }
+                Update::Request(event) => {
+                    stream.refresh_at = Instant::now() + TRAILING_DELAY;
+                    let first_request = stream.first_request(&event);
+                    stream.last_uses.insert(event.key, event);
+                    (stream.list(&who.account).await?, first_request)
+                }
+                Update::Refresh => {
+                    let list = stream.list(&who.account).await?;
+                    let missed = stream.missed_request(&who.account, &list).await;
+                    (list, missed)
+                }
             };
-            let data = EventData { key_id, first_request, list: shown(list) };
-            let event = Event::default().json_data(data).ok()?;
-            Some((Ok(event), (stream, who)))
+            let usage = stream.state.keys.daily_usage(&who.account, &list).await.ok()?;
+            let mecha = stream.mecha(&who.account).await?;
+            let first_request = match &mecha {
+                Some(mecha) => stream.connected_runtime(mecha).or(first_request),
+                None => first_request,
+            };
+            let first_request = first_request.map(progress_event);
+            let html = list_html(KeyListView::of(&list, mecha, &usage));
+            let list = Event::default().event("list").data(html);
+            Some((first_request.into_iter().chain([list]).collect(), (stream, who)))
+        })
+        .flat_map(|events: Vec<Event>| iter(events.into_iter().map(Ok)))
+    }
+
+    /// Reads the list, with the uses of other nodes that are not in the database yet.
+    async fn list(&mut self, account: &AccountId) -> Option<KeyList> {
+        let mut list = self.state.keys.list(account, &self.owner).await.ok()?;
+        let keys = ids(&list);
+        self.last_uses.retain(|key, _| keys.contains(key));
+        self.last_uses.values().for_each(|event| apply_use(&mut list, event));
+        self.watch.set_keys(keys);
+        Some(list)
+    }
+
+    /// The Mecha of the page, if it has one. `None` ends the stream: the Mecha was deleted.
+    async fn mecha(&self, account: &AccountId) -> Option<Option<MechaView>> {
+        let Some(id) = self.owner.mecha() else { return Some(None) };
+        let mecha = self.state.mechas.find(account, id).await.ok()??;
+        let runtimes = self.state.mechas.runtimes(account, id).await.ok()?;
+        Some(Some(MechaView::of(mecha, runtimes)))
+    }
+
+    /// The runtime that has connected with the new secret that the page shows, or that an attempt to do so failed.
+    fn connected_runtime(&self, mecha: &MechaView) -> Option<Step> {
+        let (id, since) = self.shown_key.as_ref()?;
+        let MechaRuntimes { connected, ended } = &mecha.runtimes;
+        let attempt = connected
+            .iter()
+            .chain(ended)
+            .find(|runtime| runtime.key == *id && !runtime.is_previous && runtime.connected_at >= *since)?;
+        Some(match attempt.ended {
+            Some((_, EndReason::NoHello)) => Step::NoHello,
+            _ => Step::Connected(Box::new(attempt.clone())),
         })
     }
 
-    /// The key whose new secret is shown, and the text for requests with that secret before the stream was opened.
-    async fn missed_event(&self, account: &AccountId, list: &KeyList) -> Option<(String, String)> {
+    /// When to send the list after a denied request: soon, but rarely if there are many.
+    fn list_after_denial(&mut self) -> Instant {
+        let now = Instant::now();
+        match self.denials_listed_at {
+            // It is still to be sent.
+            Some(at) if at > now => at,
+            last => {
+                let next = last.map_or(now, |at| at + DENIAL_INTERVAL).max(now + DENIAL_DELAY);
+                self.denials_listed_at = Some(next);
+                next
+            }
+        }
+    }
+
+    /// Whether a request was the first one with the new secret that the page shows. A use of the previous secret is not.
+    fn first_request(&self, event: &KeyEvent) -> Option<Step> {
+        let (shown, _) = self.shown_key.as_ref()?;
+        let client = event.client.to_string();
+        let step = match event.what {
+            // The page of a Mecha waits for a runtime, not for a request.
+            EventKind::Used if self.owner.mecha().is_some() => return None,
+            EventKind::Used => Step::RequestAllowed(client),
+            EventKind::PreviousUsed => return None,
+            EventKind::Denied(reason) => Step::RequestDenied(reason, client),
+        };
+        (shown.as_str() == hex(&event.key)).then_some(step)
+    }
+
+    /// The first request with the new secret, if it was before the stream was opened.
+    async fn missed_request(&self, account: &AccountId, list: &KeyList) -> Option<Step> {
         let (id, since) = self.shown_key.as_ref()?;
         let key = list.find(id)?;
-        let message = if is_new_secret_used(key, *since) {
-            text::usage::first_request(None, key.last_used_from.as_deref().unwrap_or_default())
-        } else {
-            let usage = self.state.keys.usage(account, id).await.ok()?;
-            // A denial from before the last use must not replace the text of that use.
-            let after = key.last_used_at.map_or(*since, |used| used.max(*since));
-            let denial = usage.denied.first().filter(|latest| latest.last_at >= after)?;
-            text::usage::first_request(Some(denial.reason), &denial.client.to_string())
-        };
-        Some((id.as_str().to_owned(), message))
+        if self.owner.mecha().is_none() && is_new_secret_used(key, *since) {
+            return Some(Step::RequestAllowed(key.last_used_from.clone().unwrap_or_default()));
+        }
+        let usage = self.state.keys.usage(account, id).await.ok()?;
+        // A denial from before the last use must not replace that use.
+        let after = key.last_used_at.map_or(*since, |used| used.max(*since));
+        let denial = usage.denied.first().filter(|latest| latest.last_at >= after)?;
+        Some(Step::RequestDenied(denial.reason, denial.client.to_string()))
     }
 
     /// The next update; `None` once the stream has reached its time limit, its session has ended, or the server shuts
@@ -180,9 +312,14 @@ impl KeyEventStream {
         if std::mem::take(&mut self.is_new) {
             return Some(Update::Refresh);
         }
-        let refresh_at = (Instant::now() + REFRESH_INTERVAL).min(self.ends_at);
         loop {
-            let poll_at = (Instant::now() + POLL_INTERVAL).min(refresh_at);
+            // Before an event is received, so that none is lost.
+            if Instant::now() >= self.refresh_at {
+                self.refresh_at = Instant::now() + REFRESH_INTERVAL;
+                self.changes_listed_at = Instant::now();
+                return Some(Update::Refresh);
+            }
+            let poll_at = (Instant::now() + POLL_INTERVAL).min(self.refresh_at).min(self.ends_at);
             let event = tokio::select! {
                 event = timeout_at(poll_at, self.watch.next()) => event,
                 () = self.state.shutdown.cancelled() => return None,
@@ -192,12 +329,24 @@ impl KeyEventStream {
                 self.watch.announce();
                 self.announce_at = now + POLL_INTERVAL;
             }
-            if now >= self.ends_at || !self.is_signed_in(account).await {
+            if std::mem::take(&mut self.is_ended) || !self.is_signed_in(account).await {
                 return None;
             }
+            if now >= self.ends_at {
+                self.is_ended = true;
+                return Some(Update::End);
+            }
             match event {
-                Ok(event) => return Some(Update::Event(event?)),
-                Err(_) if now >= refresh_at => return Some(Update::Refresh),
+                Ok(Some(LiveEvent::Request(event))) => return Some(Update::Request(event)),
+                // A runtime that reconnects again and again does not cause a list each.
+                Ok(Some(LiveEvent::Changed)) if now < self.changes_listed_at + CHANGE_INTERVAL => {
+                    self.refresh_at = self.refresh_at.min(self.changes_listed_at + CHANGE_INTERVAL);
+                }
+                Ok(Some(LiveEvent::Changed)) => {
+                    self.changes_listed_at = now;
+                    return Some(Update::Refresh);
+                }
+                Ok(None) => return None,
                 Err(_) => {}
             }
         }

@@ -4,5 +4,4 @@ mod backend;
 pub(crate) mod form_actions;
 pub(crate) mod key_events;
 pub(crate) mod pages;
-mod site_files;
-pub(crate) mod usage_fragment;
+pub mod site_files;

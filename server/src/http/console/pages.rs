@@ -4,17 +4,18 @@ use crate::http::api;
 use crate::http::console::site_files::SiteFiles;
 use crate::http::middleware::compression::NotCompressed;
 use crate::http::middleware::security_headers::page_policy;
+use crate::http::middleware::session_cookie::CookieName;
 use crate::services::sessions;
 use crate::state::AppState;
-use app::backend::{AccountBackend, ApiReference, KeyBackend};
+use app::backend::{AccountBackend, ApiReference, KeyBackend, MechaBackend};
 use app::error::ConsoleError;
-use app::routes::{HOME, SIGN_IN, SIGN_UP, with_next};
+use app::routes::{Done, HOME, MECHAS, SIGN_IN, SIGN_UP, with_next};
 use app::view::submission::Submission;
 use app::{App, shell};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
-use axum::http::{HeaderValue, Method};
+use axum::http::header::{CONTENT_SECURITY_POLICY, COOKIE};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -22,16 +23,18 @@ use leptos::config::LeptosOptions;
 use leptos::nonce::use_nonce;
 use leptos::prelude::{provide_context, use_context};
 use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list, render_app_async_with_context};
-use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) fn router(state: Arc<AppState>, options: LeptosOptions) -> Router {
+pub(crate) fn router(state: Arc<AppState>, files: SiteFiles) -> Router {
+    let options = LeptosOptions::builder().output_name("mecha-console").build();
     let keys: Arc<dyn KeyBackend> = Arc::new(state.keys.clone());
+    let mechas: Arc<dyn MechaBackend> = Arc::new(state.mechas.clone());
     let accounts: Arc<dyn AccountBackend> = state;
     let reference = ApiReference(api::operations().into());
     let context = move || {
         provide_context(Arc::clone(&accounts));
         provide_context(Arc::clone(&keys));
+        provide_context(Arc::clone(&mechas));
         provide_context(reference.clone());
         let (Some(nonce), Some(response)) = (use_nonce(), use_context::<ResponseOptions>()) else { return };
         if let Ok(policy) = HeaderValue::from_str(&page_policy(&nonce)) {
@@ -39,17 +42,17 @@ pub(crate) fn router(state: Arc<AppState>, options: LeptosOptions) -> Router {
         }
     };
     let document = {
-        let options = options.clone();
-        move || shell(options.clone())
+        let (options, root) = (options.clone(), files.root());
+        move || shell(options.clone(), root.clone())
     };
     let not_found = get(render_app_async_with_context(context.clone(), document.clone()));
-    let files = Arc::new(SiteFiles::read(Path::new(options.site_root.as_ref())));
     Router::new()
         .route("/", get(async || Redirect::to(HOME)))
+        .route("/settings", get(async || Redirect::to(HOME)))
         .leptos_routes_with_context(&options, generate_route_list(App), context, document)
         .layer(from_fn(redirect_by_session))
         .fallback_service(not_found.with_state(()))
-        .layer(from_fn_with_state(files, serve_file))
+        .layer(from_fn_with_state(Arc::new(files), serve_file))
         .layer(from_fn(drop_trailing_slash))
         .with_state(options)
 }
@@ -62,20 +65,31 @@ async fn redirect_by_session(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let path = request.uri().path();
-    let is_signed_in = match sessions::signed_in(request.extensions()).await {
+    let is_signed_in = match sessions::signed_in(request.extensions(), request.headers()).await {
         Ok(who) => who.is_some(),
         // The page itself shows that the database does not respond.
         Err(ConsoleError::Unavailable) => return next.run(request).await,
         Err(_) => false,
     };
-    if path.starts_with("/settings") && !is_signed_in {
+    if (path.starts_with("/settings") || path.starts_with(MECHAS)) && !is_signed_in {
         let next = request.uri().path_and_query().map_or(path, |address| address.as_str());
-        return Redirect::to(&with_next(SIGN_IN, next)).into_response();
+        return Redirect::to(&sign_in_url(request.extensions(), request.headers(), next)).into_response();
     }
     if matches!(path, SIGN_IN | SIGN_UP) && is_signed_in {
         return Redirect::to(HOME).into_response();
     }
     next.run(request).await
+}
+
+/// The URL of the sign-in page that leads to `next`. With the cookie of a session that has ended, it says so.
+pub(super) fn sign_in_url(extensions: &Extensions, headers: &HeaderMap, next: &str) -> String {
+    let own = extensions.get().map(|CookieName(name)| *name);
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let had_session = cookies
+        .flat_map(|value| value.split("; "))
+        .any(|cookie| cookie.split_once('=').is_some_and(|(name, _)| Some(name) == own));
+    let page = if had_session { Done::SessionEnded.href(SIGN_IN) } else { SIGN_IN.to_owned() };
+    with_next(&page, next)
 }
 
 /// Redirects to the address without a trailing slash, so that each page has one address.
@@ -89,14 +103,10 @@ async fn drop_trailing_slash(request: Request, next: Next) -> Response {
     Redirect::permanent(trimmed).into_response()
 }
 
-/// Responds with a file of the site, if there is one at this path. Files below `/pkg/` have a hash of their content in
-/// their names, and never change. Others are revalidated. No file is compressed for a request: each client would have a
-/// copy of its own in memory.
+/// Responds with a file of the site, if there is one at this path. No file is compressed for a request: each client
+/// would have a copy of its own in memory.
 async fn serve_file(State(files): State<Arc<SiteFiles>>, request: Request, next: Next) -> Response {
-    let is_hashed = request.uri().path().starts_with("/pkg/");
     let Some(mut response) = files.respond(&request) else { return next.run(request).await };
-    let policy = if is_hashed { "public, max-age=31536000, immutable" } else { "public, no-cache" };
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(policy));
     response.extensions_mut().insert(NotCompressed);
     response
 }

@@ -1,26 +1,32 @@
 //! The site's files: scripts, styles, icons.
 //!
-//! They are read into memory at start-up, and all requests share one copy. If a file were read from disk for each
-//! request, each client that reads slowly would take a quarter of a megabyte of the server's memory.
+//! They are in the binary, or are read into memory at start-up, and all requests share one copy. If a file were read from
+//! disk for each request, each client that reads slowly would take a quarter of a megabyte of the server's memory.
 
-use crate::store::with_suffix;
 use axum::body::{Body, Bytes};
-use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Encodings of files that are stored beside the original, by preference: `Content-Encoding` and file name extension.
 const ENCODINGS: [(&str, &str); 2] = [("br", "br"), ("gzip", "gz")];
+/// Where `cargo leptos` writes the files.
+#[cfg(not(feature = "embed"))]
+const DEFAULT_FOLDER: &str = "target/site";
 
 /// All files, by the path of their URL.
 #[derive(Debug, Default)]
-pub(crate) struct SiteFiles {
+pub struct SiteFiles {
     files: HashMap<String, SiteFile>,
+    /// A digest of all files.
+    version: String,
     /// The folder to re-read for each request while `cargo leptos watch` runs, which changes the files.
     watched: Option<PathBuf>,
 }
@@ -33,32 +39,104 @@ struct SiteFile {
     encoded: Vec<(&'static str, Bytes)>,
 }
 
+#[cfg(feature = "embed")]
+#[derive(rust_embed::Embed)]
+#[folder = "../target/embed"]
+struct Embedded;
+
 impl SiteFiles {
-    /// Reads all files of a folder. There are none if the folder is missing, as in tests and before the first build.
-    pub(crate) fn read(folder: &Path) -> Self {
-        let mut files = HashMap::new();
-        if let Err(error) = read_folder(folder, "", &mut files) {
+    /// The files of a folder, or else those in the binary. A binary that is built without the feature `embed` has none,
+    /// and reads the folder that `cargo leptos` writes.
+    #[must_use]
+    pub fn open(folder: Option<&Path>) -> Self {
+        #[cfg(feature = "embed")]
+        let open_default = Self::embedded;
+        #[cfg(not(feature = "embed"))]
+        let open_default = || Self::read(Path::new(DEFAULT_FOLDER));
+        folder.map_or_else(open_default, Self::read)
+    }
+
+    #[cfg(feature = "embed")]
+    fn embedded() -> Self {
+        let contents = Embedded::iter().filter_map(|path| {
+            let bytes = match Embedded::get(&path)?.data {
+                std::borrow::Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                std::borrow::Cow::Owned(bytes) => Bytes::from(bytes),
+            };
+            Some((format!("/{path}"), bytes))
+        });
+        Self::collect(contents.collect())
+    }
+
+    /// Reads all files of a folder. There are none if the folder is missing.
+    fn read(folder: &Path) -> Self {
+        let mut contents = BTreeMap::new();
+        if let Err(error) = read_folder(folder, "", &mut contents) {
             tracing::warn!(%error, folder = %folder.display(), "the site's files cannot be read");
         }
         let watched = std::env::var_os("LEPTOS_WATCH").map(|_| folder.to_owned());
-        Self { files, watched }
+        Self { watched, ..Self::collect(contents) }
     }
 
-    /// The response to a request for a file; `None` if there is no such file.
+    fn collect(contents: BTreeMap<String, Bytes>) -> Self {
+        let is_encoded = |path: &str| ENCODINGS.iter().any(|(_, end)| path.ends_with(&format!(".{end}")));
+        let (mut files, mut digest) = (HashMap::new(), Sha256::new());
+        for (path, plain) in contents.iter().filter(|(path, _)| !is_encoded(path)) {
+            digest.update(path);
+            digest.update(Sha256::digest(plain));
+            let encoded = ENCODINGS.into_iter().filter_map(|(encoding, extension)| {
+                Some((encoding, contents.get(&format!("{path}.{extension}"))?.clone()))
+            });
+            if let Some(file) = SiteFile::new(path, plain.clone(), encoded.collect()) {
+                files.insert(path.clone(), file);
+            }
+        }
+        Self { files, version: hex(&digest.finalize()), watched: None }
+    }
+
+    /// The prefix of the files' paths in pages. It changes with each version of the files, so that browsers can keep
+    /// them forever.
+    #[must_use]
+    pub fn root(&self) -> String {
+        if self.watched.is_some() { String::new() } else { format!("/assets/{}", self.version) }
+    }
+
+    /// The response to a request for a file; `None` if there is no such file. Below [`Self::root`], files never change.
+    /// At their own paths, browsers revalidate them.
     pub(crate) fn respond(&self, request: &Request<Body>) -> Option<Response> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return None;
         }
-        let path = request.uri().path();
-        match &self.watched {
+        let (path, policy) = match request.uri().path().strip_prefix(&self.root()) {
+            Some(path) if self.watched.is_none() => (path, "public, max-age=31536000, immutable"),
+            _ => (request.uri().path(), "public, no-cache"),
+        };
+        let file = match &self.watched {
             Some(folder) => Self::read(folder).files.get(path).cloned(),
             None => self.files.get(path).cloned(),
-        }
-        .map(|file| file.respond(request.headers()))
+        }?;
+        let mut response = file.respond(request.headers());
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(policy));
+        Some(response)
     }
 }
 
+/// The first 16 bytes, in hexadecimal digits.
+fn hex(digest: &[u8]) -> String {
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl SiteFile {
+    fn new(path: &str, plain: Bytes, encoded: Vec<(&'static str, Bytes)>) -> Option<Self> {
+        let content_type = mime_guess::from_path(path).first_or_octet_stream();
+        Some(Self {
+            content_type: HeaderValue::from_str(content_type.as_ref()).ok()?,
+            etag: HeaderValue::from_str(&format!("\"{}\"", hex(&Sha256::digest(&plain)))).ok()?,
+            plain,
+            encoded,
+        })
+    }
+
     fn respond(self, headers: &HeaderMap) -> Response {
         if headers.get_all(IF_NONE_MATCH).iter().any(|known| *known == self.etag) {
             return (StatusCode::NOT_MODIFIED, [(ETAG, self.etag)]).into_response();
@@ -91,35 +169,17 @@ fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
     })
 }
 
-fn read_folder(folder: &Path, url: &str, files: &mut HashMap<String, SiteFile>) -> io::Result<()> {
+fn read_folder(folder: &Path, url: &str, contents: &mut BTreeMap<String, Bytes>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let (path, url) = (entry.path(), format!("{url}/{}", entry.file_name().to_string_lossy()));
         if entry.file_type()?.is_dir() {
-            read_folder(&path, &url, files)?;
-        } else if !ENCODINGS.iter().any(|(_, extension)| path.extension().is_some_and(|it| it == *extension))
-        {
-            files.insert(url, read_file(&path)?);
+            read_folder(&path, &url, contents)?;
+        } else {
+            contents.insert(url, Bytes::from(fs::read(path)?));
         }
     }
     Ok(())
-}
-
-fn read_file(path: &Path) -> io::Result<SiteFile> {
-    let plain = Bytes::from(fs::read(path)?);
-    let hash: String = Sha256::digest(&plain).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    let encoded = ENCODINGS.iter().filter_map(|(encoding, extension)| {
-        let file = with_suffix(path, &format!(".{extension}"));
-        Some((*encoding, Bytes::from(fs::read(file).ok()?)))
-    });
-    let content_type = mime_guess::from_path(path).first_or_octet_stream();
-    let text = |value: String| HeaderValue::from_str(&value).map_err(io::Error::other);
-    Ok(SiteFile {
-        content_type: text(content_type.to_string())?,
-        etag: text(format!("\"{hash}\""))?,
-        encoded: encoded.collect(),
-        plain,
-    })
 }
 
 #[cfg(test)]
@@ -175,6 +235,21 @@ mod tests {
         let second = files.respond(&get("/b.svg", &[(IF_NONE_MATCH, etag)])).unwrap();
         assert_eq!(second.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(body(second).await, "");
+    }
+
+    #[tokio::test]
+    async fn below_the_root_of_this_version_files_never_change_and_elsewhere_they_are_revalidated() {
+        let (folder, files) = site();
+        let policy = |files: &SiteFiles, path: &str| {
+            files.respond(&get(path, &[])).map(|response| response.headers()[CACHE_CONTROL].clone())
+        };
+        let path = format!("{}/pkg/a.js", files.root());
+        assert_eq!(policy(&files, &path).unwrap(), "public, max-age=31536000, immutable");
+        assert_eq!(policy(&files, "/pkg/a.js").unwrap(), "public, no-cache");
+        fs::write(folder.path().join("pkg/a.js"), "changed").unwrap();
+        let changed = SiteFiles::read(folder.path());
+        assert_ne!(changed.root(), files.root());
+        assert_eq!(policy(&changed, &path), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Determines the client of a request: its address, and whether it uses HTTPS.
 
 use crate::client::ClientIp;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::HeaderMap;
 use axum::middleware::Next;
 use axum::response::Response;
@@ -19,10 +19,12 @@ pub enum Peer {
 }
 
 impl Peer {
-    /// Returns true for the Unix socket, which serves only `/verify`: it is for gateways, and the server trusts the
-    /// headers that they forward.
-    pub(crate) const fn is_gateway_socket(self) -> bool {
-        matches!(self, Self::UnixSocket)
+    /// The peer of a request to the main listener; `None` without a connection, as in tests.
+    pub(crate) fn of(request: &Request) -> Option<Self> {
+        request
+            .extensions()
+            .get()
+            .map(|ConnectInfo(address): &ConnectInfo<SocketAddr>| Self::Tcp(address.ip()))
     }
 }
 
@@ -36,8 +38,7 @@ pub(crate) async fn identify(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let peer = request.extensions().get::<Peer>().copied();
-    let client = proxies.client(peer, request.headers());
+    let client = proxies.client(Peer::of(&request), request.headers());
     request.extensions_mut().insert(client);
     next.run(request).await
 }

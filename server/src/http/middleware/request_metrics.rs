@@ -1,10 +1,9 @@
 //! Counts requests by route and status.
 
 use crate::http::api;
-use crate::http::dispatch::Arrived;
 use crate::state::AppState;
 use app::App;
-use app::routes::{EVENTS, USAGE};
+use app::routes::EVENTS;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -26,7 +25,7 @@ impl Routes {
         let pages = generate_route_list(App).into_iter().map(|route| route.path().to_owned());
         let actions = server_fn_paths().map(|(path, _)| path.to_owned());
         let operations = api::description().paths.paths.into_keys();
-        let other_paths = ["/", "/healthz", "/readyz", "/api/v1/openapi.json", EVENTS, USAGE];
+        let other_paths = ["/", "/healthz", "/readyz", "/api/v1/openapi.json", EVENTS];
         let other_paths = other_paths.into_iter().map(ToOwned::to_owned);
         Self { known: Arc::new(pages.chain(actions).chain(operations).chain(other_paths).collect()), state }
     }
@@ -35,7 +34,8 @@ impl Routes {
     fn label(&self, path: &str) -> String {
         match path {
             known if self.known.contains(known) => known.to_owned(),
-            file if file.starts_with("/pkg/") => "/pkg".to_owned(),
+            mecha if mecha.starts_with("/mechas/") => "/mechas/{id}".to_owned(),
+            file if file.starts_with("/assets/") => "/assets".to_owned(),
             _ => "other".to_owned(),
         }
     }
@@ -44,7 +44,7 @@ impl Routes {
 /// Counts a request by route and status, with the time until the head of its response.
 pub(crate) async fn count(State(routes): State<Routes>, request: Request, next: Next) -> Response {
     let label = routes.label(request.uri().path());
-    let began = request.extensions().get().map_or_else(Instant::now, |Arrived(at)| *at);
+    let began = Instant::now();
     let response = next.run(request).await;
     routes.state.metrics.record_response(label, response.status().as_u16(), began.elapsed());
     response

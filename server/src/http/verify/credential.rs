@@ -12,7 +12,7 @@ use crate::services::rate_limit::DenialLimiter;
 use crate::state::AppState;
 use crate::store::StoreError;
 use app::domain::usage::DenialReason;
-use axum::http::header::{AUTHORIZATION, USER_AGENT};
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -64,7 +64,7 @@ pub(crate) fn verify(
         }
         Err(problem) => return reject(CountedOutcome::Denied(Denial::Malformed), problem),
     };
-    let outcome = verifier.verify(&credential, client_of(headers, client), is_closed);
+    let outcome = verifier.verify(&credential, Client::at(client, headers), is_closed);
     let finish = Finish { outcomes: &verifier.outcomes, limiter: &state.denial_limiter, client };
     match outcome {
         Outcome::Allowed(key) => Either::Left(finish.allowed(key)),
@@ -126,12 +126,6 @@ impl Finish<'_> {
             Outcome::NeedsDatabase(_) => Err(ApiProblem::Internal),
         }
     }
-}
-
-/// The client with this address, and the user agent of these headers.
-fn client_of(headers: &HeaderMap, address: IpAddr) -> Client<'_> {
-    let user_agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    Client { address, user_agent }
 }
 
 /// Reads the credential that these headers present; `None` if they present none.

@@ -1,31 +1,60 @@
 //! `/verify`, any method: whether a gateway may forward a request. The response never has a body: gateways do not read
 //! it, and nginx opens a new connection for each response that has one.
 //!
-//! Gateways call it for every request to the services behind them. It therefore bypasses the router and its layers,
-//! which are for browsers: see [`crate::http::dispatch`].
+//! Gateways call it for every request to the services behind them. On the main listener it is a route without layers,
+//! which are for browsers. [`VerifyService`](crate::http::verify::service::VerifyService) serves the listeners for
+//! gateways without a router.
 
+use crate::http::middleware::client_ip::{Peer, TrustedProxies};
 use crate::http::problem::{ApiProblem, GatewayProblems};
 use crate::http::verify::credential;
-use crate::ids::hex_digits;
+use crate::ids::{hex, hex_digits};
 use crate::key_cache::verifier::AllowedKey;
+use crate::metrics::VERIFICATIONS_PER_SAMPLE;
 use crate::state::AppState;
 use app::domain::timestamp::Timestamp;
+use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, HeaderName};
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
+use axum::routing::any;
 use futures::future::{BoxFuture, Either};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// Modules that are closed to keys, by their names in the `module` parameter.
 const CLOSED_MODULES: [&str; 3] = ["accounts", "users", "authentication"];
 
-/// The path that gateways request. Envoy appends the path of the original request.
+/// The route for the main listener. Envoy appends the path of the original request.
+pub(crate) fn router(state: Arc<AppState>, proxies: Arc<TrustedProxies>) -> Router {
+    let endpoint = any(respond_to);
+    Router::new()
+        .route("/verify", endpoint.clone())
+        .route("/verify/", endpoint.clone())
+        .route("/verify/{*path}", endpoint)
+        .with_state((state, proxies))
+}
+
+async fn respond_to(
+    State((state, proxies)): State<(Arc<AppState>, Arc<TrustedProxies>)>,
+    request: Request,
+) -> Response {
+    let client = proxies.client(Peer::of(&request), request.headers()).address;
+    match verify(&state, &request, client) {
+        Either::Left(response) => response,
+        Either::Right(response) => response.await,
+    }
+}
+
+/// Returns true for `/verify` and all paths below it.
 pub(crate) fn is_verify_path(path: &str) -> bool {
     path.strip_prefix("/verify").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -41,7 +70,7 @@ pub(crate) fn operation() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new().routes(routes!(describe))
 }
 
-/// Whether a request is allowed
+/// Verify a request
 ///
 /// For gateways. They send the headers of the request in question, with any method. The response never has a body: it
 /// is 204 with the identity of the key, or a problem that the gateway returns to its client.
@@ -59,17 +88,46 @@ pub(crate) fn operation() -> OpenApiRouter<Arc<AppState>> {
              ("X-Key-Id" = String, description = "The Key ID"),
              ("X-Key-Name" = String, description = "The name of the key, percent-encoded"),
              ("X-Account-Id" = String, description = "The account that owns the key"),
+             ("X-Mecha-Id" = String, description = "The Mecha that owns the key; absent if the account does"),
+             ("X-Mecha-Name" = String, description = "The name of that Mecha, percent-encoded"),
              ("X-Key-Expires-At" = String,
               description = "When the presented secret expires, in RFC 3339; absent if it does not"),
          )),
         GatewayProblems
     ),
+    extensions(("x-response-example" = json!("204 No Content\n\
+        X-Key-Id: 019aa1c2f3e47b5c8d9e0f1a2b3c4d5e\n\
+        X-Key-Name: CI%2FCD%20Pipeline\n\
+        X-Account-Id: 019aa1b0c4d57e6f8a9b0c1d2e3f4a5b\n\
+        X-Key-Expires-At: 2027-02-22T10:32:05Z"))),
     security(("bearer" = []))
 )]
 async fn describe() {}
 
-/// Returns the response, or a future of it if [`credential::verify`] returns a future.
+/// Returns the response, or a future of it if [`credential::verify`] returns a future. Times a sample of all
+/// verifications.
 pub(crate) fn verify<B>(
+    state: &AppState,
+    request: &Request<B>,
+    client: IpAddr,
+) -> Either<Response, BoxFuture<'static, Response>> {
+    let began = is_sampled().then(Instant::now);
+    let response = verify_untimed(state, request, client);
+    if let Some(began) = began {
+        state.metrics.record_verification(began.elapsed());
+    }
+    response
+}
+
+/// Returns true for one in [`VERIFICATIONS_PER_SAMPLE`] verifications of this thread.
+fn is_sampled() -> bool {
+    thread_local! {
+        static COUNT: Cell<u32> = const { Cell::new(0) };
+    }
+    COUNT.with(|count| count.replace(count.get().wrapping_add(1))).is_multiple_of(VERIFICATIONS_PER_SAMPLE)
+}
+
+fn verify_untimed<B>(
     state: &AppState,
     request: &Request<B>,
     client: IpAddr,
@@ -111,10 +169,12 @@ const KEY_ID: HeaderName = HeaderName::from_static("x-key-id");
 const KEY_NAME: HeaderName = HeaderName::from_static("x-key-name");
 const ACCOUNT_ID: HeaderName = HeaderName::from_static("x-account-id");
 const KEY_EXPIRES_AT: HeaderName = HeaderName::from_static("x-key-expires-at");
+const MECHA_ID: HeaderName = HeaderName::from_static("x-mecha-id");
+const MECHA_NAME: HeaderName = HeaderName::from_static("x-mecha-name");
 
 /// The response to an allowed request: no body, and the identity of the key in headers that the gateway may forward.
 fn allowed(key: &AllowedKey, status: StatusCode) -> Response {
-    // All values share one allocation: a verification spends most of its own time on allocations.
+    // These values share one allocation: a verification spends most of its own time on allocations.
     let mut values = Vec::with_capacity(2 * 32 + 20 + 3 * key.name.len());
     let ranges = [
         append(&mut values, |values| values.extend_from_slice(&hex_digits(&key.key))),
@@ -128,13 +188,21 @@ fn allowed(key: &AllowedKey, status: StatusCode) -> Response {
         }),
     ];
     let values = Bytes::from(values);
-    let mut headers = HeaderMap::with_capacity(5);
+    let mut headers = HeaderMap::with_capacity(if key.mecha.is_some() { 7 } else { 5 });
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     for (name, range) in [KEY_ID, KEY_NAME, ACCOUNT_ID, KEY_EXPIRES_AT].into_iter().zip(ranges) {
         if !range.is_empty()
             && let Ok(value) = HeaderValue::from_maybe_shared(values.slice(range))
         {
             headers.insert(name, value);
+        }
+    }
+    if let Some(mecha) = &key.mecha {
+        let name = utf8_percent_encode(&mecha.name, NON_ALPHANUMERIC).to_string();
+        for (name, value) in [(MECHA_ID, hex(&mecha.id)), (MECHA_NAME, name)] {
+            if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
+                headers.insert(name, value);
+            }
         }
     }
     let mut response = Response::new(Body::empty());

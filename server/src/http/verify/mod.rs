@@ -2,3 +2,5 @@
 
 pub(crate) mod credential;
 pub(crate) mod endpoint;
+pub(crate) mod gateway_listeners;
+pub mod service;

@@ -1,4 +1,4 @@
-//! Encodes the messages that nodes send each other about watched keys, as payloads of PostgreSQL notifications.
+//! Encodes the messages that nodes send each other about watched keys and runtimes, as payloads of PostgreSQL notifications.
 
 use crate::ids::Id;
 use crate::ids::{hex, parse_id};
@@ -21,6 +21,8 @@ pub(crate) fn written(node: &str, message: &NodeMessage) -> Vec<String> {
                 |keys: &[Id]| format!("{node} watched {}", keys.iter().map(hex).collect::<String>());
             keys.chunks(KEYS_PER_NOTIFICATION).map(payload).collect()
         }
+        NodeMessage::RuntimesChanged(account) => vec![format!("{node} runtimes {}", hex(account))],
+        NodeMessage::RuntimeCommand(to) => vec![format!("{node} command {to}")],
         NodeMessage::Event(Event { key, at, client: ClientName { address, agent }, what }) => {
             let what = match what {
                 EventKind::Used => USED,
@@ -32,7 +34,8 @@ pub(crate) fn written(node: &str, message: &NodeMessage) -> Vec<String> {
     }
 }
 
-/// Decodes a payload. Returns `None` if `node` itself sent it, or if this version does not know the message.
+/// Decodes a payload. Returns `None` if `node` itself sent it, if it is for another node, or if this version does not know
+/// the message.
 pub(crate) fn read(node: &str, payload: &str) -> Option<NodeMessage> {
     let mut parts = payload.splitn(3, ' ');
     let (sender, kind, body) = (parts.next()?, parts.next()?, parts.next()?);
@@ -44,6 +47,8 @@ pub(crate) fn read(node: &str, payload: &str) -> Option<NodeMessage> {
             let keys = body.as_bytes().chunks(32).map(|id| parse_id(std::str::from_utf8(id).ok()?));
             keys.collect::<Option<_>>().map(NodeMessage::Watched)
         }
+        "runtimes" => parse_id(body).map(NodeMessage::RuntimesChanged),
+        "command" => (body == node).then(|| NodeMessage::RuntimeCommand(body.to_owned())),
         "happened" => {
             let mut parts = body.splitn(5, ' ');
             let (key, at, what) = (parts.next()?, parts.next()?, parts.next()?);
@@ -77,6 +82,11 @@ mod tests {
             assert_eq!(read("other", &payloads[0]), Some(message));
             assert_eq!(read("one", &payloads[0]), None);
         }
+        let changed = NodeMessage::RuntimesChanged([3; 16]);
+        assert_eq!(read("other", &written("one", &changed)[0]), Some(changed));
+        let command = NodeMessage::RuntimeCommand("other".to_owned());
+        assert_eq!(read("third", &written("one", &command)[0]), None);
+        assert_eq!(read("other", &written("one", &command)[0]), Some(command));
         let chunked = written("one", &NodeMessage::Watched(vec![[1; 16]; 450]));
         assert!(chunked.len() == 3 && chunked.iter().all(|payload| payload.len() < 8_000));
         for payload in ["", "one", "one watched", "one watched zz", "one happened 1 2", "one sang x"] {

@@ -10,6 +10,7 @@ use crate::key_cache::index::KeyIndex;
 use crate::store::cluster::{self, CHANGED, CommittedChange, LIVE, NodeConnection, channel_of};
 use crate::store::{Store, StoreError};
 use crate::usage::live_events::LiveEvents;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
@@ -258,18 +259,22 @@ impl Inner {
     /// Applies all committed changes to the index, in commit order.
     async fn apply_changes(&self, follower: &mut Follower) -> Result<(), StoreError> {
         let mut waiting_channels = Vec::new();
+        let mut changed_accounts = HashSet::new();
         follower.read_at = None;
         let read_at = loop {
             let started = Moment::now();
             let (revision, changes) = follower.connection.changes_after(follower.applied).await?;
             let mut has_gap = changes.is_empty() && follower.applied != revision;
-            for CommittedChange { number, node, gone, secrets } in changes {
+            for CommittedChange { number, node, account, gone, secrets } in changes {
                 has_gap = number != follower.applied + 1;
                 if has_gap {
                     break;
                 }
-                gone.iter().for_each(|digest| self.index.remove(digest));
-                secrets.iter().for_each(|(digest, entry)| self.index.put(digest, entry));
+                changed_accounts.extend(gone.iter().filter_map(|digest| self.index.remove(digest)));
+                for (digest, entry) in &secrets {
+                    self.index.put(digest, entry);
+                }
+                changed_accounts.extend(account);
                 follower.applied = number;
                 if node != self.id {
                     waiting_channels.push(channel_of(&node));
@@ -287,6 +292,7 @@ impl Inner {
             waiting_channels.dedup();
             follower.connection.notify_applied(&self.id, follower.applied, &waiting_channels).await?;
         }
+        changed_accounts.into_iter().for_each(|account| self.live.publish_change(account));
         follower.read_at = Some(read_at);
         Ok(())
     }

@@ -33,7 +33,7 @@ pub(crate) async fn rotate(
     let rotated = sqlx::query(
         "UPDATE api_keys SET old_digest = secret_digest, old_last_four = last_four, old_until = $5,
                 old_ends_on_use = $6, old_ended = $8, old_prefix = prefix, secret_digest = $3, last_four = $4,
-                prefix = $9
+                prefix = $9, rotated_at = $7
          WHERE id = $1 AND account_id = $2 AND (expires_at IS NULL OR expires_at > $7)
            AND (old_until IS NULL OR old_until <= $7 OR old_ended = 1)",
     )

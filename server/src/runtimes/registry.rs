@@ -1,0 +1,145 @@
+//! The runtimes of this node, for the rest of the server.
+
+use crate::clock::Clock;
+use crate::ids::Id;
+use crate::key_cache::cache::KeyCache;
+use crate::runtimes::connections::Connections;
+use crate::runtimes::counters::RuntimeCounters;
+use crate::runtimes::worker;
+use crate::store::runtimes as rows;
+use crate::store::{Store, StoreError, lock_account, spawn_transaction};
+use crate::usage::live_events::LiveEvents;
+use app::domain::account::AccountId;
+use app::domain::mecha::MechaId;
+use app::domain::runtime::{MechaRuntimes, RuntimeState};
+use app::domain::timestamp::HOUR;
+use app::error::ConsoleError;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Maximum number of connections as one Mecha on this node, before and after their hello. It is more than the limit of
+/// runtimes, so that all can reconnect while their earlier connections close.
+const CONNECTIONS_PER_MECHA: usize = 48;
+/// Maximum number of connections that are registered at once. The changes of owners do not wait behind more of them.
+const CONCURRENT_WRITES: usize = 4;
+/// How long the ends of connections may take to be stored at shutdown.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long commands are kept, in milliseconds.
+const COMMAND_RETENTION: i64 = HOUR;
+
+/// The runtimes that are connected to this node. Clones share them. Dropping the last clone aborts the workers.
+#[derive(Clone, Debug)]
+pub struct Runtimes(pub(crate) Arc<Connections>, Arc<Mutex<JoinSet<()>>>);
+
+impl Runtimes {
+    /// Creates the registry of this node, for at most `limit` connections, and spawns its workers.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        key_cache: KeyCache,
+        live: Arc<LiveEvents>,
+        node: String,
+        limit: u32,
+    ) -> Self {
+        let connections = Arc::new(Connections {
+            store,
+            clock,
+            key_cache,
+            live,
+            node,
+            counters: RuntimeCounters::default(),
+            open: Mutex::default(),
+            ended: Mutex::default(),
+            writes: Semaphore::new(CONCURRENT_WRITES),
+            has_updates: Notify::new(),
+            sessions: TaskTracker::new(),
+            permits: Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX))),
+            shutdown: CancellationToken::new(),
+        });
+        let workers = worker::spawn(&connections);
+        Self(connections, Arc::new(Mutex::new(workers)))
+    }
+
+    /// A permit for one more connection as this Mecha; `None` at the limit of the server, or of the Mecha.
+    pub(crate) fn permit(&self, mecha: &Id) -> Option<OwnedSemaphorePermit> {
+        let is_full = self.0.open.lock().count_of(mecha) >= CONNECTIONS_PER_MECHA;
+        if is_full { None } else { Arc::clone(&self.0.permits).try_acquire_owned().ok() }
+    }
+
+    /// The runtimes of the Mechas of an account, or of one of them, on all nodes.
+    ///
+    /// # Errors
+    /// The database does not respond.
+    pub async fn of_account(
+        &self,
+        account: &AccountId,
+        mecha: Option<&MechaId>,
+    ) -> Result<HashMap<MechaId, MechaRuntimes>, ConsoleError> {
+        let nodes = self.0.store.live_nodes(&self.0.node, 0).await?;
+        Ok(self.0.store.runtimes(account, mecha, &nodes, self.0.clock.now()).await?)
+    }
+
+    /// Notifies a node that there is a command for one of its runtimes.
+    pub(crate) fn publish_command(&self, node: &str) {
+        self.0.live.publish_command(node);
+    }
+
+    /// The number of connections of this node, before and after their hello.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.open.lock().by_id.len()
+    }
+
+    /// The number of runtimes on this node by state, for the metrics.
+    pub(crate) fn states(&self) -> [(RuntimeState, usize); 4] {
+        let open = self.0.open.lock();
+        let count = |state| {
+            open.by_id.values().filter(|connection| connection.registered_state() == Some(state)).count()
+        };
+        RuntimeState::ALL.map(|state| (state, count(state)))
+    }
+
+    pub(crate) fn counters(&self) -> &RuntimeCounters {
+        &self.0.counters
+    }
+
+    /// Deletes connections that ended more than 30 days ago, except the last one of each Mecha, and old commands.
+    ///
+    /// # Errors
+    /// The database does not respond.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        let now = self.0.clock.now();
+        for (account, mecha) in self.0.store.mechas_with_old_history(now).await? {
+            let store = self.0.store.clone();
+            spawn_transaction(async move {
+                let mut tx = store.begin().await?;
+                lock_account(&mut tx, &account).await?;
+                rows::trim_history(&mut tx, &mecha, Some(now)).await?;
+                Ok::<_, StoreError>(tx.commit().await?)
+            })
+            .await?;
+        }
+        self.0.store.delete_commands(now.plus(-COMMAND_RETENTION)).await
+    }
+
+    /// Closes all connections with 1012, and stores that they have ended.
+    pub async fn shut_down(&self) {
+        self.0.shutdown.cancel();
+        self.0.sessions.close();
+        self.0.sessions.wait().await;
+        // The workers end by themselves, so that none drops an update.
+        let mut workers = std::mem::take(&mut *self.1.lock());
+        while workers.join_next().await.is_some() {}
+        if timeout(STORE_TIMEOUT, self.0.store_updates()).await.is_err() {
+            tracing::warn!("the ends of runtimes could not be stored");
+        }
+    }
+}

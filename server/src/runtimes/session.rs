@@ -1,0 +1,454 @@
+//! Serves the connection of one runtime.
+//!
+//! Every frame is a verification: when its handling begins, the lease and the entry of the secret are checked, and only
+//! then it takes effect. `docs/leases.md` states what that guarantees.
+
+use crate::ids::{hex, new_id, parse_id};
+use crate::key_cache::verifier::AllowedKey;
+use crate::key_entry::KeyEntry;
+use crate::random::system_rng;
+use crate::runtimes::connections::{Connection, Connections, Instruction, Standing};
+use crate::runtimes::frames::{
+    ClientFrame, End, FrameMecha, HELLO_LIMIT, Hello, ServerFrame, StatedState, shown,
+};
+use crate::runtimes::socket::Socket;
+use crate::runtimes::worker::{LEASE_WAIT, LOST_AFTER_SECONDS};
+use crate::store::runtimes::{self as rows, NewRuntime, Registration};
+use crate::store::{StoreError, spawn_transaction};
+use app::domain::account::AccountId;
+use app::domain::api_key::KeyId;
+use app::domain::mecha::MechaId;
+use app::domain::runtime::{EndReason, Program, RuntimeState};
+use app::domain::timestamp::Timestamp;
+use hyper::upgrade::OnUpgrade;
+use sha2::{Digest, Sha256};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+/// Timeout of the upgrade, and then of the hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout of sending a frame.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Interval of pings.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+/// A runtime that has sent no frame for this long is late.
+const LATE_AFTER: Duration = Duration::from_secs(30);
+/// A runtime that has sent no frame for this long is lost.
+const LOST_AFTER: Duration = Duration::from_secs(45);
+/// How long a runtime may finish its work after it was asked to drain.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Interval at which a frame that waits for a lease checks for it.
+const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Maximum number of frames per second of each kind: status frames, and control frames.
+const FRAMES_PER_SECOND: u32 = 20;
+/// The payload of a ping that measures the round trip.
+const TEST: Bytes = Bytes::from_static(b"test");
+/// Instructions that are queued for a connection.
+const INSTRUCTIONS_CAPACITY: usize = 4;
+
+/// A connection that was accepted: what it presented, and where it comes from.
+pub(crate) struct Accepted {
+    pub(crate) key: AllowedKey,
+    pub(crate) address: IpAddr,
+    /// Held for as long as the connection.
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// Serves a connection from its upgrade to its end.
+pub(crate) async fn serve(runtimes: Arc<Connections>, upgrade: OnUpgrade, accepted: Accepted) {
+    let Accepted { key, address, permit: _permit } = accepted;
+    let Some(mecha) = key.mecha.as_ref().map(|mecha| mecha.id) else { return };
+    let Some(id) = parse_id(&new_id(runtimes.clock.now().0, &mut system_rng())) else { return };
+    let (sender, instructions) = channel(INSTRUCTIONS_CAPACITY);
+    let connection = Arc::new(Connection::new(id, [key.account, mecha, key.key], key.secret, sender));
+    runtimes.add(Arc::clone(&connection));
+    let guard = RemovalGuard { runtimes: &runtimes, connection: &connection, reason: EndReason::Lost };
+    let upgraded = tokio::select! {
+        upgraded = timeout(HELLO_TIMEOUT, upgrade) => upgraded,
+        _ = connection.wait_for_end() => return,
+        () = runtimes.shutdown.cancelled() => return,
+    };
+    let Ok(Ok(upgraded)) = upgraded else { return };
+    let mut socket = Socket::new(upgraded).await;
+    let address = address.to_string();
+    let session = Session { runtimes: &runtimes, connection: &connection, key_name: &key.name, address };
+    let end = tokio::select! {
+        biased;
+        end = connection.wait_for_end() => end,
+        () = runtimes.shutdown.cancelled() => End::SERVER_STOPPED,
+        end = session.run(&mut socket, instructions) => end,
+    };
+    connection.end(end);
+    // Pages show the end before the close handshake, which may take a second.
+    guard.remove(end.reason);
+    tracing::info!(runtime = %connection, reason = end.reason.name(), code = end.code, "runtime disconnected");
+    socket.close(end).await;
+    if matches!(end.reason, EndReason::KeyEnded | EndReason::SwitchedOff) {
+        runtimes.counters.cuts.observe(connection.time_since_end().as_secs_f64());
+    }
+}
+
+/// Removes a connection, also if its task is aborted.
+struct RemovalGuard<'s> {
+    runtimes: &'s Connections,
+    connection: &'s Connection,
+    reason: EndReason,
+}
+
+impl RemovalGuard<'_> {
+    fn remove(mut self, reason: EndReason) {
+        self.reason = reason;
+    }
+}
+
+impl Drop for RemovalGuard<'_> {
+    fn drop(&mut self) {
+        self.runtimes.remove(self.connection, self.reason);
+    }
+}
+
+/// One connection while it is open.
+struct Session<'s> {
+    runtimes: &'s Connections,
+    connection: &'s Connection,
+    key_name: &'s str,
+    address: String,
+}
+
+impl Session<'_> {
+    /// Serves frames until the connection ends.
+    async fn run(&self, socket: &mut Socket, instructions: Receiver<Instruction>) -> End {
+        match self.connect(socket).await {
+            Ok(()) => self.serve_frames(socket, instructions).await,
+            Err(end) => end,
+        }
+    }
+
+    /// Receives the hello, registers the runtime and welcomes it.
+    async fn connect(&self, socket: &mut Socket) -> Result<(), End> {
+        let hello = match timeout(HELLO_TIMEOUT, self.receive_hello(socket)).await {
+            Ok(Ok(hello)) => hello,
+            rejected => {
+                let end = rejected.map_or(End::NO_HELLO, |hello| hello.err().unwrap_or(End::NO_HELLO));
+                self.valid_entry().await?;
+                self.record_attempt().await;
+                return Err(End { reason: EndReason::NoHello, ..end });
+            }
+        };
+        self.valid_entry().await?;
+        let registration = self.register(&hello).await.map_err(|error| {
+            tracing::warn!(%error, "a runtime could not be registered");
+            End::UNVERIFIED
+        })?;
+        match registration {
+            Registration::NotAllowed => {
+                self.valid_entry().await?;
+                return Err(End::KEY_ENDED);
+            }
+            Registration::Outdated => return Err(End::OUTDATED),
+            Registration::TooMany => return Err(End::TOO_MANY),
+            Registration::Registered { replaced_on } => {
+                self.connection.set_registered();
+                if let Some(node) = replaced_on {
+                    self.runtimes.live.publish_command(&node);
+                }
+            }
+        }
+        self.runtimes.live.publish_runtimes(self.connection.account);
+        self.runtimes.counters.connects.inc();
+        tracing::info!(
+            runtime = %self.connection,
+            mecha = hex(&self.connection.mecha),
+            key = hex(&self.connection.key),
+            client = self.address,
+            "runtime connected"
+        );
+        let entry = self.valid_entry().await?;
+        let welcome = ServerFrame::Welcome {
+            runtime: hex(&self.connection.id),
+            mecha: FrameMecha {
+                id: hex(&self.connection.mecha),
+                name: entry.mecha.map(|mecha| mecha.name).unwrap_or_default(),
+            },
+            key_id: hex(&self.connection.key),
+            expires_at: entry.until.map(Timestamp::rfc3339),
+            ping_interval_ms: milliseconds(PING_INTERVAL),
+        };
+        self.send(socket, &welcome).await
+    }
+
+    async fn receive_hello(&self, socket: &mut Socket) -> Result<Hello, End> {
+        let mut controls = Budget::new();
+        loop {
+            let hello = match socket.receive().await? {
+                Message::Text(text) if text.len() > HELLO_LIMIT => {
+                    return Err(End::violation(1009, "the hello must have at most 16 KiB"));
+                }
+                Message::Text(text) => Hello::parse(&text),
+                Message::Binary(_) => return Err(BINARY),
+                _ => {
+                    controls.take()?;
+                    continue;
+                }
+            };
+            socket.allow_large_frames();
+            return hello.map_err(|text| End::violation(1008, text));
+        }
+    }
+
+    /// Serves frames and instructions until the connection ends.
+    async fn serve_frames(&self, socket: &mut Socket, mut instructions: Receiver<Instruction>) -> End {
+        let mut timers = Timers::new();
+        let (mut statuses, mut controls) = (Budget::new(), Budget::new());
+        let mut state = RuntimeState::Idle;
+        let (mut tested_at, mut drain_by): (Option<Instant>, Option<Instant>) = (None, None);
+        // The runtime must respond to pings, so these pongs do not count against it.
+        let mut expected_pongs = 0_u32;
+        loop {
+            let next = timers.next();
+            let event = tokio::select! {
+                message = socket.receive() => Event::Message(message),
+                Some(instruction) = instructions.recv() => Event::Instruction(instruction),
+                () = sleep_until(drain_by.map_or(next, |by| by.min(next))) => Event::Timer,
+            };
+            if matches!(event, Event::Message(Ok(_))) {
+                // Every frame is verified before it takes effect, also a pong.
+                if let Err(end) = self.valid_entry().await {
+                    return end;
+                }
+                timers.heard_at = Instant::now();
+            }
+            let handled = match event {
+                Event::Message(Ok(Message::Text(text))) => {
+                    self.apply(&text, &mut statuses).map(|stated| state = stated)
+                }
+                Event::Message(Ok(Message::Binary(_))) => Err(BINARY),
+                Event::Message(Ok(Message::Pong(payload))) => {
+                    if let Some(sent_at) = tested_at.take_if(|_| payload == TEST) {
+                        self.runtimes.set_round_trip(self.connection, sent_at.elapsed());
+                    }
+                    match expected_pongs.checked_sub(1) {
+                        Some(left) => {
+                            expected_pongs = left;
+                            Ok(())
+                        }
+                        None => controls.take(),
+                    }
+                }
+                Event::Message(Ok(_)) => controls.take(),
+                Event::Message(Err(end)) => Err(end),
+                // The runtime has not responded to the last one yet.
+                Event::Instruction(Instruction::Test) if tested_at.is_some() => Ok(()),
+                Event::Instruction(Instruction::Test) => {
+                    tested_at = Some(Instant::now());
+                    expected_pongs += 1;
+                    ping(socket, TEST).await
+                }
+                Event::Instruction(Instruction::Drain) => {
+                    drain_by = drain_by.or(Some(Instant::now() + DRAIN_TIMEOUT));
+                    self.send(socket, &ServerFrame::Drain { deadline_ms: milliseconds(DRAIN_TIMEOUT) }).await
+                }
+                Event::Instruction(Instruction::Notify(what, at)) => {
+                    self.send(socket, &ServerFrame::Notice { what, at: at.rfc3339() }).await
+                }
+                Event::Timer if timers.is_lost() => Err(End::LOST),
+                Event::Timer if drain_by.is_some_and(|by| by <= Instant::now()) => Err(End::DISCONNECTED),
+                Event::Timer if timers.is_ping_due() => {
+                    expected_pongs += 1;
+                    ping(socket, Bytes::new()).await
+                }
+                Event::Timer => Ok(()),
+            };
+            if let Err(end) = handled {
+                return end;
+            }
+            let shown = match drain_by {
+                _ if timers.is_late() => RuntimeState::Late,
+                Some(_) => RuntimeState::Draining,
+                None => state,
+            };
+            self.connection.set_state(shown);
+        }
+    }
+
+    /// Applies the effect of a frame that was verified. Returns the state of the runtime.
+    fn apply(&self, text: &str, statuses: &mut Budget) -> Result<RuntimeState, End> {
+        // Before the frame is parsed, which takes longer the larger it is.
+        statuses.take()?;
+        match ClientFrame::parse(text).map_err(|text| End::violation(1008, text))? {
+            ClientFrame::Bye => Err(End::STOPPED),
+            ClientFrame::Status { state, note } => {
+                let state = match state {
+                    StatedState::Idle => RuntimeState::Idle,
+                    StatedState::Busy => RuntimeState::Busy,
+                    StatedState::Draining => RuntimeState::Draining,
+                };
+                self.connection.set_note(shown(&note));
+                Ok(state)
+            }
+        }
+    }
+
+    /// The entry of the secret, if frames may take effect. Without a lease, waits for one.
+    async fn valid_entry(&self) -> Result<KeyEntry, End> {
+        let deadline = Instant::now() + LEASE_WAIT;
+        loop {
+            match self.runtimes.standing(self.connection) {
+                Standing::Valid(entry) => return Ok(entry),
+                Standing::Ended(end) => return Err(end),
+                Standing::Unknown if Instant::now() >= deadline => return Err(End::UNVERIFIED),
+                Standing::Unknown => sleep(LEASE_POLL_INTERVAL).await,
+            }
+        }
+    }
+
+    /// Verifies the key, and sends a frame.
+    async fn send(&self, socket: &mut Socket, frame: &ServerFrame) -> Result<(), End> {
+        self.valid_entry().await?;
+        let text = serde_json::to_string(frame).unwrap_or_default();
+        send(socket, Message::text(text)).await
+    }
+
+    async fn register(&self, hello: &Hello) -> Result<Registration, StoreError> {
+        let store = self.runtimes.store.clone();
+        let instance_hash = Sha256::digest(hello.instance.as_bytes()).to_vec();
+        let new = self.new_runtime(instance_hash, hello.program(), hello.actions.clone());
+        let Some(new) = new else { return Ok(Registration::NotAllowed) };
+        let _permit = self.write_permit().await;
+        spawn_transaction(async move {
+            // A node whose lease ended a moment ago still holds its connections.
+            let nodes = store.live_nodes(&new.node, LOST_AFTER_SECONDS).await?;
+            let mut tx = store.begin().await?;
+            let registration = rows::register(&mut tx, &new, &nodes).await?;
+            tx.commit().await?;
+            Ok(registration)
+        })
+        .await
+    }
+
+    /// Records that this connection sent no valid hello, for the owner who waits for it.
+    async fn record_attempt(&self) {
+        let Some(new) = self.new_runtime(Vec::new(), Program::default(), Vec::new()) else { return };
+        let store = self.runtimes.store.clone();
+        let _permit = self.write_permit().await;
+        let inserted = spawn_transaction(async move {
+            let mut tx = store.begin().await?;
+            rows::insert_attempt(&mut tx, &new, EndReason::NoHello).await?;
+            Ok::<_, StoreError>(tx.commit().await?)
+        });
+        match inserted.await {
+            Ok(()) => self.runtimes.live.publish_runtimes(self.connection.account),
+            Err(error) => tracing::warn!(%error, "an attempt to connect could not be recorded"),
+        }
+    }
+
+    /// Waits until few enough connections are registered at the same time.
+    async fn write_permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.runtimes.writes.acquire().await.ok()
+    }
+
+    fn new_runtime(
+        &self,
+        instance_hash: Vec<u8>,
+        program: Program,
+        actions: Vec<String>,
+    ) -> Option<NewRuntime> {
+        Some(NewRuntime {
+            id: hex(&self.connection.id),
+            account: AccountId(hex(&self.connection.account)),
+            mecha: MechaId::parse(&hex(&self.connection.mecha))?,
+            key: KeyId::parse(&hex(&self.connection.key))?,
+            key_name: self.key_name.to_owned(),
+            secret: self.connection.secret,
+            instance_hash,
+            node: self.runtimes.node.clone(),
+            program,
+            actions,
+            address: self.address.clone(),
+            now: self.runtimes.clock.now(),
+        })
+    }
+}
+
+const BINARY: End = End::violation(1003, "frames are JSON texts");
+
+async fn send(socket: &mut Socket, message: Message) -> Result<(), End> {
+    timeout(SEND_TIMEOUT, socket.send(message)).await.map_err(|_| End::LOST)?
+}
+
+async fn ping(socket: &mut Socket, payload: Bytes) -> Result<(), End> {
+    send(socket, Message::Ping(payload)).await
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What a session waits for.
+enum Event {
+    Message(Result<Message, End>),
+    Instruction(Instruction),
+    Timer,
+}
+
+/// When the runtime was last heard, and when it is pinged next.
+struct Timers {
+    heard_at: Instant,
+    ping_at: Instant,
+}
+
+impl Timers {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { heard_at: now, ping_at: now + PING_INTERVAL }
+    }
+
+    fn is_late(&self) -> bool {
+        self.heard_at.elapsed() >= LATE_AFTER
+    }
+
+    fn is_lost(&self) -> bool {
+        self.heard_at.elapsed() >= LOST_AFTER
+    }
+
+    /// Returns true if a ping is due, and then sets the time of the next one.
+    fn is_ping_due(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = self.ping_at <= now;
+        if is_due {
+            self.ping_at = now + PING_INTERVAL;
+        }
+        is_due
+    }
+
+    /// When something is due next.
+    fn next(&self) -> Instant {
+        self.ping_at.min(self.heard_at + if self.is_late() { LOST_AFTER } else { LATE_AFTER })
+    }
+}
+
+/// Limits the frames of one kind to [`FRAMES_PER_SECOND`].
+struct Budget {
+    left: u32,
+    refilled_at: Instant,
+}
+
+impl Budget {
+    fn new() -> Self {
+        Self { left: FRAMES_PER_SECOND, refilled_at: Instant::now() }
+    }
+
+    /// Takes one frame from the budget.
+    fn take(&mut self) -> Result<(), End> {
+        if self.refilled_at.elapsed() >= Duration::from_secs(1) {
+            *self = Self::new();
+        }
+        self.left = self.left.checked_sub(1).ok_or(End::violation(1008, "more than 20 frames per second"))?;
+        Ok(())
+    }
+}
