@@ -3,12 +3,14 @@
 //! Server functions cannot be generic, so the server provides its implementations in Leptos' context as `Arc<dyn …>`.
 //! That also keeps the database crates out of the WebAssembly.
 
+use crate::domain::access::Access;
 use crate::domain::account::{AccountId, Email, Password};
 use crate::domain::activity::{ActivityPage, ActivityQuery};
 use crate::domain::api_key::{KeyId, KeyList};
 use crate::domain::description::Description;
-use crate::domain::expiry::Period;
+use crate::domain::expiry::Expiry;
 use crate::domain::key_name::KeyName;
+use crate::domain::key_policy::KeyPolicy;
 use crate::domain::mecha::{KeyOwner, Mecha, MechaId};
 use crate::domain::rotation::Grace;
 use crate::domain::runtime::{MechaList, MechaRuntimes, RuntimeCommand, RuntimeId};
@@ -125,25 +127,48 @@ pub trait AccountBackend: Send + Sync + 'static {
     async fn activity(&self, account: &AccountId, query: &ActivityQuery) -> Result<ActivityPage>;
 }
 
+/// A key to create.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// What is to own it.
+    pub owner: KeyOwner,
+    /// Its name.
+    pub name: KeyName,
+    /// When it expires.
+    pub expiry: Expiry,
+    /// Its description.
+    pub description: Description,
+    /// What it has access to.
+    pub access: Access,
+}
+
+/// What the owner of a key can edit.
+#[derive(Clone, Debug)]
+pub struct KeyEdit {
+    /// The new name.
+    pub name: KeyName,
+    /// The new description.
+    pub description: Description,
+    /// What the key has access to from then on.
+    pub access: Access,
+}
+
 /// Use cases of API keys. Each change returns the list after the change, read in the same transaction, so that a later
 /// error cannot lose a new secret.
 #[async_trait::async_trait]
 pub trait KeyBackend: Send + Sync + 'static {
+    /// Returns what the operator allows for keys.
+    fn policy(&self) -> Arc<KeyPolicy>;
     /// Returns all keys of an owner.
     async fn list(&self, account: &AccountId, owner: &KeyOwner) -> Result<KeyList>;
     /// Creates a key.
-    async fn create(
-        &self,
-        who: &SignedIn,
-        owner: KeyOwner,
-        name: KeyName,
-        period: Period,
-        description: Description,
-    ) -> Result<KeyList>;
+    async fn create(&self, who: &SignedIn, new: NewKey) -> Result<KeyList>;
+    /// Changes the name, the description and the access of a key.
+    async fn edit(&self, who: &SignedIn, key: &KeyId, edit: KeyEdit) -> Result<KeyList>;
     /// Renames a key.
     async fn rename(&self, who: &SignedIn, key: &KeyId, name: KeyName) -> Result<KeyList>;
-    /// Extends the expiry of a key to `period` from now.
-    async fn refresh(&self, who: &SignedIn, key: &KeyId, period: Period) -> Result<KeyList>;
+    /// Moves the expiry of a key to a later time.
+    async fn refresh(&self, who: &SignedIn, key: &KeyId, expiry: Expiry) -> Result<KeyList>;
     /// Switches a key on or off.
     async fn set_active(&self, who: &SignedIn, key: &KeyId, active: bool) -> Result<KeyList>;
     /// Generates a new secret for a key. The previous secret stays valid for the grace period.

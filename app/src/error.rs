@@ -20,7 +20,10 @@ pub enum ConsoleError {
     /// The runtime, or the node that holds it, did not respond in time.
     RuntimeSilent,
     /// The owner has reached the limit of keys.
-    LimitReached,
+    LimitReached {
+        /// The limit.
+        limit: u32,
+    },
     /// The account has reached the limit of Mechas.
     MechaLimitReached,
     /// The key has expired, which is final.
@@ -57,7 +60,7 @@ impl ConsoleError {
             Self::WrongCredentials | Self::SignedOut => 401,
             Self::NotFound | Self::MechaNotFound | Self::RuntimeNotFound => 404,
             Self::RuntimeSilent => 504,
-            Self::LimitReached | Self::MechaLimitReached | Self::KeyExpired | Self::Rotating => 409,
+            Self::LimitReached { .. } | Self::MechaLimitReached | Self::KeyExpired | Self::Rotating => 409,
             Self::SignUpsClosed => 403,
             Self::TooManyAttempts { .. } => 429,
             Self::Unavailable => 503,
@@ -84,7 +87,12 @@ pub struct FieldErrors(Vec<(Field, FieldError)>);
 impl FieldErrors {
     /// Returns the parsed value. On an error, records it for this field and returns `None`.
     pub fn check<T>(&mut self, field: Field, parsed: Result<T, FieldError>) -> Option<T> {
-        parsed.map_err(|problem| self.0.push((field, problem))).ok()
+        self.collect(parsed.map_err(|problem| (field, problem)))
+    }
+
+    /// Returns the parsed value. On an error, records it and returns `None`.
+    pub fn collect<T>(&mut self, parsed: Result<T, (Field, FieldError)>) -> Option<T> {
+        parsed.map_err(|problem| self.0.push(problem)).ok()
     }
 }
 

@@ -40,6 +40,8 @@ pub enum Action {
     Create,
     /// Renames a key.
     Rename,
+    /// Changes the name, the description and the access of a key.
+    Edit,
     /// Extends the expiry of a key.
     Refresh,
     /// Switches a key on or off.
@@ -80,9 +82,10 @@ pub enum Action {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Create,
         Self::Rename,
+        Self::Edit,
         Self::Refresh,
         Self::SetActive,
         Self::Rotate,
@@ -109,6 +112,7 @@ impl Action {
         match self {
             Self::Create => "/rpc/keys/create",
             Self::Rename => "/rpc/keys/rename",
+            Self::Edit => "/rpc/keys/edit",
             Self::Refresh => "/rpc/keys/refresh",
             Self::SetActive => "/rpc/keys/set-active",
             Self::Rotate => "/rpc/keys/rotate",
@@ -160,6 +164,7 @@ impl Action {
             (Self::DisconnectRuntime, _) => return MechaDialog::Disconnect.href(owner.mecha()),
             (Self::Create, _) => Some(Dialog::Generate),
             (Self::Rename, Some(key)) => Some(Dialog::Rename(key)),
+            (Self::Edit, Some(key)) => Some(Dialog::Edit(key)),
             (Self::Refresh, Some(key)) => Some(Dialog::Refresh(key)),
             (Self::Rotate, Some(key)) => Some(Dialog::Rotate(key)),
             (Self::Retire, Some(key)) => Some(Dialog::Retire(key)),
@@ -179,6 +184,7 @@ impl Action {
         Some(match self {
             Self::Create => Done::Generated,
             Self::Rename => Done::Renamed,
+            Self::Edit => Done::Edited,
             Self::Refresh => Done::Refreshed,
             Self::SetActive if is_active => Done::SwitchedOn,
             Self::SetActive => Done::SwitchedOff,
@@ -197,6 +203,8 @@ pub enum Dialog {
     Generate,
     /// Renames a key.
     Rename(KeyId),
+    /// Changes the name, the description and the access of a key.
+    Edit(KeyId),
     /// Extends the expiry of a key.
     Refresh(KeyId),
     /// Confirms that a key should be switched off.
@@ -218,6 +226,7 @@ impl Dialog {
         match self {
             Self::Generate => ("generate", None),
             Self::Rename(key) => ("rename", Some(key)),
+            Self::Edit(key) => ("edit", Some(key)),
             Self::Refresh(key) => ("refresh", Some(key)),
             Self::SwitchOff(key) => ("switch-off", Some(key)),
             Self::Rotate(key) => ("rotate", Some(key)),
@@ -230,7 +239,7 @@ impl Dialog {
     /// Whether the dialog shows who used its key: it asks for a change that affects them.
     #[must_use]
     pub fn shows_usage(&self) -> bool {
-        !matches!(self, Self::Generate | Self::Rename(_) | Self::Refresh(_))
+        !matches!(self, Self::Generate | Self::Rename(_) | Self::Edit(_) | Self::Refresh(_))
     }
 
     /// The URL of `page` with this dialog open.
@@ -248,6 +257,7 @@ impl Dialog {
         match (name, key) {
             ("generate", _) => Some(Self::Generate),
             ("rename", Some(key)) => Some(Self::Rename(key)),
+            ("edit", Some(key)) => Some(Self::Edit(key)),
             ("refresh", Some(key)) => Some(Self::Refresh(key)),
             ("switch-off", Some(key)) => Some(Self::SwitchOff(key)),
             ("rotate", Some(key)) => Some(Self::Rotate(key)),
@@ -333,6 +343,8 @@ pub enum Done {
     Generated,
     /// A key was renamed.
     Renamed,
+    /// The name, the description or the access of a key was changed.
+    Edited,
     /// The expiry of a key was extended.
     Refreshed,
     /// A key was switched on.
@@ -376,9 +388,10 @@ pub enum Done {
 }
 
 impl Done {
-    const NAMES: [(Self, &'static str); 22] = [
+    const NAMES: [(Self, &'static str); 23] = [
         (Self::Generated, "generated"),
         (Self::Renamed, "renamed"),
+        (Self::Edited, "edited"),
         (Self::Refreshed, "refreshed"),
         (Self::SwitchedOn, "switched-on"),
         (Self::SwitchedOff, "switched-off"),
@@ -468,6 +481,7 @@ mod tests {
         let dialogs = [
             Dialog::Generate,
             Dialog::Rename(key.clone()),
+            Dialog::Edit(key.clone()),
             Dialog::Refresh(key.clone()),
             Dialog::SwitchOff(key.clone()),
             Dialog::Rotate(key.clone()),

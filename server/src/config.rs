@@ -1,6 +1,9 @@
 //! Configuration: command-line flags, each with its environment variable.
 
 use crate::secret::Prefix;
+use crate::key_cache::scopes::SCOPES_LIMIT;
+use app::domain::access::{Scope, TRIGGER};
+use app::domain::key_policy::{KEYS_PER_ACCOUNT, KeyPolicy};
 use app::domain::mecha::MECHAS_PER_ACCOUNT;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
@@ -183,6 +186,22 @@ pub struct ServeOptions {
     #[arg(long, env = "MECHA_CHANGES_PER_MINUTE", default_value = "120", value_name = "COUNT")]
     pub changes_per_minute: u32,
 
+    /// Scopes that keys can be restricted to, such as chat:read,chat:write. The scope trigger is always offered
+    #[arg(long, env = "MECHA_SCOPES", default_value = "", hide_default_value = true, value_name = "SCOPES",
+          value_parser = Scopes::parse)]
+    pub scopes: Scopes,
+
+    /// Maximum number of unexpired keys per account, without those of its Mechas
+    #[arg(long, env = "MECHA_KEYS_PER_ACCOUNT", default_value_t = KEYS_PER_ACCOUNT, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(..=10_000))]
+    pub keys_per_account: u32,
+
+    /// Maximum number of days until a key expires. Longer periods and keys without expiry are not offered; existing keys
+    /// keep their expiry [default: no limit]
+    #[arg(long, env = "MECHA_LONGEST_EXPIRY", value_name = "DAYS",
+          value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub longest_expiry: Option<u32>,
+
     /// Maximum number of Mechas per account
     #[arg(long, env = "MECHA_MECHAS_PER_ACCOUNT", default_value_t = MECHAS_PER_ACCOUNT, value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(..=10_000))]
@@ -207,6 +226,54 @@ pub struct ServeOptions {
     /// Folder with the scripts and styles of the pages, instead of those in the binary
     #[arg(long, env = "LEPTOS_SITE_ROOT", value_name = "FOLDER")]
     pub site_root: Option<PathBuf>,
+}
+
+impl ServeOptions {
+    /// What the operator allows for keys.
+    #[must_use]
+    pub fn key_policy(&self) -> KeyPolicy {
+        KeyPolicy {
+            scopes: self.scopes.0.clone(),
+            keys_per_account: self.keys_per_account,
+            longest_expiry: self.longest_expiry,
+        }
+    }
+}
+
+/// The scopes that keys can be restricted to, at most [`SCOPES_LIMIT`], each once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scopes(pub Vec<Scope>);
+
+impl Scopes {
+    /// Maximum length of all scopes, in bytes with separators. Gateways limit the headers of a response, and
+    /// `X-Key-Scopes` may contain them all.
+    const MAX: usize = 2_000;
+
+    /// Parses scopes that are separated by commas, and adds the built-in one.
+    ///
+    /// # Errors
+    /// A scope is not a token (RFC 6749), or there are too many.
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut scopes: Vec<Scope> = Vec::new();
+        let names = text.split(',').filter(|_| !text.is_empty()).chain([TRIGGER]);
+        for name in names.map(str::trim) {
+            let scope = Scope::parse(name).ok_or_else(|| {
+                let max = Scope::MAX;
+                format!("'{name}' is not a scope: expected 1 to {max} ASCII characters without space, \" and \\")
+            })?;
+            if !scopes.contains(&scope) {
+                scopes.push(scope);
+            }
+        }
+        let length: usize = scopes.iter().map(|scope| scope.as_str().len() + 1).sum();
+        if scopes.len() > SCOPES_LIMIT {
+            return Err(format!("at most {} scopes are possible", SCOPES_LIMIT - 1));
+        }
+        if length > Self::MAX {
+            return Err(format!("the scopes have {length} bytes together; at most {} are possible", Self::MAX));
+        }
+        Ok(Self(scopes))
+    }
 }
 
 /// Who may create an account.
@@ -292,6 +359,23 @@ mod tests {
     fn the_command_line_definition_is_valid() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn scopes_are_tokens_separated_by_commas() {
+        let names = |text: &str| {
+            Scopes::parse(text).map(|it| it.0.iter().map(|it| it.as_str().to_owned()).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(names("").as_deref(), Ok("trigger"));
+        assert_eq!(names("chat:read, chat:write,chat:read").as_deref(), Ok("chat:read chat:write trigger"));
+        assert_eq!(names("trigger,a").as_deref(), Ok("trigger a"));
+        for bad in [",", "a,", "a b", "é", "a\"", &"x".repeat(61)] {
+            assert!(names(bad).is_err(), "{bad}");
+        }
+        let many = |count| (0..count).map(|n| format!("s{n}")).collect::<Vec<_>>().join(",");
+        assert!(names(&many(60)).is_ok());
+        assert!(names(&many(61)).is_err());
+        assert!(names(&many(60).replace('s', &"s".repeat(40))).is_err());
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct KeyEntry {
     pub until: Option<Timestamp>,
     /// The Mecha that owns the key; `None` if the account itself does.
     pub mecha: Option<Box<EntryMecha>>,
+    /// The scopes of a restricted key, separated by spaces; `None` if it has access to everything.
+    pub scopes: Option<Box<str>>,
     /// Whether the key is active. An inactive key is denied.
     pub active: bool,
     /// Whether this is the previous secret of the key.

@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::config::{Origin, ServeOptions, SignUps, cores_minus_one};
 use crate::ids::new_id;
 use crate::key_cache::cache::KeyCache;
+use crate::key_cache::scopes::OfferedScopes;
 use crate::key_cache::verifier::Verifier;
 use crate::metrics::Metrics;
 use crate::random::system_rng;
@@ -95,9 +96,11 @@ impl AppState {
         let usage = Arc::<UsageRecorder>::default();
         let node = new_id(clock.now().0, &mut system_rng());
         let key_cache = KeyCache::open(store.clone(), node.clone(), Arc::clone(&usage.live)).await?;
+        let policy = options.key_policy();
         let verifier = Verifier {
             clock: clock.clone(),
             prefixes: prefixes.clone(),
+            scopes: Arc::new(OfferedScopes::new(policy.scopes.clone())),
             key_cache: key_cache.clone(),
             usage: Arc::clone(&usage),
             outcomes: Arc::default(),
@@ -106,6 +109,7 @@ impl AppState {
             store: store.clone(),
             clock: clock.clone(),
             prefixes,
+            policy: Arc::new(policy),
             key_cache: key_cache.clone(),
             usage: Arc::clone(&usage),
             change_limiter: ChangeLimiter::new(options.changes_per_minute, SharedCounters::of(&store)),

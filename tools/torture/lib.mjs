@@ -88,8 +88,8 @@ export class Server {
     return this.cookie;
   }
 
-  async verify(secret) {
-    return (await this.request("/verify", { headers: { "X-Api-Key": secret } }))?.status;
+  async verify(secret, query = "") {
+    return (await this.request(`/verify${query}`, { headers: { "X-Api-Key": secret } }))?.status;
   }
 
   get memory() {

@@ -30,6 +30,10 @@ pub enum ActivityKind {
     KeyCreated,
     /// A key was renamed. Detail: the new name.
     KeyRenamed,
+    /// The description of a key was changed.
+    KeyDescribed,
+    /// The access of a key was changed. Detail: its scopes, separated by spaces; empty for access to everything.
+    KeyAccessChanged,
     /// The expiry of a key was extended. Detail: the new expiry, as in [`ActivityKind::KeyCreated`].
     KeyRefreshed,
     /// A key was rotated. Detail: the form value of the [`Grace`](super::rotation::Grace) period.
@@ -61,7 +65,7 @@ pub enum ActivityKind {
 }
 
 impl ActivityKind {
-    const NAMES: [(Self, &'static str); 23] = [
+    const NAMES: [(Self, &'static str); 25] = [
         (Self::AccountCreated, "account-made"),
         (Self::SignedIn, "signed-in"),
         (Self::SignInRejected, "sign-in-refused"),
@@ -71,6 +75,8 @@ impl ActivityKind {
         (Self::PasswordChanged, "password-changed"),
         (Self::KeyCreated, "key-made"),
         (Self::KeyRenamed, "key-renamed"),
+        (Self::KeyDescribed, "key-described"),
+        (Self::KeyAccessChanged, "key-access-changed"),
         (Self::KeyRefreshed, "key-refreshed"),
         (Self::KeyRotated, "key-rotated"),
         (Self::PreviousSecretRetired, "old-secret-retired"),

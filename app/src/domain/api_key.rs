@@ -1,12 +1,11 @@
 //! API keys, as their owner sees them.
 
+use super::access::Access;
 use super::id;
 use super::mecha::KeyOwner;
 use super::timestamp::{DAY, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Maximum number of unexpired keys per owner: an account or a Mecha.
-pub const LIMIT: u32 = 10;
 /// A key that expires within this time is marked in the list. Milliseconds.
 pub const EXPIRING_SOON: i64 = 7 * DAY;
 /// How long an expired key stays in the list before it is deleted. Milliseconds.
@@ -66,6 +65,9 @@ pub struct ApiKey {
     pub last_used_from: Option<String>,
     /// Whether the owner has switched the key on.
     pub active: bool,
+    /// What the key has access to.
+    #[serde(default, rename = "scopes")]
+    pub access: Access,
 }
 
 /// The previous secret of a rotated key.
@@ -151,23 +153,25 @@ pub struct KeyList {
     pub owner: KeyOwner,
     /// The keys, in display order.
     pub keys: Vec<ApiKey>,
+    /// Maximum number of unexpired keys of this owner.
+    pub limit: u32,
     /// The secret that this request generated. It is returned once, to the owner's browser only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new: Option<NewSecret>,
 }
 
 impl KeyList {
-    /// The number of unexpired keys, which count towards [`LIMIT`].
+    /// The number of unexpired keys, which count towards the limit.
     #[must_use]
     pub fn live_count(&self) -> u32 {
         let live = self.keys.iter().filter(|key| key.status(self.now) != Status::Expired).count();
         u32::try_from(live).unwrap_or(u32::MAX)
     }
 
-    /// Whether [`LIMIT`] is reached.
+    /// Whether the limit is reached.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.live_count() >= LIMIT
+        self.live_count() >= self.limit
     }
 
     /// The key with this id.
@@ -211,6 +215,7 @@ mod tests {
             last_used_at: None,
             last_used_from: None,
             active: true,
+            access: Access::Everything,
         }
     }
 
@@ -235,7 +240,7 @@ mod tests {
     fn expired_keys_do_not_count_towards_the_limit() {
         let mut keys: Vec<_> = (0..9).map(|n| key(&format!("k{n}"), None)).collect();
         keys.push(key("old", Some(NOW)));
-        let mut list = KeyList { now: NOW, owner: KeyOwner::Account, keys, new: None };
+        let mut list = KeyList { now: NOW, owner: KeyOwner::Account, keys, limit: 10, new: None };
         assert_eq!((list.live_count(), list.is_full()), (9, false));
         list.keys.push(key("new", Some(NOW.plus(1))));
         assert!(list.is_full());

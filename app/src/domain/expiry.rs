@@ -1,6 +1,7 @@
 //! The expiry periods of keys.
 
-use super::timestamp::{DAY, Timestamp};
+use super::field_error::{Field, FieldError};
+use super::timestamp::{DAY, Timestamp, parse_date};
 use serde::{Deserialize, Serialize};
 
 /// The periods that an owner can choose, shortest first.
@@ -48,15 +49,20 @@ impl Period {
     /// When a key with this period, counted from `now`, expires; `None` means never.
     #[must_use]
     pub fn expires_at(self, now: Timestamp) -> Option<Timestamp> {
-        let days = match self {
+        self.days().map(|days| now.plus(i64::from(days) * DAY))
+    }
+
+    /// The number of days; `None` if the key never expires.
+    #[must_use]
+    pub fn days(self) -> Option<u32> {
+        Some(match self {
             Self::Days7 => 7,
             Self::Days30 => 30,
             Self::Days90 => 90,
             Self::Days180 => 180,
             Self::Days365 => 365,
             Self::NoExpiry => return None,
-        };
-        Some(now.plus(days * DAY))
+        })
     }
 
     /// Whether this period, counted from `now`, ends after `expires_at`. A refresh must only extend the expiry.
@@ -64,14 +70,40 @@ impl Period {
     pub fn is_later_than(self, expires_at: Timestamp, now: Timestamp) -> bool {
         self.expires_at(now).is_none_or(|new| new > expires_at)
     }
+}
 
-    /// The preselected period for a refresh: the default, or the shortest longer period that extends the expiry.
+/// When a key is to expire, as its owner chose it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// After a period, counted from now.
+    After(Period),
+    /// At the end of a day (UTC), which is given in days since 1970-01-01.
+    On(i64),
+}
+
+impl Expiry {
+    /// The form value of [`Field::ExpireIn`] for a date, which is then the value of [`Field::ExpiresOn`].
+    pub const DATE: &str = "date";
+
+    /// Parses the form values of [`Field::ExpireIn`] and [`Field::ExpiresOn`].
+    ///
+    /// # Errors
+    /// The field that is invalid, and why.
+    pub fn parse(expire_in: &str, expires_on: &str) -> Result<Self, (Field, FieldError)> {
+        if expire_in == Self::DATE {
+            let day = parse_date(expires_on).ok_or((Field::ExpiresOn, FieldError::NotADate))?;
+            return Ok(Self::On(day));
+        }
+        Period::parse(expire_in).map(Self::After).ok_or((Field::ExpireIn, FieldError::NotOnOffer))
+    }
+
+    /// When the key expires, as of `now`; `None` means never.
     #[must_use]
-    pub fn for_refresh(expires_at: Timestamp, now: Timestamp) -> Self {
-        Self::ALL
-            .into_iter()
-            .find(|period| *period >= Self::default() && period.is_later_than(expires_at, now))
-            .unwrap_or(Self::NoExpiry)
+    pub fn expires_at(self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::After(period) => period.expires_at(now),
+            Self::On(day) => Some(Timestamp::end_of_day(day)),
+        }
     }
 }
 
@@ -98,12 +130,12 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_preselects_a_period_that_extends_the_expiry() {
-        let in_a_week = NOW.plus(7 * DAY);
-        assert_eq!(Period::for_refresh(in_a_week, NOW), Period::Days90);
-        assert!(!Period::Days7.is_later_than(in_a_week, NOW));
-        let in_two_hundred_days = NOW.plus(200 * DAY);
-        assert_eq!(Period::for_refresh(in_two_hundred_days, NOW), Period::Days365);
-        assert_eq!(Period::for_refresh(NOW.plus(400 * DAY), NOW), Period::NoExpiry);
+    fn an_expiry_is_a_period_or_a_date() {
+        assert_eq!(Expiry::parse("30", "2027-02-19"), Ok(Expiry::After(Period::Days30)));
+        let date = Expiry::parse("date", "2027-02-19");
+        let end = date.ok().and_then(|date| date.expires_at(NOW));
+        assert_eq!(end.map(Timestamp::rfc3339).as_deref(), Some("2027-02-19T23:59:59Z"));
+        assert_eq!(Expiry::parse("date", ""), Err((Field::ExpiresOn, FieldError::NotADate)));
+        assert_eq!(Expiry::parse("31", ""), Err((Field::ExpireIn, FieldError::NotOnOffer)));
     }
 }

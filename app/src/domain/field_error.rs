@@ -7,8 +7,14 @@ pub enum Field {
     Name,
     /// The name of a Mecha.
     MechaName,
-    /// The expiry period of a key.
+    /// The expiry period of a key, or that it expires on a date.
     ExpireIn,
+    /// The date on which a key expires.
+    ExpiresOn,
+    /// Whether a key has access to everything or to chosen scopes.
+    Access,
+    /// The scopes of a key; occurs once for each.
+    Scopes,
     /// The description of a key.
     Description,
     /// The grace period of the previous secret, for a rotation.
@@ -42,6 +48,9 @@ impl Field {
             Self::Name => "name",
             Self::MechaName => "mecha_name",
             Self::ExpireIn => "expire_in",
+            Self::ExpiresOn => "expires_on",
+            Self::Access => "access",
+            Self::Scopes => "scopes",
             Self::Description => "description",
             Self::Grace => "grace",
             Self::ConfirmName => "confirm_name",
@@ -79,6 +88,17 @@ pub enum FieldError {
     Taken,
     /// The value is not one of the choices.
     NotOnOffer,
+    /// None of the scopes is chosen.
+    NoneChosen,
+    /// The value is not a date.
+    NotADate,
+    /// The date is not in the range that is allowed.
+    OutOfRange {
+        /// The first day that is allowed, in days since 1970-01-01.
+        first: i64,
+        /// The last one.
+        last: i64,
+    },
     /// The new expiry is not later than the current one.
     NotLater,
     /// The re-entered name is not the name of the key.

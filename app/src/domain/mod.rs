@@ -1,6 +1,7 @@
 //! The rules for accounts and API keys, shared by browser and server: newtypes that validate on parsing, and pure
 //! functions that take the current time as an argument.
 
+pub mod access;
 pub mod account;
 #[cfg(feature = "ssr")]
 pub mod activity;
@@ -10,6 +11,8 @@ pub mod expiry;
 pub mod field_error;
 mod id;
 pub mod key_name;
+#[cfg(feature = "ssr")]
+pub mod key_policy;
 pub mod mecha;
 pub mod rotation;
 #[cfg(feature = "ssr")]

@@ -1,7 +1,7 @@
 //! Timestamps and units of time.
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{Date, Month, OffsetDateTime};
 
 /// One second, in milliseconds.
 pub const SECOND: i64 = 1_000;
@@ -28,6 +28,18 @@ impl Timestamp {
     #[must_use]
     pub fn day(self) -> i64 {
         self.0.div_euclid(DAY)
+    }
+
+    /// The last second of a day (UTC), which is given in days since 1970-01-01.
+    #[must_use]
+    pub fn end_of_day(day: i64) -> Self {
+        Self(day.saturating_add(1).saturating_mul(DAY).saturating_sub(SECOND))
+    }
+
+    /// Formats the date in UTC: `2027-02-19` (RFC 3339).
+    #[must_use]
+    pub fn iso_date(self) -> String {
+        self.rfc3339().chars().take(10).collect()
     }
 
     /// Formats the timestamp in UTC, to the second: `2027-02-19T10:32:05Z` (RFC 3339).
@@ -61,6 +73,20 @@ impl Timestamp {
     }
 }
 
+/// Parses a date such as `2027-02-19` (RFC 3339). Returns the day in days since 1970-01-01.
+#[must_use]
+pub fn parse_date(text: &str) -> Option<i64> {
+    let mut parts = text.splitn(3, '-');
+    let mut number = |digits: usize| {
+        let part = parts.next().filter(|part| part.len() == digits)?;
+        part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse::<u16>().ok()).flatten()
+    };
+    let (year, month, day) = (number(4)?, number(2)?, number(2)?);
+    let month = Month::try_from(u8::try_from(month).ok()?).ok()?;
+    let date = Date::from_calendar_date(year.into(), month, u8::try_from(day).ok()?).ok()?;
+    Some(date.midnight().assume_utc().unix_timestamp().div_euclid(DAY / SECOND))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +95,17 @@ mod tests {
     fn a_timestamp_is_formatted_as_rfc_3339() {
         let at = Timestamp(1_803_033_125_678);
         assert_eq!(at.rfc3339(), "2027-02-19T10:32:05Z");
+    }
+
+    #[test]
+    fn a_date_is_parsed_to_its_day() {
+        let day = parse_date("2027-02-19");
+        assert_eq!(day.map(|day| Timestamp::end_of_day(day).rfc3339()).as_deref(), Some("2027-02-19T23:59:59Z"));
+        assert_eq!(day.map(|day| Timestamp::end_of_day(day).iso_date()).as_deref(), Some("2027-02-19"));
+        for text in ["", "2027-02-30", "2027-2-19", "27-02-19", "2027-02-19T", "+027-02-19", "2027-13-01", "12027-01-01"]
+        {
+            assert_eq!(parse_date(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -99,6 +99,9 @@ pub struct DeniedClient {
     pub client: ClientName,
     /// Why the requests were denied.
     pub reason: DenialReason,
+    /// The scope that the key lacks, for [`DenialReason::InsufficientScope`]. Otherwise empty, and if the console does not
+    /// offer the scope.
+    pub scope: String,
     /// Number of denied requests within [`USAGE_RETENTION`].
     pub times: u64,
     /// Time of the last denied request.
@@ -115,7 +118,7 @@ pub struct KeyUsage {
 }
 
 /// Why a request with a key was denied. The owner of the key sees the reason. The client cannot distinguish the
-/// reasons, except for [`DenialReason::ClosedModule`].
+/// reasons, except for [`DenialReason::ClosedModule`] and [`DenialReason::InsufficientScope`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DenialReason {
     /// The key had expired.
@@ -132,10 +135,12 @@ pub enum DenialReason {
     WrongSecret,
     /// The key is valid, but the requested module is closed to API keys.
     ClosedModule,
+    /// The key is valid, but lacks a scope that the request requires.
+    InsufficientScope,
 }
 
 impl DenialReason {
-    const NAMES: [(Self, &'static str); 7] = [
+    const NAMES: [(Self, &'static str); 8] = [
         (Self::Expired, "expired"),
         (Self::Inactive, "inactive"),
         (Self::MechaInactive, "mecha-inactive"),
@@ -143,6 +148,7 @@ impl DenialReason {
         (Self::WrongId, "wrong-id"),
         (Self::WrongSecret, "wrong-secret"),
         (Self::ClosedModule, "closed-module"),
+        (Self::InsufficientScope, "insufficient-scope"),
     ];
 
     /// The name under which the reason is stored and logged.

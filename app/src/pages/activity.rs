@@ -152,7 +152,11 @@ fn icon(kind: ActivityKind) -> &'static str {
         | ActivityKind::SessionEnded
         | ActivityKind::SignedOutEverywhere => "person",
         ActivityKind::SignInRejected => "alert",
-        ActivityKind::PasswordChanged | ActivityKind::KeyRenamed | ActivityKind::MechaChanged => "pencil",
+        ActivityKind::PasswordChanged
+        | ActivityKind::KeyRenamed
+        | ActivityKind::KeyDescribed
+        | ActivityKind::KeyAccessChanged
+        | ActivityKind::MechaChanged => "pencil",
         ActivityKind::MechaCreated => "mecha",
         ActivityKind::KeyCreated => "key",
         ActivityKind::KeyRefreshed => "refresh",

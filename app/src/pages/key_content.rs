@@ -1,7 +1,8 @@
 //! What the pages with keys show: Settings → API Keys, and the page of a Mecha.
 
-use super::layout::{parameter, set_status, submission};
+use super::layout::{parameter, parameters, set_status, submission};
 use crate::backend::{self, SignedIn};
+use crate::domain::access::Access;
 use crate::domain::api_key::{KeyId, KeyList};
 use crate::domain::field_error::Field;
 use crate::domain::mecha::{KeyOwner, Mecha};
@@ -49,7 +50,7 @@ pub(super) async fn load(
     };
     let keys = backend::keys()?.list(&who.account, owner).await?;
     let usage = backend::keys()?.daily_usage(&who.account, &keys).await?;
-    let list = KeyListView::of(&keys, mecha.clone(), &usage);
+    let list = KeyListView::of(&keys, mecha.clone(), backend::keys()?.policy(), &usage);
     let name = parameter("dialog");
     let of_mecha =
         mecha.filter(|_| MechaDialog::parse(&name).is_some_and(|dialog| dialog != MechaDialog::New));
@@ -64,11 +65,18 @@ pub(super) async fn load(
 }
 
 /// The values of the form for a new key in the URL of the page, so that other sites can link to it. They are never
-/// submitted automatically.
+/// submitted automatically. Scopes restrict the key, even if none of them is offered.
 fn prefilled() -> FormValues {
-    let fields = [Field::Name, Field::Description, Field::ExpireIn].map(Field::name);
+    let fields = [Field::Name, Field::Description, Field::ExpireIn, Field::ExpiresOn].map(Field::name);
     let values = fields.map(|name| (name.to_owned(), parameter(name)));
-    FormValues(values.into_iter().filter(|(_, value)| !value.is_empty()).collect())
+    let mut values: Vec<_> = values.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let scopes = parameters(Field::Scopes.name());
+    if !scopes.is_empty() {
+        values.push((Field::Access.name().to_owned(), Access::CHOSEN.to_owned()));
+        let scopes = scopes.iter().flat_map(|scopes| scopes.split([' ', ',']));
+        values.extend(scopes.map(|scope| (Field::Scopes.name().to_owned(), scope.to_owned())));
+    }
+    FormValues(values)
 }
 
 /// The page that shows the new secret of a list, once. No error of the database may lose it.
@@ -77,7 +85,7 @@ async fn reveal(who: &SignedIn, list: &KeyList, mecha: Option<Mecha>) -> Result<
     let new = list.new.as_ref().ok_or(ConsoleError::Internal)?;
     let key = list.find(&new.id).ok_or(ConsoleError::Internal)?;
     let mecha = mecha.map(|mecha| MechaView::of(mecha, MechaRuntimes::default()));
-    let view = KeyListView::of(list, mecha, &usage);
+    let view = KeyListView::of(list, mecha, backend::keys()?.policy(), &usage);
     let origin = backend::accounts()?.origin(&backend::request()?);
     let reveal = RevealView {
         key: view.find(&new.id).cloned().ok_or(ConsoleError::Internal)?,

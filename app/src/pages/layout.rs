@@ -166,6 +166,11 @@ pub(super) fn parameter(name: &str) -> String {
     use_query_map().with_untracked(|parameters| parameters.get(name)).unwrap_or_default()
 }
 
+/// All values of a query parameter.
+pub(super) fn parameters(name: &str) -> Vec<String> {
+    use_query_map().with_untracked(|parameters| parameters.get_all(name)).unwrap_or_default()
+}
+
 /// Sets the HTTP status of the response.
 pub(super) fn set_status(status: u16) {
     if let (Some(response), Ok(status)) = (use_context::<ResponseOptions>(), StatusCode::from_u16(status)) {

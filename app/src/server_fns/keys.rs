@@ -1,11 +1,12 @@
 //! Server functions for API keys. All need a session, and each returns the list of keys after the change.
 
 use crate::{
-    backend::{self, require_account},
+    backend::{self, KeyEdit, NewKey, require_account},
     domain::{
+        access::Access,
         api_key::KeyId,
         description::Description,
-        expiry::Period,
+        expiry::Expiry,
         field_error::{Field, FieldError},
         key_name::KeyName,
         mecha::{KeyOwner, MechaId},
@@ -17,6 +18,7 @@ use crate::{domain::api_key::KeyList, view::refusal::Refusal};
 use leptos::prelude::*;
 
 /// Creates a key of the account, or of the Mecha `mecha_id`. The returned list contains its secret; no later response does.
+/// Without `access` and `scopes`, the key has access to everything.
 ///
 /// # Errors
 /// Field errors, or the limit of keys is reached.
@@ -24,7 +26,10 @@ use leptos::prelude::*;
 pub async fn create_key(
     name: String,
     expire_in: String,
+    #[server(default)] expires_on: String,
     #[server(default)] description: String,
+    #[server(default)] access: String,
+    #[server(default)] scopes: Vec<String>,
     #[server(default)] mecha_id: String,
 ) -> Result<KeyList, Refusal> {
     let who = require_account().await?;
@@ -34,12 +39,43 @@ pub async fn create_key(
     };
     let mut problems = FieldErrors::default();
     let name = problems.check(Field::Name, KeyName::parse(&name));
-    let period = problems.check(Field::ExpireIn, Period::parse(&expire_in).ok_or(FieldError::NotOnOffer));
+    let expiry = problems.collect(Expiry::parse(&expire_in, &expires_on));
     let description = problems.check(Field::Description, Description::parse(&description));
-    let (Some(name), Some(period), Some(description)) = (name, period, description) else {
+    let access = match access.as_str() {
+        "" if scopes.is_empty() => Some(Access::Everything),
+        access => problems.check(Field::Scopes, Access::parse(access, &scopes)),
+    };
+    let (Some(name), Some(expiry), Some(description), Some(access)) = (name, expiry, description, access)
+    else {
         return Err(ConsoleError::from(problems).into());
     };
-    backend::keys()?.create(&who, owner, name, period, description).await.map_err(Into::into)
+    let new = NewKey { owner, name, expiry, description, access };
+    backend::keys()?.create(&who, new).await.map_err(Into::into)
+}
+
+/// Changes the name, the description and the access of a key. Where access is narrowed, it has ended on every node when
+/// this returns.
+///
+/// # Errors
+/// Field errors, or no such key.
+#[server(name = EditKey, prefix = "/rpc", endpoint = "keys/edit")]
+pub async fn edit_key(
+    key_id: String,
+    name: String,
+    #[server(default)] description: String,
+    access: String,
+    #[server(default)] scopes: Vec<String>,
+) -> Result<KeyList, Refusal> {
+    let who = require_account().await?;
+    let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
+    let mut problems = FieldErrors::default();
+    let name = problems.check(Field::Name, KeyName::parse(&name));
+    let description = problems.check(Field::Description, Description::parse(&description));
+    let access = problems.check(Field::Scopes, Access::parse(&access, &scopes));
+    let (Some(name), Some(description), Some(access)) = (name, description, access) else {
+        return Err(ConsoleError::from(problems).into());
+    };
+    backend::keys()?.edit(&who, &key, KeyEdit { name, description, access }).await.map_err(Into::into)
 }
 
 /// Renames a key.
@@ -57,14 +93,17 @@ pub async fn rename_key(key_id: String, name: String) -> Result<KeyList, Refusal
 /// Extends the expiry of a key, counted from now.
 ///
 /// # Errors
-/// A field error for the period, an expired key, or no such key.
+/// A field error for the period or the date, an expired key, or no such key.
 #[server(name = RefreshKey, prefix = "/rpc", endpoint = "keys/refresh")]
-pub async fn refresh_key(key_id: String, expire_in: String) -> Result<KeyList, Refusal> {
+pub async fn refresh_key(
+    key_id: String,
+    expire_in: String,
+    #[server(default)] expires_on: String,
+) -> Result<KeyList, Refusal> {
     let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
-    let period = Period::parse(&expire_in)
-        .ok_or_else(|| ConsoleError::field(Field::ExpireIn, FieldError::NotOnOffer))?;
-    backend::keys()?.refresh(&who, &key, period).await.map_err(Into::into)
+    let expiry = Expiry::parse(&expire_in, &expires_on).map_err(|it| ConsoleError::Fields(vec![it]))?;
+    backend::keys()?.refresh(&who, &key, expiry).await.map_err(Into::into)
 }
 
 /// Switches a key on or off.

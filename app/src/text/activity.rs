@@ -55,6 +55,8 @@ pub fn kind(kind: ActivityKind) -> &'static str {
         ActivityKind::PasswordChanged => "Password changed",
         ActivityKind::KeyCreated => "Key generated",
         ActivityKind::KeyRenamed => "Key renamed",
+        ActivityKind::KeyDescribed => "Key described",
+        ActivityKind::KeyAccessChanged => "Access changed",
         ActivityKind::KeyRefreshed => "Key refreshed",
         ActivityKind::KeyRotated => "Key rotated",
         ActivityKind::PreviousSecretRetired => "Old secret retired",
@@ -97,6 +99,13 @@ pub fn what(activity: &Activity) -> String {
         ActivityKind::PasswordChanged => "Password changed, other sessions ended".to_owned(),
         ActivityKind::KeyCreated => format!("Key {key} generated, {}", until()),
         ActivityKind::KeyRenamed => format!("Key {key} renamed to “{became}”"),
+        ActivityKind::KeyDescribed => format!("Description of key {key} changed"),
+        ActivityKind::KeyAccessChanged if became.is_empty() => {
+            format!("Key {key} has access to everything from now on")
+        }
+        ActivityKind::KeyAccessChanged => {
+            format!("Key {key} has access to {} only", became.replace(' ', ", "))
+        }
         ActivityKind::KeyRefreshed => format!("Key {key} refreshed, {}", until()),
         ActivityKind::KeyRotated => {
             let grace = Grace::parse(became).map(super::grace).unwrap_or_default();

@@ -1,10 +1,14 @@
 //! Error messages: what went wrong, and what the user can do.
 
 #[cfg(feature = "ssr")]
+use super::time::date;
+#[cfg(feature = "ssr")]
 use super::{account, keys};
 #[cfg(feature = "ssr")]
 use crate::domain::field_error::Field;
 use crate::domain::field_error::FieldError;
+#[cfg(feature = "ssr")]
+use crate::domain::timestamp::Timestamp;
 #[cfg(feature = "ssr")]
 use crate::error::ConsoleError;
 
@@ -26,6 +30,13 @@ pub fn problem(field: Field, problem: FieldError) -> String {
         (Field::ConfirmName, _) => "The name does not match. Enter it exactly as shown.",
         (Field::ExpireIn, FieldError::NotLater) => {
             "The key already expires later than that. Choose a longer period."
+        }
+        (Field::Scopes, FieldError::NoneChosen) => "Choose at least one scope, or access to everything.",
+        (Field::Scopes, _) => "Choose among the listed scopes.",
+        (Field::ExpiresOn, FieldError::NotADate) => "Enter a date.",
+        (Field::ExpiresOn, FieldError::OutOfRange { first, last }) => {
+            let day = |day| date(Timestamp::end_of_day(day));
+            return format!("Choose a date from {} to {}.", day(first), day(last));
         }
         (Field::Grace, _) => "Choose when the old secret stops working.",
         (Field::ExpireIn, _) => "Choose one of the listed periods.",
@@ -77,7 +88,7 @@ pub fn error(error: &ConsoleError) -> String {
         ConsoleError::RuntimeSilent => {
             "The runtime did not respond within 5 seconds. Try again, or disconnect it.".to_owned()
         }
-        ConsoleError::LimitReached => keys::FULL.to_owned(),
+        ConsoleError::LimitReached { limit } => keys::full(*limit),
         ConsoleError::MechaLimitReached => {
             "You have reached the maximum number of Mechas. Delete one that you no longer use.".to_owned()
         }

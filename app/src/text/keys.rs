@@ -1,14 +1,12 @@
 //! Texts of Settings → API Keys.
 
 use super::time::{date, remaining};
-use crate::domain::api_key::LIMIT;
 use crate::domain::rotation::Grace;
 use crate::domain::timestamp::Timestamp;
 
 pub const TITLE: &str = "API Keys";
 pub const LEAD: &str = "A key lets a program call the API as you. Give each program its own.";
 pub const GENERATE: &str = "Generate key";
-pub const FULL: &str = "You have 10 keys, the maximum. Delete one that you no longer use to make room.";
 pub const EMPTY_TITLE: &str = "No API keys yet";
 pub const EMPTY: &str = "API keys let your programs call the API. Create one per program, so that you can see and revoke \
      each on its own.";
@@ -28,7 +26,10 @@ pub const EXPIRING_SOON: &str = "Expiring soon";
 pub const EXPIRED: &str = "Expired";
 pub const ACTIVE: &str = "Active";
 pub const INACTIVE: &str = "Inactive";
+pub const BEYOND_LIMIT: &str = "Beyond the limit";
+pub const BEYOND_LIMIT_HINT: &str = "This key expires later than is allowed for new keys";
 pub const RENAME: &str = "Rename";
+pub const EDIT: &str = "Edit";
 pub const REFRESH: &str = "Refresh";
 pub const DELETE: &str = "Delete";
 pub const ACTIVITY: &str = "Activity";
@@ -37,12 +38,21 @@ pub const REFRESH_EXPIRED: &str = "An expired key cannot be refreshed";
 pub const ROTATE_EXPIRED: &str = "An expired key cannot be rotated";
 pub const ROTATING: &str = "The old secret still works; retire it first";
 pub const REFRESH_ENDLESS: &str = "This key does not expire";
+pub const REFRESH_BEYOND_LIMIT: &str = "This key already expires later than is allowed";
 
 pub const NEW_TITLE: &str = "New API key";
 pub const NAME: &str = "Key name";
 pub const NAME_HINT: &str = "Begins with a letter, up to 64 characters.";
 pub const EXPIRE_IN: &str = "Expire in";
+pub const OTHER_DATE: &str = "Other date";
+pub const OTHER_DATE_HINT: &str = "This key will expire at the end of a day that you choose";
+pub const EXPIRES_ON_DATE: &str = "Last day";
+pub const EXPIRES_ON_HINT: &str = "The key works until 23:59:59 UTC on this day.";
 pub const DESCRIPTION: &str = "Description (optional)";
+pub const ACCESS: &str = "Access";
+pub const ACCESS_EVERYTHING: &str = "Everything";
+pub const ACCESS_CHOSEN: &str = "Only these scopes";
+pub const NO_LONGER_OFFERED: &str = "no longer offered";
 pub const WILL_NOT_EXPIRE: &str =
     "This key will never expire. If it leaks, it keeps working until you delete it.";
 
@@ -79,6 +89,9 @@ pub const GONE: &str = "It was deleted, perhaps in another window. Requests with
 pub const EXPIRES_ON: &str = "Expires on";
 
 pub const RENAME_TITLE: &str = "Rename this API key";
+pub const EDIT_TITLE: &str = "Edit this API key";
+pub const EDIT_LEAD: &str = "Key ID and secret stay the same. Access that you remove ends at once.";
+pub const SAVE: &str = "Save";
 pub const REFRESH_TITLE: &str = "Refresh this API key";
 pub const REFRESH_LEAD: &str = "Sets a later expiry, counted from now. The secret stays the same.";
 pub const SWITCH_OFF_TITLE: &str = "Switch off this API key";
@@ -119,8 +132,21 @@ pub fn free_key_name<'n>(names: impl Iterator<Item = &'n str> + Clone) -> String
 
 /// The label of the meter.
 #[must_use]
-pub fn meter(count: u32) -> String {
-    format!("{count} of {LIMIT} keys")
+pub fn meter(count: u32, limit: u32) -> String {
+    format!("{count} of {limit} keys")
+}
+
+/// Why no more keys can be created.
+#[must_use]
+pub fn full(limit: u32) -> String {
+    let keys = if limit == 1 { "key" } else { "keys" };
+    format!("You have {limit} {keys}, the maximum. Delete one that you no longer use to make room.")
+}
+
+/// The number of scopes of a restricted key.
+#[must_use]
+pub fn scopes(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "scope" } else { "scopes" })
 }
 
 /// The accessible name of a key's switch: its visible word, and the name of the key.

@@ -87,6 +87,7 @@ pub fn done(done: Done) -> &'static str {
     match done {
         Done::Generated => "API key generated",
         Done::Renamed => "API key renamed",
+        Done::Edited => "API key changed",
         Done::Refreshed => "API key refreshed",
         Done::SwitchedOn => "API key switched on",
         Done::SwitchedOff => "API key switched off",

@@ -86,18 +86,18 @@ pub fn last(at: Timestamp, now: Timestamp) -> String {
 pub fn first_request(denied: Option<DenialReason>, program: &str) -> String {
     match denied {
         None => format!("First request received: {program}"),
-        Some(reason) => format!("A request was refused: {} ({program})", denial_reason(reason)),
+        Some(reason) => format!("A request was refused: {} ({program})", denial_reason(reason, "")),
     }
 }
 
-/// Why a request was denied, as a sentence.
+/// Why a request was denied, as a sentence. `scope` is the scope that the key lacks, if it is known.
 #[must_use]
-pub fn refused(reason: DenialReason) -> String {
-    format!("Refused: {}", denial_reason(reason))
+pub fn refused(reason: DenialReason, scope: &str) -> String {
+    format!("Refused: {}", denial_reason(reason, scope))
 }
 
-fn denial_reason(reason: DenialReason) -> &'static str {
-    match reason {
+fn denial_reason(reason: DenialReason, scope: &str) -> String {
+    let reason = match reason {
         DenialReason::Expired => "the key had expired",
         DenialReason::Inactive => "the key was switched off",
         DenialReason::MechaInactive => "its Mecha was switched off",
@@ -105,7 +105,10 @@ fn denial_reason(reason: DenialReason) -> &'static str {
         DenialReason::WrongId => "the Key ID does not match",
         DenialReason::WrongSecret => "the secret does not match the Key ID",
         DenialReason::ClosedModule => "this endpoint is closed to API keys",
-    }
+        DenialReason::InsufficientScope if scope.is_empty() => "the key lacks a scope that this requires",
+        DenialReason::InsufficientScope => return format!("the key lacks the scope {scope}"),
+    };
+    reason.to_owned()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What the open dialog of Settings → API Keys shows.
 
 use crate::domain::api_key::KeyId;
+use crate::domain::key_policy::KeyPolicy;
 use crate::domain::mecha::{KeyOwner, Mecha};
 use crate::domain::runtime::Runtime;
 use crate::domain::timestamp::Timestamp;
@@ -9,6 +10,7 @@ use crate::routes::{Dialog, MechaDialog};
 use crate::text::free_key_name;
 use crate::view::key::{KeyListView, KeyView};
 use crate::view::submission::FormState;
+use std::sync::Arc;
 
 /// The content of the open dialog.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub struct FormView {
     pub owner: KeyOwner,
     /// The suggested name of a new key.
     pub new_name: String,
+    /// What the operator allows for keys.
+    pub policy: Arc<KeyPolicy>,
     /// The server's clock.
     pub now: Timestamp,
     /// The entered values, after a rejected submission.
@@ -51,14 +55,14 @@ impl FormView {
     #[must_use]
     pub fn of(list: &KeyListView, dialog: Dialog, key: Option<KeyView>) -> Self {
         let new_name = free_key_name(list.keys.iter().map(|key| key.name.as_str()));
-        let (owner, now) = (list.owner.clone(), list.now);
+        let (owner, policy, now) = (list.owner.clone(), Arc::clone(&list.policy), list.now);
         let of_key = dialog.parts().1.filter(|_| dialog.shows_usage());
         let using = |id: &KeyId| list.mecha.as_ref().map(|mecha| mecha.using(id));
         let mut runtimes = of_key.and_then(using).unwrap_or_default();
         if matches!(dialog, Dialog::Retire(_)) {
             runtimes.retain(|runtime| runtime.is_previous);
         }
-        Self { dialog, key, owner, new_name, now, state: FormState::default(), usage: None, runtimes }
+        Self { dialog, key, owner, new_name, policy, now, state: FormState::default(), usage: None, runtimes }
     }
 }
 

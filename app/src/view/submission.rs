@@ -15,6 +15,11 @@ impl FormValues {
         self.0.iter().find(|(of, _)| of == name).map(|(_, value)| value.as_str())
     }
 
+    /// All values with this name.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(of, _)| of == name).map(|(_, value)| value.as_str())
+    }
+
     /// The value of this field; empty if it is missing.
     #[must_use]
     pub fn field(&self, field: Field) -> &str {

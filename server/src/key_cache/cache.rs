@@ -179,13 +179,13 @@ impl KeyCache {
             }
             let is_first_use = api_keys::retire_on_use(&mut change.tx, &key, &new, now).await?;
             if is_first_use {
-                let names = api_keys::names(&mut change.tx, &account, &key).await?.unwrap_or_default();
+                let details = api_keys::details(&mut change.tx, &account, &key).await?.unwrap_or_default();
                 let retired = NewActivity {
                     account: &account,
                     at: now,
                     what: ActivityKind::PreviousSecretReplaced,
-                    key: (key.as_str(), &names.key),
-                    mecha: (names.owner.mecha().map_or("", MechaId::as_str), &names.mecha),
+                    key: (key.as_str(), &details.name),
+                    mecha: (details.owner.mecha().map_or("", MechaId::as_str), &details.mecha),
                     became: "",
                     client: &client,
                 };

@@ -1,8 +1,9 @@
 //! In-memory index of all secrets, which a verification reads instead of the database.
 //!
-//! An entry is 60 bytes plus the name of its key, and 17 bytes plus its name if a Mecha owns it, in one contiguous block. With many keys, cache misses dominate the
-//! cost of a lookup, so the layout touches as few cache lines as possible. The index is split into shards, each with
-//! its own lock, so that a change blocks only lookups in the same shard.
+//! An entry is 60 bytes plus the name of its key, 17 bytes plus its name if a Mecha owns it, and 2 bytes plus its scopes if it
+//! is restricted, in one contiguous block. With many keys, cache misses dominate the cost of a lookup, so the layout touches
+//! as few cache lines as possible. The index is split into shards, each with its own lock, so that a change blocks only
+//! lookups in the same shard.
 
 use crate::ids::Id;
 use crate::key_cache::offsets::OffsetTable;
@@ -23,7 +24,7 @@ const NEVER: u64 = (1 << 48) - 1;
 const HEADER_LEN: usize = DIGEST_LEN + 16 + 16 + 6 + 1 + 1;
 /// Alignment of entries, in bytes. Offsets count in this unit.
 const UNIT: usize = 4;
-/// Upper bound of the bytes of an entry.
+/// Upper bound of the bytes of an entry without scopes.
 const MAX_ENTRY_LEN: usize = HEADER_LEN + 256 + MECHA_HEADER_LEN + 256 + UNIT;
 /// Bytes of an entry with a name of typical length.
 const TYPICAL_ENTRY_LEN: usize = HEADER_LEN + 16;
@@ -36,8 +37,12 @@ const RETIRED_AT_UNTIL: u8 = 8;
 /// After the name of the key follow the id of its Mecha, the length of its name minus one, and its name.
 const MECHA: u8 = 16;
 const MECHA_ACTIVE: u8 = 32;
+/// At the end follow the length of the scopes, and the scopes.
+const SCOPES: u8 = 64;
 /// Bytes of a Mecha before its name.
 const MECHA_HEADER_LEN: usize = 16 + 1;
+/// Bytes of the length of the scopes.
+const SCOPES_HEADER_LEN: usize = 2;
 
 #[derive(Default)]
 struct Shard {
@@ -143,8 +148,9 @@ impl Shard {
         self.remove(digest);
         let offset = u32::try_from(self.entries.len() / UNIT).unwrap_or(u32::MAX);
         // Grow by an eighth. Doubling could leave half of the allocation unused.
-        if self.entries.capacity() - self.entries.len() < MAX_ENTRY_LEN {
-            self.entries.reserve_exact((MAX_ENTRY_LEN).max(self.entries.len() / 8));
+        let max_len = MAX_ENTRY_LEN + entry.scopes.as_ref().map_or(0, |scopes| SCOPES_HEADER_LEN + scopes.len());
+        if self.entries.capacity() - self.entries.len() < max_len {
+            self.entries.reserve_exact(max_len.max(self.entries.len() / 8));
         }
         encode(&mut self.entries, digest, entry);
         let entries = &self.entries;
@@ -188,10 +194,16 @@ fn digest_at(entries: &[u8], offset: u32) -> Option<&Digest> {
 /// The length in bytes, with padding, of the entry at the start of `bytes`.
 fn entry_len(bytes: &[u8]) -> usize {
     let len_at = |at: usize| bytes.get(at).map_or(0, |len_minus_one| usize::from(*len_minus_one) + 1);
-    let end = HEADER_LEN + len_at(HEADER_LEN - 1);
-    let has_mecha = bytes.get(HEADER_LEN - 2).is_some_and(|flags| flags & MECHA != 0);
-    let mecha = if has_mecha { MECHA_HEADER_LEN + len_at(end + MECHA_HEADER_LEN - 1) } else { 0 };
-    (end + mecha).next_multiple_of(UNIT)
+    let has = |flag| bytes.get(HEADER_LEN - 2).is_some_and(|flags| flags & flag != 0);
+    let mut end = HEADER_LEN + len_at(HEADER_LEN - 1);
+    if has(MECHA) {
+        end += MECHA_HEADER_LEN + len_at(end + MECHA_HEADER_LEN - 1);
+    }
+    if has(SCOPES) {
+        let len = bytes.get(end..).and_then(<[u8]>::first_chunk).map_or(0, |len| u16::from_le_bytes(*len));
+        end += SCOPES_HEADER_LEN + usize::from(len);
+    }
+    end.next_multiple_of(UNIT)
 }
 
 /// Decodes the entry at the start of `bytes`.
@@ -202,20 +214,28 @@ fn decode(bytes: &[u8]) -> Option<KeyEntry> {
     let (&[a, b, c, d, e, f, flags, len_minus_one], rest) = rest.split_first_chunk()?;
     let until = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
     let is = |flag| flags & flag != 0;
-    let (name, rest) = rest.split_at_checked(usize::from(len_minus_one) + 1)?;
-    let mecha = if is(MECHA) {
-        let (id, rest) = rest.split_first_chunk()?;
-        let (len_minus_one, rest) = rest.split_first()?;
-        let name = std::str::from_utf8(rest.get(..=usize::from(*len_minus_one))?).ok()?;
-        Some(Box::new(EntryMecha { id: *id, active: is(MECHA_ACTIVE), name: name.to_owned() }))
-    } else {
-        None
-    };
+    let (name, mut rest) = rest.split_at_checked(usize::from(len_minus_one) + 1)?;
+    let mut mecha = None;
+    if is(MECHA) {
+        let (id, after) = rest.split_first_chunk()?;
+        let (len_minus_one, after) = after.split_first()?;
+        let (name, after) = after.split_at_checked(usize::from(*len_minus_one) + 1)?;
+        let name = std::str::from_utf8(name).ok()?.to_owned();
+        mecha = Some(Box::new(EntryMecha { id: *id, active: is(MECHA_ACTIVE), name }));
+        rest = after;
+    }
+    let mut scopes = None;
+    if is(SCOPES) {
+        let (len, rest) = rest.split_first_chunk()?;
+        let text = rest.get(..usize::from(u16::from_le_bytes(*len)))?;
+        scopes = Some(std::str::from_utf8(text).ok()?.into());
+    }
     Some(KeyEntry {
         key: *key,
         account: *account,
         name: std::str::from_utf8(name).ok()?.to_owned(),
         mecha,
+        scopes,
         until: (until != NEVER).then(|| Timestamp(i64::try_from(until).unwrap_or_default())),
         active: is(ACTIVE),
         is_previous: is(PREVIOUS),
@@ -235,6 +255,7 @@ fn encode(entries: &mut Vec<u8>, digest: &Digest, entry: &KeyEntry) {
         (entry.is_retired_at_until, RETIRED_AT_UNTIL),
         (entry.mecha.is_some(), MECHA),
         (entry.mecha.as_ref().is_some_and(|mecha| mecha.active), MECHA_ACTIVE),
+        (entry.scopes.is_some(), SCOPES),
     ];
     let flags = flags.into_iter().filter_map(|(is, flag)| is.then_some(flag)).sum();
     let (name, len_minus_one) = name_and_len(&entry.name);
@@ -248,6 +269,12 @@ fn encode(entries: &mut Vec<u8>, digest: &Digest, entry: &KeyEntry) {
         entries.extend_from_slice(&mecha.id);
         entries.push(len_minus_one);
         entries.extend_from_slice(name);
+    }
+    if let Some(scopes) = &entry.scopes {
+        // Longer ones cannot be stored. Cut off, the key would lack scopes rather than have more.
+        let len = u16::try_from(scopes.len()).unwrap_or(u16::MAX);
+        entries.extend_from_slice(&len.to_le_bytes());
+        entries.extend(scopes.bytes().take(len.into()));
     }
     entries.resize(entries.len().next_multiple_of(UNIT), 0);
 }
@@ -295,6 +322,7 @@ mod tests {
                     name: name.chars().rev().collect(),
                 })
             }),
+            scopes: n.is_multiple_of(3).then(|| "chat:read ".repeat(usize::from(n)).into()),
             until: until.map(Timestamp),
             active: n.is_multiple_of(2),
             is_previous: n.is_multiple_of(3),

@@ -9,4 +9,5 @@ pub mod denial;
 pub mod index;
 mod offsets;
 pub mod outcome_counters;
+pub mod scopes;
 pub mod verifier;

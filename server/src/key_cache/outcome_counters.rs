@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 /// Sets of counters. Threads are distributed over them.
 const SHARDS: usize = 16;
 /// Values of the metric's `outcome` label, in the order of [`CountedOutcome::index`].
-const LABELS: [&str; 13] = [
+const LABELS: [&str; 14] = [
     "allowed",
     "no-credential",
     "ambiguous",
@@ -21,6 +21,7 @@ const LABELS: [&str; 13] = [
     "closed-module",
     "unavailable",
     "mecha-inactive",
+    "insufficient-scope",
 ];
 
 /// The outcome of a client's request, for the metrics.
@@ -54,6 +55,7 @@ impl CountedOutcome {
                 DenialReason::WrongSecret => 9,
                 DenialReason::ClosedModule => 10,
                 DenialReason::MechaInactive => 12,
+                DenialReason::InsufficientScope => 13,
             },
             Self::Unavailable => 11,
         }
@@ -110,6 +112,7 @@ mod tests {
             DenialReason::WrongSecret,
             DenialReason::ClosedModule,
             DenialReason::MechaInactive,
+            DenialReason::InsufficientScope,
         ] {
             let index = CountedOutcome::Denied(Denial::Key(reason)).index();
             assert_eq!(LABELS[index], reason.name());
@@ -121,7 +124,7 @@ mod tests {
             }
         });
         let totals: Vec<_> = outcomes.totals().filter(|(_, total)| *total > 0).collect();
-        assert_eq!(totals.len(), 8);
+        assert_eq!(totals.len(), 9);
         assert_eq!(totals[0], ("allowed", 3 * SHARDS as u64));
     }
 }

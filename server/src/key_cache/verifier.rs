@@ -6,6 +6,7 @@ use crate::ids::{Id, hex, parse_id};
 use crate::key_cache::cache::{KeyCache, NoLease};
 use crate::key_cache::denial::Denial;
 use crate::key_cache::outcome_counters::OutcomeCounters;
+use crate::key_cache::scopes::{MissingScope, OfferedScopes, RequiredScopes};
 use crate::key_entry::{EntryMecha, KeyEntry};
 use crate::secret::{Prefixes, SecretDigest};
 use crate::store::{StoreError, with_timeout};
@@ -48,6 +49,8 @@ pub struct AllowedKey {
     pub secret: SecretDigest,
     /// The Mecha that owns it; `None` if the account itself does.
     pub mecha: Option<Box<EntryMecha>>,
+    /// The scopes of a restricted key, separated by spaces; `None` if it has access to everything.
+    pub scopes: Option<Box<str>>,
     /// When the presented secret expires: at the expiry of the key, or at the end of the secret's grace period. `None`
     /// means never.
     pub until: Option<Timestamp>,
@@ -110,12 +113,20 @@ impl ClaimedId {
     }
 }
 
+/// What a request requires of its key, besides being valid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requirement {
+    /// Whether the request is for a module that is closed to keys: every key is denied.
+    pub is_closed: bool,
+    /// The scopes that the key must have.
+    pub scopes: RequiredScopes,
+}
+
 /// What a credential is checked against, besides the entry of its secret.
 #[derive(Clone, Copy, Debug)]
 struct Check {
     claimed: ClaimedId,
-    /// Whether the module is closed to keys.
-    is_closed: bool,
+    requirement: Requirement,
 }
 
 /// A verification for which the database must be queried.
@@ -148,6 +159,8 @@ pub struct Verifier {
     pub clock: Clock,
     /// The prefixes of valid secrets.
     pub prefixes: Prefixes,
+    /// The scopes that the operator offers.
+    pub scopes: Arc<OfferedScopes>,
     /// In-memory copy of all keys.
     pub key_cache: KeyCache,
     /// Records who used which key.
@@ -157,10 +170,15 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Verifies a credential. If the module is closed, every key is denied. This function does not block.
+    /// Verifies a credential. This function does not block.
     #[must_use]
-    pub fn verify(&self, credential: &Credential<'_>, client: Client<'_>, is_closed: bool) -> Outcome {
-        let check = Check { claimed: ClaimedId::of(credential), is_closed };
+    pub fn verify(
+        &self,
+        credential: &Credential<'_>,
+        client: Client<'_>,
+        requirement: Requirement,
+    ) -> Outcome {
+        let check = Check { claimed: ClaimedId::of(credential), requirement };
         let Some(digest) = SecretDigest::parse_presented(&self.prefixes, &credential.secret) else {
             return self.deny_unknown(check, client, Denial::Malformed);
         };
@@ -185,19 +203,19 @@ impl Verifier {
     ) -> Outcome {
         let Some(entry) = found else { return self.deny_unknown(check, client, Denial::Unknown) };
         let now = self.clock.now();
-        if let Some(reason) = denial_reason(&entry, check, now) {
+        if let Some((reason, MissingScope(scope))) = self.denial_reason(&entry, check, now) {
             if let (DenialReason::WrongId, ClaimedId::Valid(claimed)) = (reason, check.claimed) {
                 self.usage.denied_by_id(claimed, client, now);
             }
-            if self.usage.denied(entry.key, reason, client, now) {
+            if self.usage.denied(entry.key, reason, scope, client, now) {
                 let (key, client) = (hex(&entry.key), client.address);
-                tracing::info!(key, reason = reason.name(), %client, "key denied");
+                tracing::info!(key, reason = reason.name(), scope, %client, "key denied");
             }
             return Outcome::Denied(Denial::Key(reason));
         }
         self.usage.allowed(entry.key, entry.is_previous, client, now);
-        let KeyEntry { key, account, name, mecha, until, retires_previous, .. } = entry;
-        let key = AllowedKey { key, account, name, secret: digest, mecha, until };
+        let KeyEntry { key, account, name, mecha, scopes, until, retires_previous, .. } = entry;
+        let key = AllowedKey { key, account, name, secret: digest, mecha, scopes, until };
         if !retires_previous {
             return Outcome::Allowed(key);
         }
@@ -212,19 +230,31 @@ impl Verifier {
         }
         Outcome::Denied(denial)
     }
-}
 
-/// The reason why a secret with this entry is denied. `None` if it is allowed.
-fn denial_reason(entry: &KeyEntry, check: Check, now: Timestamp) -> Option<DenialReason> {
-    if !matches!(check.claimed, ClaimedId::Absent) && check.claimed != ClaimedId::Valid(entry.key) {
-        Some(DenialReason::WrongId)
-    } else if entry.until.is_some_and(|until| until <= now) {
-        Some(if entry.is_retired_at_until { DenialReason::Retired } else { DenialReason::Expired })
-    } else if !entry.active {
-        Some(DenialReason::Inactive)
-    } else if entry.mecha.as_ref().is_some_and(|mecha| !mecha.active) {
-        Some(DenialReason::MechaInactive)
-    } else {
-        check.is_closed.then_some(DenialReason::ClosedModule)
+    /// The reason why a secret with this entry is denied, and the scope that it lacks. `None` if it is allowed.
+    fn denial_reason(
+        &self,
+        entry: &KeyEntry,
+        check: Check,
+        now: Timestamp,
+    ) -> Option<(DenialReason, MissingScope<'_>)> {
+        let Requirement { is_closed, scopes } = check.requirement;
+        let reason = if !matches!(check.claimed, ClaimedId::Absent)
+            && check.claimed != ClaimedId::Valid(entry.key)
+        {
+            DenialReason::WrongId
+        } else if entry.until.is_some_and(|until| until <= now) {
+            if entry.is_retired_at_until { DenialReason::Retired } else { DenialReason::Expired }
+        } else if !entry.active {
+            DenialReason::Inactive
+        } else if entry.mecha.as_ref().is_some_and(|mecha| !mecha.active) {
+            DenialReason::MechaInactive
+        } else if is_closed {
+            DenialReason::ClosedModule
+        } else {
+            let missing = self.scopes.missing(scopes, entry.scopes.as_deref())?;
+            return Some((DenialReason::InsufficientScope, missing));
+        };
+        Some((reason, MissingScope("")))
     }
 }

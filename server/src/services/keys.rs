@@ -10,22 +10,23 @@ use crate::secret::Prefixes;
 use crate::services::accounts::require_session;
 use crate::services::rate_limit::ChangeLimiter;
 use crate::store::activity::{self, NewActivity};
-use crate::store::api_keys::{self, Change, KeyNames, NewApiKey, NewSecretRow};
+use crate::store::api_keys::{self, Change, KeyDetails, NewApiKey, NewSecretRow};
 use crate::store::{Store, StoreError, Tx, disable_statement_timeout, mechas, spawn_transaction, usage};
 use crate::usage::recorder::UsageRecorder;
-use app::backend::{KeyBackend, SignedIn};
+use app::backend::{KeyBackend, KeyEdit, NewKey, SignedIn};
+use app::domain::access::Access;
 use app::domain::account::AccountId;
 use app::domain::activity::{ACTIVITY_RETENTION, ActivityKind};
 use app::domain::api_key::{ApiKey, EXPIRED_KEY_RETENTION, KeyId, KeyList, NewSecret};
-use app::domain::description::Description;
-use app::domain::expiry::Period;
+use app::domain::expiry::Expiry;
 use app::domain::field_error::{Field, FieldError};
 use app::domain::key_name::KeyName;
+use app::domain::key_policy::KeyPolicy;
 use app::domain::mecha::{KeyOwner, MechaId};
 use app::domain::rotation::Grace;
 use app::domain::timestamp::{SECOND, Timestamp};
 use app::domain::usage::{DailyUsage, KeyUsage, USAGE_RETENTION};
-use app::error::ConsoleError;
+use app::error::{ConsoleError, FieldErrors};
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub struct Keys {
     pub clock: Clock,
     /// The prefix of new secrets, and previous prefixes.
     pub prefixes: Prefixes,
+    /// What the operator allows for keys.
+    pub policy: Arc<KeyPolicy>,
     /// The key cache. Every change of a key goes through it.
     pub key_cache: KeyCache,
     /// Records who used which key.
@@ -49,20 +52,22 @@ pub struct Keys {
 
 #[async_trait]
 impl KeyBackend for Keys {
+    fn policy(&self) -> Arc<KeyPolicy> {
+        Arc::clone(&self.policy)
+    }
+
     async fn list(&self, account: &AccountId, owner: &KeyOwner) -> Result<KeyList, ConsoleError> {
         let now = self.clock.now();
         Ok(self.listed(now, owner.clone(), self.store.keys(account, owner, now).await?))
     }
 
-    async fn create(
-        &self,
-        who: &SignedIn,
-        owner: KeyOwner,
-        name: KeyName,
-        period: Period,
-        description: Description,
-    ) -> Result<KeyList, ConsoleError> {
+    async fn create(&self, who: &SignedIn, new: NewKey) -> Result<KeyList, ConsoleError> {
+        let NewKey { owner, name, expiry, description, access } = new;
         let now = self.clock.now();
+        let mut problems = FieldErrors::default();
+        let expires_at = problems.collect(self.policy.check(expiry, now));
+        let access = problems.check(Field::Scopes, self.policy.check_access(&access, &Access::Everything));
+        let (Some(expires_at), Some(access)) = (expires_at, access) else { return Err(problems.into()) };
         let prefix = &self.prefixes.current;
         let secret = PlainSecret::generate(prefix, &mut system_rng());
         let id = KeyId::parse(&new_id(now.0, &mut system_rng())).ok_or(ConsoleError::Internal)?;
@@ -74,28 +79,34 @@ impl KeyBackend for Keys {
             digest: secret.digest(),
             last_four: secret.last_four().to_owned(),
             prefix: prefix.to_string(),
-            expires_at: period.expires_at(now),
+            expires_at,
+            access,
         };
-        let mut list = self.change(who, now, Edit::Create(new)).await?;
+        let mut list = self.change(who, now, KeyChange::Create(new)).await?;
         list.new = Some(NewSecret { id, secret: secret.reveal().to_owned() });
         Ok(list)
     }
 
     async fn rename(&self, who: &SignedIn, key: &KeyId, name: KeyName) -> Result<KeyList, ConsoleError> {
-        self.change(who, self.clock.now(), Edit::Rename(key.clone(), name)).await
+        self.change(who, self.clock.now(), KeyChange::Rename(key.clone(), name)).await
     }
 
-    async fn refresh(&self, who: &SignedIn, key: &KeyId, period: Period) -> Result<KeyList, ConsoleError> {
+    async fn edit(&self, who: &SignedIn, key: &KeyId, edit: KeyEdit) -> Result<KeyList, ConsoleError> {
+        self.change(who, self.clock.now(), KeyChange::Edit(key.clone(), edit)).await
+    }
+
+    async fn refresh(&self, who: &SignedIn, key: &KeyId, expiry: Expiry) -> Result<KeyList, ConsoleError> {
         let now = self.clock.now();
-        self.change(who, now, Edit::Refresh(key.clone(), period.expires_at(now))).await
+        let expires_at = self.policy.check(expiry, now).map_err(|it| ConsoleError::Fields(vec![it]))?;
+        self.change(who, now, KeyChange::Refresh(key.clone(), expires_at)).await
     }
 
     async fn set_active(&self, who: &SignedIn, key: &KeyId, active: bool) -> Result<KeyList, ConsoleError> {
-        self.change(who, self.clock.now(), Edit::SetActive(key.clone(), active)).await
+        self.change(who, self.clock.now(), KeyChange::SetActive(key.clone(), active)).await
     }
 
     async fn delete(&self, who: &SignedIn, key: &KeyId, confirm_name: &str) -> Result<KeyList, ConsoleError> {
-        self.change(who, self.clock.now(), Edit::Delete(key.clone(), confirm_name.to_owned())).await
+        self.change(who, self.clock.now(), KeyChange::Delete(key.clone(), confirm_name.to_owned())).await
     }
 
     async fn rotate(&self, who: &SignedIn, key: &KeyId, grace: Grace) -> Result<KeyList, ConsoleError> {
@@ -108,7 +119,7 @@ impl KeyBackend for Keys {
             prefix: prefix.to_string(),
             grace,
         };
-        let mut list = self.change(who, now, Edit::Rotate(key.clone(), new)).await?;
+        let mut list = self.change(who, now, KeyChange::Rotate(key.clone(), new)).await?;
         // The new secret was unknown until now: all uses up to this moment were of the previous secret.
         list.now = self.clock.now();
         list.new = Some(NewSecret { id: key.clone(), secret: secret.reveal().to_owned() });
@@ -116,7 +127,7 @@ impl KeyBackend for Keys {
     }
 
     async fn retire(&self, who: &SignedIn, key: &KeyId) -> Result<KeyList, ConsoleError> {
-        self.change(who, self.clock.now(), Edit::Retire(key.clone())).await
+        self.change(who, self.clock.now(), KeyChange::Retire(key.clone())).await
     }
 
     async fn daily_usage(
@@ -152,21 +163,29 @@ impl KeyBackend for Keys {
 impl Keys {
     /// Applies a change and reads the list in the same transaction. The response shows what was committed, and no error
     /// after the commit can lose a secret.
-    async fn change(&self, who: &SignedIn, now: Timestamp, edit: Edit) -> Result<KeyList, ConsoleError> {
+    async fn change(
+        &self,
+        who: &SignedIn,
+        now: Timestamp,
+        mut key_change: KeyChange,
+    ) -> Result<KeyList, ConsoleError> {
         self.change_limiter.count(&who.account).await?;
         let (keys, who) = (self.clone(), who.clone());
         spawn_transaction(async move {
             let account = &who.account;
             let mut change = keys.key_cache.begin(account).await?;
             require_session(&mut change.tx, &who, now).await?;
-            let (what, became) = edit.activity();
-            let key = edit.key().clone();
-            let result = match edit.names(&mut change.tx, account).await {
-                Ok(names) => edit.apply(&mut change.tx, account, &names.owner, now).await.map(|()| names),
+            let key = key_change.key().clone();
+            let tx = &mut change.tx;
+            let result = match key_change.details_before(tx, account).await {
+                Ok(before) => key_change
+                    .apply(tx, account, &before, &keys.policy, now)
+                    .await
+                    .map(|()| (key_change.activity(&before), before)),
                 Err(error) => Err(error),
             };
-            let KeyNames { owner, mecha, key: name } = match result {
-                Ok(names) => names,
+            let (activity, KeyDetails { owner, mecha, name, .. }) = match result {
+                Ok(applied) => applied,
                 Err(error) => {
                     if matches!(error, ConsoleError::NotFound | ConsoleError::MechaNotFound) {
                         // The key or its Mecha may just have been deleted. Respond only when every node has applied
@@ -177,19 +196,23 @@ impl Keys {
                     return Err(error);
                 }
             };
-            let entry = NewActivity {
-                account,
-                at: now,
-                what,
-                key: (key.as_str(), &name),
-                mecha: (owner.mecha().map_or("", MechaId::as_str), &mecha),
-                became: &became,
-                client: &who.client,
-            };
-            activity::insert(&mut change.tx, &entry).await?;
+            for (what, became) in &activity {
+                let entry = NewActivity {
+                    account,
+                    at: now,
+                    what: *what,
+                    key: (key.as_str(), &name),
+                    mecha: (owner.mecha().map_or("", MechaId::as_str), &mecha),
+                    became,
+                    client: &who.client,
+                };
+                activity::insert(&mut change.tx, &entry).await?;
+            }
             let rows = api_keys::list(&mut *change.tx, account, &owner, now).await?;
             change.commit().await?;
-            tracing::info!(key = key.as_str(), account = account.0, "{}", what.name());
+            for (what, _) in activity {
+                tracing::info!(key = key.as_str(), account = account.0, "{}", what.name());
+            }
             Ok(keys.listed(now, owner, rows))
         })
         .await
@@ -242,15 +265,17 @@ impl Keys {
                 previous.last_used_from = Some(client.to_string());
             }
         }
-        KeyList { now, owner, keys, new: None }
+        let limit = self.policy.limit_of(&owner);
+        KeyList { now, owner, keys, limit, new: None }
     }
 }
 
 /// A change of one key.
 #[derive(Debug)]
-enum Edit {
+enum KeyChange {
     Create(NewApiKey),
     Rename(KeyId, KeyName),
+    Edit(KeyId, KeyEdit),
     Refresh(KeyId, Option<Timestamp>),
     SetActive(KeyId, bool),
     Rotate(KeyId, NewSecretRow),
@@ -258,11 +283,12 @@ enum Edit {
     Delete(KeyId, String),
 }
 
-impl Edit {
+impl KeyChange {
     fn key(&self) -> &KeyId {
         match self {
             Self::Create(new) => &new.id,
             Self::Rename(key, _)
+            | Self::Edit(key, _)
             | Self::Refresh(key, _)
             | Self::SetActive(key, _)
             | Self::Rotate(key, _)
@@ -271,64 +297,98 @@ impl Edit {
         }
     }
 
-    /// The kind of the activity, and the new value that the activity log shows.
-    fn activity(&self) -> (ActivityKind, String) {
+    /// The kinds of the activity, each with the new value that the activity log shows.
+    fn activity(&self, before: &KeyDetails) -> Vec<(ActivityKind, String)> {
         let moment = |at: Option<Timestamp>| at.map(|at| at.0.to_string()).unwrap_or_default();
+        let access = |access: &Access| (ActivityKind::KeyAccessChanged, access.to_text().unwrap_or_default());
+        let one = |what, became| vec![(what, became)];
         match self {
-            Self::Create(new) => (ActivityKind::KeyCreated, moment(new.expires_at)),
-            Self::Rename(_, name) => (ActivityKind::KeyRenamed, name.as_str().to_owned()),
-            Self::Refresh(_, until) => (ActivityKind::KeyRefreshed, moment(*until)),
-            Self::SetActive(_, true) => (ActivityKind::KeySwitchedOn, String::new()),
-            Self::SetActive(_, false) => (ActivityKind::KeySwitchedOff, String::new()),
-            Self::Rotate(_, new) => (ActivityKind::KeyRotated, new.grace.value().to_owned()),
-            Self::Retire(_) => (ActivityKind::PreviousSecretRetired, String::new()),
-            Self::Delete(..) => (ActivityKind::KeyDeleted, String::new()),
+            Self::Create(new) => {
+                let mut activity = one(ActivityKind::KeyCreated, moment(new.expires_at));
+                activity.extend((new.access != Access::Everything).then(|| access(&new.access)));
+                activity
+            }
+            Self::Rename(_, name) => one(ActivityKind::KeyRenamed, name.as_str().to_owned()),
+            Self::Edit(_, edit) => {
+                let name = edit.name.as_str();
+                let renamed = (name != before.name).then(|| (ActivityKind::KeyRenamed, name.to_owned()));
+                let described = (edit.description.as_str() != before.description)
+                    .then(|| (ActivityKind::KeyDescribed, String::new()));
+                let access = (edit.access != before.access).then(|| access(&edit.access));
+                [renamed, described, access].into_iter().flatten().collect()
+            }
+            Self::Refresh(_, until) => one(ActivityKind::KeyRefreshed, moment(*until)),
+            Self::SetActive(_, true) => one(ActivityKind::KeySwitchedOn, String::new()),
+            Self::SetActive(_, false) => one(ActivityKind::KeySwitchedOff, String::new()),
+            Self::Rotate(_, new) => one(ActivityKind::KeyRotated, new.grace.value().to_owned()),
+            Self::Retire(_) => one(ActivityKind::PreviousSecretRetired, String::new()),
+            Self::Delete(..) => one(ActivityKind::KeyDeleted, String::new()),
         }
     }
 
-    /// The names of the key and of what owns it.
+    /// The details of the key before the change. Those of a new key are the ones that it will have.
     ///
     /// # Errors
     /// There is no such key, or no such Mecha for a new one.
-    async fn names(&self, tx: &mut Tx, account: &AccountId) -> Result<KeyNames, ConsoleError> {
+    async fn details_before(&self, tx: &mut Tx, account: &AccountId) -> Result<KeyDetails, ConsoleError> {
         let Self::Create(new) = self else {
-            return api_keys::names(tx, account, self.key()).await?.ok_or(ConsoleError::NotFound);
+            return api_keys::details(tx, account, self.key()).await?.ok_or(ConsoleError::NotFound);
         };
         let mecha = match new.owner.mecha() {
             None => String::new(),
             Some(mecha) => mechas::name(tx, account, mecha).await?.ok_or(ConsoleError::MechaNotFound)?,
         };
-        Ok(KeyNames { owner: new.owner.clone(), mecha, key: new.name.as_str().to_owned() })
+        Ok(KeyDetails {
+            owner: new.owner.clone(),
+            mecha,
+            name: new.name.as_str().to_owned(),
+            description: new.description.as_str().to_owned(),
+            access: new.access.clone(),
+        })
     }
 
     async fn apply(
-        self,
+        &mut self,
         tx: &mut Tx,
         account: &AccountId,
-        owner: &KeyOwner,
+        before: &KeyDetails,
+        policy: &KeyPolicy,
         now: Timestamp,
     ) -> Result<(), ConsoleError> {
-        if let Self::Rotate(_, new) = &self
-            && !Grace::of(owner).0.contains(&new.grace)
+        if let Self::Rotate(_, new) = self
+            && !Grace::of(&before.owner).0.contains(&new.grace)
         {
             return Err(ConsoleError::field(Field::Grace, FieldError::NotOnOffer));
         }
         let change = match self {
-            Self::Create(new) => api_keys::insert(tx, account, &new, now).await?,
-            Self::Rename(key, name) => api_keys::rename(tx, account, &key, &name).await?,
-            Self::Refresh(key, until) => api_keys::refresh(tx, account, &key, until, now).await?,
-            Self::SetActive(key, active) => api_keys::set_active(tx, account, &key, active, now).await?,
-            Self::Rotate(key, new) => api_keys::rotate(tx, account, &key, &new, now).await?,
-            Self::Retire(key) => api_keys::retire(tx, account, &key, now).await?,
+            Self::Create(new) => {
+                api_keys::insert(tx, account, new, policy.limit_of(&new.owner), now).await?
+            }
+            Self::Rename(key, name) => api_keys::rename(tx, account, key, name).await?,
+            Self::Edit(key, KeyEdit { name, description, access }) => {
+                *access = policy
+                    .check_access(access, &before.access)
+                    .map_err(|problem| ConsoleError::field(Field::Scopes, problem))?;
+                match api_keys::rename(tx, account, key, name).await? {
+                    Change::Done => api_keys::describe(tx, account, key, description, access).await?,
+                    problem => problem,
+                }
+            }
+            Self::Refresh(key, until) => api_keys::refresh(tx, account, key, *until, now).await?,
+            Self::SetActive(key, active) => api_keys::set_active(tx, account, key, *active, now).await?,
+            Self::Rotate(key, new) => api_keys::rotate(tx, account, key, new, now).await?,
+            Self::Retire(key) => api_keys::retire(tx, account, key, now).await?,
             Self::Delete(key, typed) => {
-                api_keys::delete(tx, account, &key, |name| KeyName::is_reentered(name, &typed)).await?
+                api_keys::delete(tx, account, key, |name| KeyName::is_reentered(name, typed)).await?
             }
         };
         match change {
             Change::Done => Ok(()),
             Change::NotFound => Err(ConsoleError::NotFound),
             Change::Taken => Err(ConsoleError::field(Field::Name, FieldError::Taken)),
-            Change::LimitReached => Err(ConsoleError::LimitReached),
+            Change::LimitReached => {
+                Err(ConsoleError::LimitReached { limit: policy.limit_of(&before.owner) })
+            }
             Change::Expired => Err(ConsoleError::KeyExpired),
             Change::NotLater => Err(ConsoleError::field(Field::ExpireIn, FieldError::NotLater)),
             Change::Rotating => Err(ConsoleError::Rotating),

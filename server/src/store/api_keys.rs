@@ -7,8 +7,9 @@ pub(crate) use rotation::{NewSecretRow, retire, retire_on_use, rotate};
 
 use crate::secret::SecretDigest;
 use crate::store::{Store, StoreError, Tx};
+use app::domain::access::Access;
 use app::domain::account::AccountId;
-use app::domain::api_key::{ApiKey, KeyId, LIMIT, PreviousSecret};
+use app::domain::api_key::{ApiKey, KeyId, PreviousSecret};
 use app::domain::description::Description;
 use app::domain::key_name::KeyName;
 use app::domain::mecha::{KeyOwner, MechaId};
@@ -22,7 +23,7 @@ macro_rules! select_keys {
     ($where:literal) => {
         concat!(
             "SELECT k.id, k.name, k.description, k.last_four, k.old_last_four, k.old_until, k.old_ends_on_use,
-                    k.rotated_at, k.created_at, k.expires_at, k.active, u.last_at, u.address, u.agent,
+                    k.rotated_at, k.created_at, k.expires_at, k.active, k.scopes, u.last_at, u.address, u.agent,
                     u.previous_last_at, u.previous_address, u.previous_agent
              FROM api_keys k LEFT JOIN api_key_last_uses u ON u.key_id = k.id ",
             $where
@@ -44,6 +45,7 @@ pub struct KeyRow {
     created_at: i64,
     expires_at: Option<i64>,
     active: i64,
+    scopes: Option<String>,
     last_at: Option<i64>,
     address: Option<String>,
     agent: Option<String>,
@@ -78,6 +80,7 @@ impl KeyRow {
             last_used_at,
             last_used_from,
             active: self.active != 0,
+            access: Access::from_text(self.scopes.as_deref()),
         })
     }
 }
@@ -106,6 +109,8 @@ pub struct NewApiKey {
     pub prefix: String,
     /// When it expires; `None` means never.
     pub expires_at: Option<Timestamp>,
+    /// What it is to have access to.
+    pub access: Access,
 }
 
 /// The outcome of changing a key.
@@ -144,6 +149,8 @@ pub struct KeyById {
     pub name: String,
     /// Its description.
     pub description: String,
+    /// The scopes that it is restricted to, separated by spaces; `None` means access to everything.
+    pub scopes: Option<String>,
     /// When it was created, in milliseconds since 1970.
     pub created_at: i64,
     /// When it expires, in milliseconds since 1970; `None` means never.
@@ -184,8 +191,8 @@ impl Store {
     /// The database does not respond.
     pub async fn key_by_id(&self, key: &KeyId) -> Result<Option<KeyById>, StoreError> {
         Ok(sqlx::query_as(
-            "SELECT k.id, k.account_id, k.mecha_id, m.name AS mecha_name, k.name, k.description, k.created_at,
-                    k.expires_at, u.last_at AS last_used_at
+            "SELECT k.id, k.account_id, k.mecha_id, m.name AS mecha_name, k.name, k.description, k.scopes,
+                    k.created_at, k.expires_at, u.last_at AS last_used_at
              FROM api_keys k LEFT JOIN api_key_last_uses u ON u.key_id = k.id
                   LEFT JOIN mechas m ON m.id = k.mecha_id WHERE k.id = $1",
         )
@@ -225,47 +232,58 @@ fn folded_name(owner: &KeyOwner, name: &KeyName) -> String {
     owner.mecha().map_or_else(|| folded.clone(), |mecha| format!("{}/{folded}", mecha.as_str()))
 }
 
-/// What owns a key of the account, the name of that Mecha, and the name of the key.
+/// What owns a key of the account, and what its owner can edit, before a change.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct KeyNames {
+pub(crate) struct KeyDetails {
+    /// What owns the key.
     pub owner: KeyOwner,
+    /// The name of the Mecha that owns it; empty if the account does.
     pub mecha: String,
-    pub key: String,
+    /// The name of the key.
+    pub name: String,
+    /// The description of the key.
+    pub description: String,
+    /// What the key has access to.
+    pub access: Access,
 }
 
-/// Reads the names of a key of the account.
-pub(crate) async fn names(
+/// Reads the details of a key of the account.
+pub(crate) async fn details(
     tx: &mut Tx,
     account: &AccountId,
     key: &KeyId,
-) -> Result<Option<KeyNames>, StoreError> {
-    let row: Option<(Option<String>, Option<String>, String)> = sqlx::query_as(
-        "SELECT k.mecha_id, m.name, k.name FROM api_keys k LEFT JOIN mechas m ON m.id = k.mecha_id
+) -> Result<Option<KeyDetails>, StoreError> {
+    let row: Option<(Option<String>, Option<String>, String, String, Option<String>)> = sqlx::query_as(
+        "SELECT k.mecha_id, m.name, k.name, k.description, k.scopes
+         FROM api_keys k LEFT JOIN mechas m ON m.id = k.mecha_id
          WHERE k.id = $1 AND k.account_id = $2",
     )
     .bind(key.as_str())
     .bind(&account.0)
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(row.map(|(mecha_id, mecha, key)| KeyNames {
+    Ok(row.map(|(mecha_id, mecha, name, description, scopes)| KeyDetails {
         owner: mecha_id.and_then(|id| MechaId::parse(&id)).into(),
         mecha: mecha.unwrap_or_default(),
-        key,
+        name,
+        description,
+        access: Access::from_text(scopes.as_deref()),
     }))
 }
 
-/// Inserts a key, if its owner has not reached its limit and has no other key with the same name.
+/// Inserts a key, if its owner has fewer than `limit` unexpired keys and no other key with the same name.
 pub(crate) async fn insert(
     tx: &mut Tx,
     account: &AccountId,
     new: &NewApiKey,
+    limit: u32,
     now: Timestamp,
 ) -> Result<Change, StoreError> {
     let name_folded = folded_name(&new.owner, &new.name);
     let inserted = sqlx::query(
         "INSERT INTO api_keys (id, account_id, name, name_folded, description, secret_digest, last_four,
-                               created_at, expires_at, prefix, mecha_id)
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $11, NULLIF($12, '')
+                               created_at, expires_at, prefix, mecha_id, scopes)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $11, NULLIF($12, ''), $13
          WHERE (SELECT count(*) FROM api_keys
                 WHERE account_id = $2 AND COALESCE(mecha_id, '') = $12
                   AND (expires_at IS NULL OR expires_at > $8)) < $10
@@ -280,9 +298,10 @@ pub(crate) async fn insert(
     .bind(&new.last_four)
     .bind(now.0)
     .bind(new.expires_at.map(|at| at.0))
-    .bind(i64::from(LIMIT))
+    .bind(i64::from(limit))
     .bind(&new.prefix)
     .bind(mecha_of(&new.owner))
+    .bind(new.access.to_text())
     .execute(&mut **tx)
     .await?;
     if inserted.rows_affected() == 1 {
@@ -297,7 +316,7 @@ pub(crate) async fn insert(
     .bind(mecha_of(&new.owner))
     .fetch_one(&mut **tx)
     .await?;
-    Ok(if live >= i64::from(LIMIT) { Change::LimitReached } else { Change::Taken })
+    Ok(if live >= i64::from(limit) { Change::LimitReached } else { Change::Taken })
 }
 
 /// Renames a key. The new name may be another spelling of the current name.
@@ -307,7 +326,7 @@ pub(crate) async fn rename(
     key: &KeyId,
     name: &KeyName,
 ) -> Result<Change, StoreError> {
-    let Some(KeyNames { owner, .. }) = names(tx, account, key).await? else { return Ok(Change::NotFound) };
+    let Some(KeyDetails { owner, .. }) = details(tx, account, key).await? else { return Ok(Change::NotFound) };
     let name_folded = folded_name(&owner, name);
     let renamed = sqlx::query(
         "UPDATE api_keys SET name = $3, name_folded = $4
@@ -324,6 +343,26 @@ pub(crate) async fn rename(
         return Ok(Change::Done);
     }
     Ok(if find(tx, account, key).await?.is_some() { Change::Taken } else { Change::NotFound })
+}
+
+/// Sets the description of a key, and what it has access to.
+pub(crate) async fn describe(
+    tx: &mut Tx,
+    account: &AccountId,
+    key: &KeyId,
+    description: &Description,
+    access: &Access,
+) -> Result<Change, StoreError> {
+    let described = sqlx::query(
+        "UPDATE api_keys SET description = $3, scopes = $4 WHERE id = $1 AND account_id = $2",
+    )
+    .bind(key.as_str())
+    .bind(&account.0)
+    .bind(description.as_str())
+    .bind(access.to_text())
+    .execute(&mut **tx)
+    .await?;
+    Ok(if described.rows_affected() == 1 { Change::Done } else { Change::NotFound })
 }
 
 /// Moves the expiry of a key that has not expired to a later time; `None` means never.

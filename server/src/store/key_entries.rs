@@ -23,7 +23,7 @@ macro_rules! sqlite_line {
         "printf('%s%s%s%d %d%d%d%d%s %s%s', id, account_id, hex(secret_digest), expires_at, active, old_ends_on_use,
                 old_ended, CASE WHEN mecha_id IS NULL THEN 1 ELSE COALESCE(mecha_active, 0) END,
                 CASE WHEN old_until > 0 THEN hex(old_digest) || old_until END, name,
-                char(9) || mecha_id || mecha_name)"
+                COALESCE(char(9) || mecha_id || mecha_name, '') || COALESCE(char(9, 9) || scopes, ''))"
     };
 }
 
@@ -42,7 +42,7 @@ macro_rules! postgres_line {
                 k.active, k.old_ends_on_use, k.old_ended,
                 CASE WHEN k.mecha_id IS NULL THEN 1 ELSE COALESCE(m.active, 0) END,
                 CASE WHEN k.old_until > 0 THEN encode(k.old_digest, 'hex') || k.old_until END,
-                ' ', k.name, chr(9) || k.mecha_id || m.name)"
+                ' ', k.name, chr(9) || k.mecha_id || m.name, chr(9) || chr(9) || k.scopes)"
     };
 }
 pub(super) use postgres_line;
@@ -166,7 +166,7 @@ async fn copy_all(url: &str, insert: &impl Fn(&[u8; 32], &KeyEntry)) -> Result<(
         .await?;
     while let Some(row) = with_timeout(ROW_TIMEOUT, rows.try_next()).await? {
         let line = std::str::from_utf8(&row).map_err(|_| StoreError::Corrupt)?;
-        // COPY escapes the tab before a Mecha and doubles a backslash. No name contains a control character.
+        // COPY escapes the tabs before a Mecha and before scopes, and doubles a backslash. No name contains a control character.
         let line = if line.contains('\\') { &unescape(line) } else { line };
         for (digest, entry) in parse_lines(line)? {
             insert(&digest, &entry);
@@ -239,6 +239,8 @@ fn parse_line(line: &str) -> Option<(Secret, Option<Secret>)> {
     let (flags, previous) = flags.split_at_checked(4)?;
     let (flags, mecha_active) = flags.split_at_checked(3)?;
     let mecha_active = mecha_active == "1";
+    let (name, scopes) =
+        name.split_once("\t\t").map_or((name, None), |(name, scopes)| (name, Some(scopes.into())));
     let (name, mecha) = match name.split_once('\t') {
         None => (name, None),
         Some((name, mecha)) => {
@@ -261,6 +263,7 @@ fn parse_line(line: &str) -> Option<(Secret, Option<Secret>)> {
         account: parse_id(account)?,
         name: name.to_owned(),
         mecha,
+        scopes,
         until: expires_at,
         // A key whose Mecha is missing is denied: nobody could revoke it.
         active: flags.starts_with('1') && (mecha_active || has_mecha),

@@ -82,6 +82,7 @@ pub const TABLES: [Table; 12] = [
             ("old_prefix", Text),
             ("rotated_at", Number),
             ("mecha_id", Text),
+            ("scopes", Text),
         ],
     },
     Table {

@@ -9,6 +9,7 @@ use app::domain::usage::{
 };
 use serde::Serialize;
 use sqlx::FromRow;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Maximum number of clients that are counted individually per key and day. Further clients are counted together.
@@ -124,9 +125,11 @@ impl UseRow {
 impl DeniedRow {
     /// Returns `None` if this version does not know the reason.
     fn into_denied(self) -> Option<DeniedClient> {
+        let (reason, scope) = self.reason.split_once(' ').unwrap_or((&self.reason, ""));
         Some(DeniedClient {
+            reason: DenialReason::parse(reason)?,
+            scope: scope.to_owned(),
             client: ClientName { address: self.address, agent: self.agent },
-            reason: DenialReason::parse(&self.reason)?,
             times: self.times.unsigned_abs(),
             last_at: Timestamp(self.last_at),
         })
@@ -148,7 +151,7 @@ pub(crate) struct UnflushedUsage {
 /// A use or a denial: key, day, address, user agent, reason, count, time of the last one, and whether it is the last
 /// use of the key. Serialized as an array, for `with_lines!`.
 #[derive(Serialize)]
-struct UsageRow<'s>(&'s str, i64, &'s str, &'s str, &'s str, i64, i64, i64);
+struct UsageRow<'s>(&'s str, i64, &'s str, &'s str, Cow<'s, str>, i64, i64, i64);
 
 /// Prepends a common table expression `lines` to a statement. It reads the first parameter, a JSON array of
 /// [`UsageRow`]s. One statement handles many keys: with separate statements per key, a flush of 100,000 keys took 14 s
@@ -314,14 +317,14 @@ fn use_rows(seen: &UnflushedUsage) -> impl Iterator<Item = UsageRow<'_>> {
     seen.uses.iter().enumerate().map(move |(at, used)| {
         let (ClientName { address, agent }, last_at) = (&used.client, used.last_at.0);
         let is_last = i64::from(Some(at) == last);
-        UsageRow(&seen.key, used.last_at.day(), address, agent, "", times(used.times), last_at, is_last)
+        UsageRow(&seen.key, used.last_at.day(), address, agent, "".into(), times(used.times), last_at, is_last)
     })
 }
 
 fn previous_row(seen: &UnflushedUsage) -> Option<UsageRow<'_>> {
     let used = seen.last_of_previous.as_ref()?;
     let ClientName { address, agent } = &used.client;
-    Some(UsageRow(&seen.key, 0, address, agent, "", times(used.times), used.last_at.0, 0))
+    Some(UsageRow(&seen.key, 0, address, agent, "".into(), times(used.times), used.last_at.0, 0))
 }
 
 fn denial_rows(seen: &UnflushedUsage) -> impl Iterator<Item = UsageRow<'_>> {
@@ -332,12 +335,18 @@ fn denial_rows(seen: &UnflushedUsage) -> impl Iterator<Item = UsageRow<'_>> {
             denied.last_at.day(),
             address,
             agent,
-            denied.reason.name(),
+            stored_reason(denied),
             times(denied.times),
             last_at,
             0,
         )
     })
+}
+
+/// The reason as it is stored: its name, and after a space the scope that the key lacked, if it is known.
+fn stored_reason(denied: &DeniedClient) -> Cow<'_, str> {
+    let name = denied.reason.name();
+    if denied.scope.is_empty() { name.into() } else { format!("{name} {}", denied.scope).into() }
 }
 
 fn times(times: u64) -> i64 {

@@ -30,7 +30,7 @@ struct Counter {
     key: Id,
     last_at: Timestamp,
     times: u32,
-    /// The number of the client in [`Clients`].
+    /// The number of the client, and of the scope that its requests lacked, in [`Clients`].
     client: u16,
     outcome: CountedUse,
 }
@@ -52,6 +52,8 @@ pub(crate) struct Count {
     /// `None` for clients that share a counter.
     address: Option<IpAddr>,
     agent: Box<str>,
+    /// The scope that the key lacked; empty for other outcomes.
+    scope: Box<str>,
     /// The outcome of the requests.
     pub(crate) outcome: CountedUse,
     times: u32,
@@ -71,10 +73,19 @@ impl UsageCounters {
         }
     }
 
-    /// Counts a request. Returns true if this is the first such request since the last flush.
-    pub(crate) fn count(&mut self, key: Id, client: Client<'_>, outcome: CountedUse, now: Timestamp) -> bool {
+    /// Counts a request, and the scope that its key lacked; empty for other outcomes. Returns true if this is the first such
+    /// request since the last flush.
+    pub(crate) fn count(
+        &mut self,
+        key: Id,
+        client: Client<'_>,
+        outcome: CountedUse,
+        scope: &str,
+        now: Timestamp,
+    ) -> bool {
         let hash = self.hasher.hash_one(key);
-        let known = self.clients.find(Some(client.address), truncate_user_agent(client.user_agent));
+        let name = (Some(client.address), truncate_user_agent(client.user_agent), scope);
+        let known = self.clients.find(name);
         if known.is_some_and(|client| self.increment(hash, &key, client, outcome, now)) {
             return false;
         }
@@ -83,7 +94,7 @@ impl UsageCounters {
         let client = if is_full || of_key >= COUNTERS_PER_KEY {
             OTHER_CLIENTS
         } else {
-            self.clients.number(Some(client.address), truncate_user_agent(client.user_agent))
+            self.clients.number(name)
         };
         if self.increment(hash, &key, client, outcome, now) || is_full && of_key == 0 {
             return false;
@@ -102,17 +113,17 @@ impl UsageCounters {
         let of_key =
             self.counters.iter_hash(self.hasher.hash_one(key)).filter(move |counter| counter.key == key);
         of_key.map(|counter| {
-            let (address, agent) = self.clients.get(counter.client);
+            let (address, agent, scope) = self.clients.get(counter.client);
             let Counter { outcome, times, last_at, .. } = *counter;
-            Count { address, agent: agent.into(), outcome, times, last_at }
+            Count { address, agent: agent.into(), scope: scope.into(), outcome, times, last_at }
         })
     }
 
     /// Subtracts flushed counts of a key. Requests that were counted during the flush remain.
     pub(crate) fn subtract(&mut self, key: &Id, counts: &[Count]) {
         let hash = self.hasher.hash_one(key);
-        for Count { address, agent, outcome, times, .. } in counts {
-            let Some(client) = self.clients.find(*address, agent) else { continue };
+        for Count { address, agent, scope, outcome, times, .. } in counts {
+            let Some(client) = self.clients.find((*address, agent, scope)) else { continue };
             let Ok(mut counter) = self.counters.find_entry(hash, |counter| counter.is(key, client, *outcome))
             else {
                 continue;
@@ -132,8 +143,7 @@ impl UsageCounters {
     fn remove_unused_clients(&mut self) {
         let (counters, clients) = (std::mem::take(&mut self.counters), std::mem::take(&mut self.clients));
         for counter in counters {
-            let (address, agent) = clients.get(counter.client);
-            let client = self.clients.number(address, agent);
+            let client = self.clients.number(clients.get(counter.client));
             self.insert(Counter { client, ..counter });
         }
     }
@@ -185,18 +195,28 @@ impl Count {
     /// Converts the count to a denial. `None` if the requests were allowed.
     pub(crate) fn to_denied(&self) -> Option<DeniedClient> {
         let CountedUse::Denied(reason) = self.outcome else { return None };
-        Some(DeniedClient { client: self.client(), reason, times: self.times.into(), last_at: self.last_at })
+        Some(DeniedClient {
+            client: self.client(),
+            reason,
+            scope: self.scope.to_string(),
+            times: self.times.into(),
+            last_at: self.last_at,
+        })
     }
 }
 
 /// The number of all clients that share a counter.
 const OTHER_CLIENTS: u16 = 0;
 
-/// Assigns numbers to clients.
+/// The address and `User-Agent` of a client, and the scope that the keys of its requests lacked.
+type Name<'n> = (Option<IpAddr>, &'n str, &'n str);
+
+/// Assigns numbers to clients, and to the scopes that their requests lacked: few requests lack one, and a number for both
+/// keeps the counters small.
 #[derive(Debug)]
 struct Clients {
-    /// The address and `User-Agent` of each client, by number.
-    names: Vec<(Option<IpAddr>, Box<str>)>,
+    /// The parts of each [`Name`], by number.
+    names: Vec<(Option<IpAddr>, Box<str>, Box<str>)>,
     numbers: HashTable<u16>,
     hasher: DefaultHashBuilder,
 }
@@ -206,37 +226,39 @@ impl Default for Clients {
         let mut clients =
             Self { names: Vec::new(), numbers: HashTable::new(), hasher: DefaultHashBuilder::default() };
         // The first number is OTHER_CLIENTS.
-        clients.number(None, "");
+        clients.number((None, "", ""));
         clients
     }
 }
 
 impl Clients {
-    fn get(&self, number: u16) -> (Option<IpAddr>, &str) {
-        self.names.get(usize::from(number)).map_or((None, ""), |(address, agent)| (*address, agent))
+    fn get(&self, number: u16) -> Name<'_> {
+        self.names.get(usize::from(number)).map_or((None, "", ""), name)
     }
 
-    fn find(&self, address: Option<IpAddr>, agent: &str) -> Option<u16> {
-        let hash = self.hasher.hash_one((address, agent));
-        self.numbers.find(hash, |number| self.get(*number) == (address, agent)).copied()
+    fn find(&self, name: Name<'_>) -> Option<u16> {
+        let hash = self.hasher.hash_one(name);
+        self.numbers.find(hash, |number| self.get(*number) == name).copied()
     }
 
-    /// The number of a client, which is assigned if the client is new. [`OTHER_CLIENTS`] if all numbers are in use.
-    fn number(&mut self, address: Option<IpAddr>, agent: &str) -> u16 {
-        if let Some(number) = self.find(address, agent) {
+    /// The number of a name, which is assigned if the name is new. [`OTHER_CLIENTS`] if all numbers are in use.
+    fn number(&mut self, new: Name<'_>) -> u16 {
+        if let Some(number) = self.find(new) {
             return number;
         }
         let Ok(number) = u16::try_from(self.names.len()) else { return OTHER_CLIENTS };
-        self.names.push((address, agent.into()));
+        let (address, agent, scope) = new;
+        self.names.push((address, agent.into(), scope.into()));
         let Self { names, numbers, hasher } = self;
-        let hash = |number: &u16| {
-            names
-                .get(usize::from(*number))
-                .map_or(0, |(address, agent)| hasher.hash_one((*address, &**agent)))
-        };
+        let hash =
+            |number: &u16| names.get(usize::from(*number)).map_or(0, |parts| hasher.hash_one(name(parts)));
         numbers.insert_unique(hash(&number), number, hash);
         number
     }
+}
+
+fn name((address, agent, scope): &(Option<IpAddr>, Box<str>, Box<str>)) -> Name<'_> {
+    (*address, agent, scope)
 }
 
 /// Shortens a `User-Agent` to the recorded length.
@@ -274,7 +296,7 @@ mod tests {
                 if step == 0 {
                     // A request that is counted during a flush remains.
                     let flushed: Vec<Count> = counters.of([key; 16]).collect();
-                    counters.count([key; 16], client(n), CountedUse::Allowed, Timestamp(0));
+                    counters.count([key; 16], client(n), CountedUse::Allowed, "", Timestamp(0));
                     counters.subtract(&[key; 16], &flushed);
                     map.retain(|(of, ..), _| *of != key);
                     map.insert((key, format!("10.0.0.{n}"), false), 1);
@@ -282,7 +304,7 @@ mod tests {
                     let outcome = if is_denied { CountedUse::Denied(DenialReason::Expired) } else { CountedUse::Allowed };
                     let times = map.entry((key, format!("10.0.0.{n}"), is_denied)).or_default();
                     *times += 1;
-                    let is_first = counters.count([key; 16], client(n), outcome, Timestamp(at as i64));
+                    let is_first = counters.count([key; 16], client(n), outcome, "", Timestamp(at as i64));
                     prop_assert_eq!(is_first, *times == 1);
                 }
                 let counted: BTreeMap<_, _> = (0..4).flat_map(|key| of(&counters, key)).collect();
@@ -298,7 +320,7 @@ mod tests {
         let mut counters = UsageCounters::with_limit(1_000);
         for _ in 0..2 {
             for n in 0..200 {
-                counters.count([1; 16], client(n), CountedUse::Allowed, Timestamp(0));
+                counters.count([1; 16], client(n), CountedUse::Allowed, "", Timestamp(0));
             }
         }
         let all: Vec<Count> = counters.of([1; 16]).collect();
@@ -312,7 +334,7 @@ mod tests {
     fn clients_without_counters_are_removed() {
         let mut counters = UsageCounters::with_limit(1_000);
         for n in 0..100 {
-            counters.count([n; 16], client(n), CountedUse::Allowed, Timestamp(0));
+            counters.count([n; 16], client(n), CountedUse::Allowed, "", Timestamp(0));
         }
         for n in 0..99 {
             let flushed: Vec<Count> = counters.of([n; 16]).collect();

@@ -72,17 +72,24 @@ impl UsageRecorder {
     pub(crate) fn allowed(&self, key: Id, is_previous: bool, client: Client<'_>, now: Timestamp) {
         if let Some(shard) = self.shard(&key) {
             let outcome = if is_previous { CountedUse::AllowedWithPrevious } else { CountedUse::Allowed };
-            shard.lock().count(key, client, outcome, now);
+            shard.lock().count(key, client, outcome, "", now);
         }
         let what = if is_previous { EventKind::PreviousUsed } else { EventKind::Used };
         self.live.publish(key, now, what, || name_of(client));
     }
 
-    /// Counts a denied request that presented a secret of the key. Returns true if this is the first such request since
-    /// the last flush.
-    pub(crate) fn denied(&self, key: Id, reason: DenialReason, client: Client<'_>, now: Timestamp) -> bool {
+    /// Counts a denied request that presented a secret of the key, and the scope that it lacked; empty for other reasons.
+    /// Returns true if this is the first such request since the last flush.
+    pub(crate) fn denied(
+        &self,
+        key: Id,
+        reason: DenialReason,
+        scope: &str,
+        client: Client<'_>,
+        now: Timestamp,
+    ) -> bool {
         self.live.publish(key, now, EventKind::Denied(reason), || name_of(client));
-        self.denied.lock().count(key, client, CountedUse::Denied(reason), now)
+        self.denied.lock().count(key, client, CountedUse::Denied(reason), scope, now)
     }
 
     /// Counts a denied request that presented this Key ID with a secret of no key or of another key. A key with this id
@@ -90,7 +97,7 @@ impl UsageRecorder {
     pub(crate) fn denied_by_id(&self, key: Id, client: Client<'_>, now: Timestamp) {
         let reason = DenialReason::WrongSecret;
         self.live.publish(key, now, EventKind::Denied(reason), || name_of(client));
-        self.denied_by_id.lock().count(key, client, CountedUse::Denied(reason), now);
+        self.denied_by_id.lock().count(key, client, CountedUse::Denied(reason), "", now);
     }
 
     /// The time and the client of the key's last use that is not flushed yet.
@@ -120,7 +127,9 @@ impl UsageRecorder {
         }
         for counters in [&self.denied, &self.denied_by_id] {
             for new in of(counters).iter().filter_map(Count::to_denied) {
-                let same = |old: &&mut DeniedClient| old.client == new.client && old.reason == new.reason;
+                let same = |old: &&mut DeniedClient| {
+                    (&old.client, old.reason, &old.scope) == (&new.client, new.reason, &new.scope)
+                };
                 match usage.denied.iter_mut().find(same) {
                     Some(old) => {
                         (old.times, old.last_at) = (old.times + new.times, old.last_at.max(new.last_at))
@@ -237,7 +246,7 @@ mod tests {
             recorder.denied_by_id(key, client, Timestamp(0));
         }
         assert_eq!(recorder.denied_by_id.lock().keys().len(), DENIALS_LIMIT);
-        assert!(recorder.denied([7; 16], DenialReason::Expired, client, Timestamp(0)));
-        assert!(!recorder.denied([7; 16], DenialReason::Expired, client, Timestamp(1)));
+        assert!(recorder.denied([7; 16], DenialReason::Expired, "", client, Timestamp(0)));
+        assert!(!recorder.denied([7; 16], DenialReason::Expired, "", client, Timestamp(1)));
     }
 }

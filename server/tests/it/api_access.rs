@@ -25,7 +25,7 @@ const PAGES: [(&str, Access); 9] = [
 ];
 
 /// Form actions and who may call them.
-const ACTIONS: [(&str, Access); 20] = [
+const ACTIONS: [(&str, Access); 21] = [
     ("/rpc/account/sign-up", Access::Public),
     ("/rpc/account/sign-in", Access::Public),
     ("/rpc/account/sign-out", Access::Public),
@@ -35,6 +35,7 @@ const ACTIONS: [(&str, Access); 20] = [
     ("/rpc/account/delete", Access::Session),
     ("/rpc/keys/create", Access::Session),
     ("/rpc/keys/rename", Access::Session),
+    ("/rpc/keys/edit", Access::Session),
     ("/rpc/keys/refresh", Access::Session),
     ("/rpc/keys/set-active", Access::Session),
     ("/rpc/keys/rotate", Access::Session),
@@ -170,6 +171,7 @@ async fn every_action_is_public_or_requires_a_session_and_an_api_key_does_not_re
         ("mecha_id", &*zero),
         ("mecha_name", "a"),
         ("expire_in", "7"),
+        ("access", "everything"),
         ("active", "true"),
         ("grace", "0"),
         ("confirm_name", "a"),

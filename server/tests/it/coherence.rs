@@ -1,9 +1,9 @@
-//! Revocation takes effect immediately: verifications race changes that revoke a secret. A logical clock orders the
+//! Revocation takes effect immediately: verifications race changes that revoke a secret, or narrow its access. A logical clock orders the
 //! start of each verification and the response to each change. A verification that starts after the response must be
 //! denied.
 
 use crate::mechas::create_mecha;
-use crate::test_app::{Browser, TestApp, postgres, verify};
+use crate::test_app::{Browser, TestApp, postgres, verify_scope};
 use axum::Router;
 use axum::http::StatusCode;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl History {
     }
 }
 
-/// Verifies `secret` repeatedly, until a verification that started after the response to the change has completed.
+/// Verifies repeatedly that `secret` has the scope `trigger`, until a verification that started after the response to the change has completed.
 pub(crate) async fn race(
     router: Router,
     history: Arc<History>,
@@ -42,7 +42,7 @@ pub(crate) async fn race(
 ) {
     loop {
         let begin = history.now();
-        let status = verify(&router, &secret).await;
+        let status = verify_scope(&router, &secret, "trigger").await;
         began.store(true, Ordering::SeqCst);
         let responded = responded_at.load(Ordering::SeqCst);
         history.verifications.fetch_add(1, Ordering::Relaxed);
@@ -58,7 +58,9 @@ pub(crate) async fn race(
 }
 
 /// Number of ways to revoke a secret.
-const WAYS: usize = 6;
+pub(crate) const REVOCATIONS: usize = 6;
+/// With the narrowing of its access, which does not disconnect a runtime.
+const WAYS: usize = REVOCATIONS + 1;
 
 /// A key whose secret is revoked while it is verified.
 pub(crate) struct RacedKey {
@@ -71,7 +73,7 @@ pub(crate) struct RacedKey {
 impl RacedKey {
     /// Creates the key for a trial. `how` determines how it is revoked.
     pub(crate) async fn create(owner: &mut Browser, how: usize) -> Self {
-        let mecha = if how % WAYS < 4 { None } else { Some(create_mecha(owner, "Raced").await) };
+        let mecha = if [4, 5].contains(&(how % WAYS)) { Some(create_mecha(owner, "Raced").await) } else { None };
         Self::of(owner, mecha).await
     }
 
@@ -90,8 +92,8 @@ impl RacedKey {
         Self { id: new.id.as_str().to_owned(), secret: new.secret, mecha }
     }
 
-    /// Revokes the current secret: by deleting the key, switching it off, rotating it, rotating and retiring, or by
-    /// switching off or deleting its Mecha.
+    /// Revokes the current secret: by deleting the key, switching it off, rotating it, rotating and retiring, by switching
+    /// off or deleting its Mecha, or by narrowing its access.
     pub(crate) async fn revoke(&self, owner: &mut Browser, how: usize) {
         let key = ("key_id", self.id.as_str());
         let mecha = ("mecha_id", self.mecha.as_deref().unwrap_or_default());
@@ -104,6 +106,10 @@ impl RacedKey {
                 owner.post("/rpc/keys/retire", &[key]).await
             }
             4 => owner.post("/rpc/mechas/set-active", &[mecha, ("active", "false")]).await,
+            6 => {
+                let narrowed = [key, ("name", "Raced"), ("access", "chosen"), ("scopes", "read")];
+                owner.post("/rpc/keys/edit", &narrowed).await
+            }
             _ => owner.post("/rpc/mechas/delete", &[mecha, ("confirm_name", "Raced")]).await,
         };
         assert_eq!(response.status, StatusCode::OK, "{}", response.body);

@@ -2,7 +2,7 @@
 
 use crate::mechas::create_mecha;
 use crate::runtimes::{Peer, serve};
-use crate::test_app::{TestApp, file, fresh_database, postgres, verify};
+use crate::test_app::{TestApp, file, fresh_database, postgres, verify, verify_scope};
 use axum::http::StatusCode;
 use server::commands::copy::{CopyError, copy};
 use server::store::tables::TABLES;
@@ -16,7 +16,8 @@ async fn filled() -> (TestApp, String, String) {
     let app = TestApp::in_file().await;
     let mut ada = app.owner("ada@example.com").await;
     let (id, _) = ada.create("Dürer \\ \"größer\"").await;
-    let (_, stays) = ada.create("Stays").await;
+    let restricted = [("name", "Stays"), ("expire_in", "90"), ("access", "chosen"), ("scopes", "read")];
+    let stays = ada.post("/rpc/keys/create", &restricted).await.list().new.unwrap().secret;
     let (gone, deleted) = ada.create("Gone").await;
     ada.post("/rpc/keys/delete", &[("key_id", &gone), ("confirm_name", "Gone")]).await.list();
     let new = ada.post("/rpc/keys/rotate", &[("key_id", &id), ("grace", "24h")]).await.list().new.unwrap();
@@ -56,7 +57,8 @@ async fn all_data_is_copied_to_an_empty_database_and_back() {
     let back = tempfile::tempdir().unwrap();
     copy(&to, &file(&back), |_| {}).await.unwrap();
     for app in [TestApp::at_url(&to).await, TestApp::open(back).await] {
-        assert_eq!(verify(&app.router, &stays).await, StatusCode::NO_CONTENT);
+        assert_eq!(verify_scope(&app.router, &stays, "read").await, StatusCode::NO_CONTENT);
+        assert_eq!(verify_scope(&app.router, &stays, "write").await, StatusCode::FORBIDDEN);
         assert_eq!(verify(&app.router, &deleted).await, StatusCode::UNAUTHORIZED);
         let mut ada = app.anonymous();
         ada.sign_in("ada@example.com").await;

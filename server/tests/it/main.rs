@@ -21,6 +21,7 @@ mod malformed_input;
 mod mechas;
 mod metrics;
 mod owner_modules;
+mod permissions;
 mod races;
 mod retention;
 mod rotation;

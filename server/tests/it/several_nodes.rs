@@ -1,6 +1,6 @@
 //! Several nodes on one PostgreSQL database. `tools/postgres.sh cargo test …` provides the server.
 
-use crate::coherence::{History, RacedKey, race};
+use crate::coherence::{History, REVOCATIONS, RacedKey, race};
 use crate::key_events::{event, listen};
 use crate::runtimes::{Peer, Place, serve};
 use crate::test_app::{PASSWORD, TestApp, client_request, fresh_database, postgres, rounds, verify};
@@ -428,7 +428,7 @@ async fn no_frame_on_any_node_that_is_sent_after_the_response_to_a_revocation_ta
         let peers: Vec<_> = peers.collect();
         tokio::time::sleep(Duration::from_millis(150)).await;
         owner.router = [&place.app, &nodes[0], &nodes[1]][trial % 3].router.clone();
-        key.revoke(&mut owner, trial).await;
+        key.revoke(&mut owner, trial % REVOCATIONS).await;
         let responded = *responded_at.get_or_init(std::time::Instant::now);
         let mut sent = Vec::new();
         for peer in peers {
@@ -458,7 +458,7 @@ async fn no_frame_on_any_node_that_is_sent_after_the_response_to_a_revocation_ta
             );
         }
         owner.router = place.app.router.clone();
-        key.delete(&mut owner, trial).await;
+        key.delete(&mut owner, trial % REVOCATIONS).await;
     }
     assert!(effects > 0, "no frame took effect at all");
 }

@@ -30,6 +30,8 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 pub(crate) const PASSWORD: &str = "plum orchard tuesday lantern";
+/// The command-line flags of a console, unless a test has its own.
+const FLAGS: [&str; 4] = ["--sign-ups", "open", "--scopes", "read,write"];
 /// 2026-11-21T12:00:00Z.
 pub(crate) const START: Timestamp = Timestamp(1_795_262_400_000);
 const AUTHORITY: &str = "127.0.0.1:3000";
@@ -50,7 +52,7 @@ pub(crate) struct TestApp {
 
 impl TestApp {
     pub(crate) async fn new() -> Self {
-        Self::with(&["--sign-ups", "open"]).await
+        Self::with(&FLAGS).await
     }
 
     /// Starts a console with these command-line flags.
@@ -64,7 +66,7 @@ impl TestApp {
     pub(crate) async fn at(now: Timestamp) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = fresh_database(&folder).await;
-        Self::on(folder, url, &["--sign-ups", "open"], now.0).await
+        Self::on(folder, url, &FLAGS, now.0).await
     }
 
     /// Starts a console on a SQLite file, even if the other tests run on PostgreSQL.
@@ -89,17 +91,17 @@ impl TestApp {
     /// Opens the SQLite file in this folder.
     pub(crate) async fn open(folder: TempDir) -> Self {
         let url = file(&folder);
-        Self::on(folder, url, &["--sign-ups", "open"], START.0).await
+        Self::on(folder, url, &FLAGS, START.0).await
     }
 
     /// Opens the database at this URL.
     pub(crate) async fn at_url(url: &str) -> Self {
-        Self::on(tempfile::tempdir().unwrap(), url.to_owned(), &["--sign-ups", "open"], START.0).await
+        Self::on(tempfile::tempdir().unwrap(), url.to_owned(), &FLAGS, START.0).await
     }
 
     /// Starts another node on the same database: after this one on SQLite, or concurrently on PostgreSQL.
     pub(crate) async fn restart(&self) -> Self {
-        self.restart_with(&["--sign-ups", "open"]).await
+        self.restart_with(&FLAGS).await
     }
 
     /// Like [`Self::restart`], with these command-line flags.
@@ -302,6 +304,12 @@ pub(crate) async fn client_request(router: &Router, path: &str, headers: &[(&str
 /// The status of `/verify` with this secret as bearer token.
 pub(crate) async fn verify(router: &Router, secret: &str) -> StatusCode {
     client_request(router, "/verify", &[("authorization", &format!("Bearer {secret}"))]).await.status
+}
+
+/// The status of `/verify` for a route that requires these scopes.
+pub(crate) async fn verify_scope(router: &Router, secret: &str, scope: &str) -> StatusCode {
+    let path = format!("/verify?scope={scope}");
+    client_request(router, &path, &[("authorization", &format!("Bearer {secret}"))]).await.status
 }
 
 /// The status of `/api/v1/key` with this secret as bearer token.

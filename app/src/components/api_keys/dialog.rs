@@ -1,11 +1,12 @@
 //! The dialog of the page, and its forms.
 
-use super::fields::{confirm_name, description, expire_in, grace, name};
+use super::fields::{access, confirm_name, description, expiry, grace, name};
 use super::frame::{CloseButton, FormButtons, Frame, OwnerField, Summary, Warning};
 use super::reveal::Reveal;
 use super::usage::Usage;
 use crate::components::mechas::dialog::mecha_dialog;
 use crate::components::mechas::runtimes::AffectedRuntimes;
+use crate::domain::access::Access;
 use crate::domain::mecha::KeyOwner;
 use crate::routes::{Action, Dialog as DialogName, page_of};
 use crate::text::{self, keys, mechas, runtimes as texts};
@@ -78,6 +79,7 @@ fn parts(dialog: &DialogName, owner: &KeyOwner) -> Parts {
         }
         DialogName::Generate => plain(keys::NEW_TITLE, Action::Create, keys::GENERATE, ""),
         DialogName::Rename(_) => plain(keys::RENAME_TITLE, Action::Rename, keys::RENAME, ""),
+        DialogName::Edit(_) => plain(keys::EDIT_TITLE, Action::Edit, keys::SAVE, keys::EDIT_LEAD),
         DialogName::Refresh(_) => {
             plain(keys::REFRESH_TITLE, Action::Refresh, keys::REFRESH, keys::REFRESH_LEAD)
         }
@@ -109,7 +111,7 @@ fn form_dialog(form: &FormView) -> AnyView {
     if let (DialogName::Usage(_), Some(key)) = (&form.dialog, &form.key) {
         return usage_dialog(key.clone(), form);
     }
-    let FormView { state, owner, now, runtimes, .. } = form.clone();
+    let FormView { state, owner, policy, now, runtimes, .. } = form.clone();
     // After a rotation, runtimes with the previous secret stay connected for the grace period.
     let is_rotation = matches!(form.dialog, DialogName::Rotate(_));
     let runtimes_title = if is_rotation { texts::USING } else { texts::WILL_DISCONNECT };
@@ -118,12 +120,19 @@ fn form_dialog(form: &FormView) -> AnyView {
     let fields = match (&form.dialog, &form.key) {
         (DialogName::Generate, _) => view! {
             {name(state, &form.new_name)}
-            {expire_in(state, None, now)}
+            {expiry(state, &policy, None, now)}
             {description(state, "")}
+            {access(state, &policy, &Access::Everything)}
         }
         .into_any(),
         (DialogName::Rename(_), Some(key)) => name(state, &key.name).into_any(),
-        (DialogName::Refresh(_), Some(key)) => expire_in(state, key.expires_at, now).into_any(),
+        (DialogName::Edit(_), Some(key)) => view! {
+            {name(state, &key.name)}
+            {description(state, &key.description)}
+            {access(state, &policy, &key.access)}
+        }
+        .into_any(),
+        (DialogName::Refresh(_), Some(key)) => expiry(state, &policy, key.expires_at, now).into_any(),
         (DialogName::Rotate(_), _) => grace(state, owner).into_any(),
         (DialogName::SwitchOff(_), _) => {
             view! { <input type="hidden" name="active" value="false" /> }.into_any()

@@ -4,9 +4,11 @@
 //! as the date of an expiry, is in the attribute `data-hint` of the choice.
 
 use crate::components::icon::Icon;
+use crate::domain::access::{Access, Scope};
 use crate::domain::description::Description;
-use crate::domain::expiry::Period;
+use crate::domain::expiry::Expiry;
 use crate::domain::field_error::Field;
+use crate::domain::key_policy::KeyPolicy;
 use crate::domain::mecha::KeyOwner;
 use crate::domain::rotation::Grace;
 use crate::domain::timestamp::Timestamp;
@@ -129,23 +131,28 @@ pub(crate) fn description(form: &FormState, default: &str) -> impl IntoView + us
     }
 }
 
-/// The period until a key expires. With `later_than`, periods that end earlier are not offered.
-pub(super) fn expire_in(
+/// The period until a key expires, or its last day. With `later_than`, periods and days that end earlier are not offered.
+pub(super) fn expiry(
     form: &FormState,
+    policy: &KeyPolicy,
     later_than: Option<Timestamp>,
     now: Timestamp,
 ) -> impl IntoView + use<> {
-    let default = later_than.map_or_else(Period::default, |at| Period::for_refresh(at, now));
+    let typed = form.typed.field(Field::ExpireIn);
     // The value may come from a link.
-    let chosen = Period::parse(form.typed.field(Field::ExpireIn)).unwrap_or(default);
-    let end = chosen.expires_at(now);
-    let options = Period::ALL.map(|period| {
+    let chosen = policy.periods().find(|period| period.value() == typed);
+    let chosen = match typed {
+        Expiry::DATE => None,
+        _ => chosen.or_else(|| policy.default_period(later_than, now)),
+    };
+    let end = chosen.and_then(|period| period.expires_at(now));
+    let periods = policy.periods().map(|period| {
         let end = period.expires_at(now);
         let is_offered = later_than.is_none_or(|at| period.is_later_than(at, now));
         view! {
             <option
                 value=period.value()
-                selected=period == chosen
+                selected=Some(period) == chosen
                 disabled=!is_offered
                 data-hint=text::will_expire(end)
                 data-warning=end.is_none()
@@ -154,20 +161,100 @@ pub(super) fn expire_in(
             </option>
         }
     });
+    let periods = periods.collect_view();
+    let is_warning = chosen.is_some() && end.is_none();
+    let hint = if chosen.is_some() { text::will_expire(end) } else { keys::OTHER_DATE_HINT.to_owned() };
     let (error, describedby, invalid) = described(Field::ExpireIn, form);
     view! {
-        <FieldRow
-            field=Field::ExpireIn
-            label=keys::EXPIRE_IN
-            hint=text::will_expire(end)
-            is_warning=end.is_none()
-            is_live=true
-            error
-        >
+        <FieldRow field=Field::ExpireIn label=keys::EXPIRE_IN hint is_warning is_live=true error>
             <select id="expire_in" name="expire_in" aria-describedby=describedby aria-invalid=invalid>
-                {options.into_iter().collect_view()}
+                {periods}
+                <option value=Expiry::DATE selected=chosen.is_none() data-hint=keys::OTHER_DATE_HINT>
+                    {keys::OTHER_DATE}
+                </option>
             </select>
         </FieldRow>
+        {expires_on(form, policy.dates(later_than, now))}
+    }
+}
+
+/// The last day of a key. The style sheet hides it while a period is chosen.
+fn expires_on(form: &FormState, (first, last): (i64, i64)) -> impl IntoView + use<> {
+    let (error, describedby, invalid) = described(Field::ExpiresOn, form);
+    let iso = |day| Timestamp::end_of_day(day).iso_date();
+    let typed = form.typed.field(Field::ExpiresOn).to_owned();
+    view! {
+        <div class="other-date">
+            <FieldRow
+                field=Field::ExpiresOn
+                label=keys::EXPIRES_ON_DATE
+                hint=keys::EXPIRES_ON_HINT
+                error
+            >
+                <input
+                    type="date"
+                    id="expires_on"
+                    name="expires_on"
+                    min=iso(first)
+                    max=iso(last)
+                    value=typed
+                    aria-describedby=describedby
+                    aria-invalid=invalid
+                />
+            </FieldRow>
+        </div>
+    }
+}
+
+/// What a key has access to. The style sheet hides the scopes while everything is chosen.
+pub(super) fn access(form: &FormState, policy: &KeyPolicy, of_key: &Access) -> impl IntoView + use<> {
+    let (error, describedby, invalid) = described(Field::Scopes, form);
+    let (is_restricted, chosen): (bool, Vec<&str>) = match form.typed.get(Field::Access.name()) {
+        Some(access) => (access == Access::CHOSEN, form.typed.all(Field::Scopes.name()).collect()),
+        None => {
+            let scopes = of_key.scopes().map(|scopes| scopes.iter().map(Scope::as_str).collect());
+            (scopes.is_some(), scopes.unwrap_or_default())
+        }
+    };
+    let offered = policy.scopes.iter().map(|scope| (scope, None));
+    let no_longer = policy.no_longer_offered(of_key).map(|scope| (scope, Some(keys::NO_LONGER_OFFERED)));
+    let scopes = offered.chain(no_longer).map(|(scope, note)| {
+        let scope = scope.as_str().to_owned();
+        view! {
+            <label>
+                <input
+                    type="checkbox"
+                    name="scopes"
+                    value=scope.clone()
+                    checked=chosen.contains(&scope.as_str())
+                    aria-describedby=describedby.clone()
+                    aria-invalid=invalid
+                />
+                <span>{scope} {note.map(|note| format!(" ({note})"))}</span>
+            </label>
+        }
+    });
+    let scopes = scopes.collect_view();
+    let radio = |value, checked, label| {
+        view! {
+            <label>
+                <input type="radio" name="access" value=value checked=checked />
+                <span>{label}</span>
+            </label>
+        }
+    };
+    view! {
+        <fieldset class="access">
+            <legend>{keys::ACCESS}</legend>
+            {radio(Access::EVERYTHING, !is_restricted, keys::ACCESS_EVERYTHING)}
+            {radio(Access::CHOSEN, is_restricted, keys::ACCESS_CHOSEN)}
+            <div class="scopes" id="scopes-hint">
+                {scopes}
+                <p class="error" id="scopes-error">
+                    {error.map(|error| view! { <Icon name="alert" /> <span>{error}</span> })}
+                </p>
+            </div>
+        </fieldset>
     }
 }
 

@@ -6,6 +6,7 @@ use super::menu::Menu;
 use crate::components::copyable::Copyable;
 use crate::components::icon::Icon;
 use crate::components::moment::{Date, Moment};
+use crate::domain::access::Scope;
 use crate::domain::api_key::{PreviousSecret, Status};
 use crate::domain::timestamp::Timestamp;
 use crate::routes::{Action, Dialog, page_of};
@@ -51,6 +52,7 @@ pub(super) fn KeyRow(key: KeyView, now: Timestamp) -> impl IntoView {
         }
     });
     let badge = view! { <Badge key=key.clone() /> };
+    let scopes = view! { <Scopes key=key.clone() /> };
     let (id, name, last_four) = (key.id.as_str().to_owned(), key.name.clone(), key.last_four.clone());
     let KeyView { created_at, last_used_at, daily, .. } = key;
     let switch = (key.status != Status::Expired).then(|| view! { <Switch key=key.clone() /> });
@@ -61,6 +63,7 @@ pub(super) fn KeyRow(key: KeyView, now: Timestamp) -> impl IntoView {
                     {key.name.clone()}
                 </h2>
                 {description}
+                {scopes}
             </div>
             <dl class="key-facts">
                 <Fact term=keys::KEY_ID>
@@ -121,16 +124,34 @@ fn Previous(key: KeyView, previous: PreviousSecret) -> impl IntoView {
     }
 }
 
-/// A badge for a key that is expired or expiring soon; nothing for other keys. The switch says which keys are inactive.
+/// The scopes of a restricted key, collapsed; nothing for a key with access to everything.
+#[component]
+fn Scopes(key: KeyView) -> impl IntoView {
+    let item = |scope: &Scope| {
+        let note = key.no_longer_offered.contains(scope).then(|| format!(" ({})", keys::NO_LONGER_OFFERED));
+        view! { <li>{scope.as_str().to_owned()} {note}</li> }
+    };
+    let scopes = key.access.scopes()?;
+    Some(view! {
+        <details id=format!("scopes-{}", key.id.as_str()) class="key-scopes">
+            <summary>{keys::scopes(scopes.len())}</summary>
+            <ul>{scopes.iter().map(item).collect_view()}</ul>
+        </details>
+    })
+}
+
+/// A badge for a key that is expired or expiring soon, or expires later than is allowed; nothing for other keys. The switch
+/// says which keys are inactive.
 #[component]
 fn Badge(key: KeyView) -> impl IntoView {
     let (kind, icon, words) = match key.status {
         Status::Expired => ("danger", "clock", keys::EXPIRED),
         _ if key.is_expiring_soon => ("warning", "clock", keys::EXPIRING_SOON),
+        _ if key.is_beyond_limit => ("warning", "alert", keys::BEYOND_LIMIT),
         _ => return None,
     };
     Some(view! {
-        <span class="badge" data-kind=kind>
+        <span class="badge" data-kind=kind title=key.is_beyond_limit.then_some(keys::BEYOND_LIMIT_HINT)>
             <Icon name=icon />
             {words}
         </span>

@@ -5,21 +5,20 @@ use super::key_row::KeyRow;
 use crate::components::icon::Icon;
 use crate::components::mechas::header::MechaHeader;
 use crate::components::mechas::runtimes::{History, Runtimes};
-use crate::domain::api_key::LIMIT;
 use crate::routes::Dialog;
 use crate::text::{self, keys, mechas};
 use crate::view::key::KeyListView;
 use leptos::either::Either;
 use leptos::prelude::*;
 
-/// Number of keys from which on their number is also a bar.
+/// Tenths of the limit from which on the number of keys is also a bar.
 const METER_FROM: u32 = 7;
 
 /// The part of the page that each change replaces. Its `data-now` tells a newer list from an older one.
 #[component]
 pub(super) fn Keys(list: KeyListView) -> impl IntoView {
     let page = list.page();
-    let KeyListView { now, count, is_full, mecha, owner, .. } = list.clone();
+    let KeyListView { now, count, limit, is_full, mecha, owner, .. } = list.clone();
     let is_of_mecha = owner.mecha().is_some();
     let label = if is_of_mecha { mechas::ISSUE } else { keys::GENERATE };
     let title = if is_of_mecha {
@@ -75,13 +74,13 @@ pub(super) fn Keys(list: KeyListView) -> impl IntoView {
             <header class="page-head">
                 <div>{title}</div>
                 <div class="page-act">
-                    {count_of_keys(count)}
+                    {count_of_keys(count, limit)}
                     {(!is_empty).then(|| view! { <GenerateButton id="generate" page label is_full /> })}
                 </div>
             </header>
             <div class="notice" id="full" hidden=!is_full>
                 <Icon name="info" />
-                <p>{keys::FULL}</p>
+                <p>{keys::full(limit)}</p>
             </div>
             {rows}
             {new_key}
@@ -91,14 +90,14 @@ pub(super) fn Keys(list: KeyListView) -> impl IntoView {
 }
 
 /// The number of keys, and a bar once the limit is near.
-fn count_of_keys(count: u32) -> impl IntoView {
-    if count < METER_FROM {
-        return Either::Left(view! { <p class="meter">{text::meter(count)}</p> });
+fn count_of_keys(count: u32, limit: u32) -> impl IntoView {
+    if u64::from(count) * 10 < u64::from(limit) * u64::from(METER_FROM) {
+        return Either::Left(view! { <p class="meter">{text::meter(count, limit)}</p> });
     }
     Either::Right(view! {
         <div class="meter">
-            <label for="meter">{text::meter(count)}</label>
-            <meter id="meter" min="0" max=LIMIT value=count></meter>
+            <label for="meter">{text::meter(count, limit)}</label>
+            <meter id="meter" min="0" max=limit value=count></meter>
         </div>
     })
 }

@@ -29,6 +29,7 @@ pub(super) fn Menu(key: KeyView) -> impl IntoView {
         <form id=menu class="menu" popover="auto" action=page_of(&key.owner) aria-label=text::menu_label(&key.name)>
             <input type="hidden" name="key_id" value=key.id.as_str().to_owned() />
             {item(Dialog::Rename, "pencil", keys::RENAME, None)}
+            {item(Dialog::Edit, "pencil", keys::EDIT, None)}
             {item(Dialog::Refresh, "refresh", keys::REFRESH, key.cannot_refresh.map(why_not_refresh))}
             {item(Dialog::Rotate, "rotate", keys::ROTATE, key.cannot_rotate.map(why_not_rotate))}
             {item(Dialog::Usage, "chart", keys::USAGE, None)}
@@ -75,6 +76,7 @@ fn MenuItem(
 fn why_not_refresh(obstacle: Obstacle) -> &'static str {
     match obstacle {
         Obstacle::NoExpiry => keys::REFRESH_ENDLESS,
+        Obstacle::BeyondLimit => keys::REFRESH_BEYOND_LIMIT,
         Obstacle::Expired | Obstacle::Rotating => keys::REFRESH_EXPIRED,
     }
 }
@@ -82,6 +84,6 @@ fn why_not_refresh(obstacle: Obstacle) -> &'static str {
 fn why_not_rotate(obstacle: Obstacle) -> &'static str {
     match obstacle {
         Obstacle::Rotating => keys::ROTATING,
-        Obstacle::Expired | Obstacle::NoExpiry => keys::ROTATE_EXPIRED,
+        Obstacle::Expired | Obstacle::NoExpiry | Obstacle::BeyondLimit => keys::ROTATE_EXPIRED,
     }
 }

@@ -84,7 +84,7 @@ fn denials(denied: &[DeniedClient], now: Timestamp) -> impl IntoView + use<> {
         .map(|denial| {
             view! {
                 <li>
-                    <p class="reason">{text::refused(denial.reason)}</p>
+                    <p class="reason">{text::refused(denial.reason, &denial.scope)}</p>
                     {client(&denial.client)}
                     <span>
                         {text::requests(denial.times)} ", "

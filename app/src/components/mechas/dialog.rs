@@ -3,6 +3,7 @@
 use crate::components::api_keys::fields::{confirm_name, description, mecha_name};
 use crate::components::api_keys::frame::{FormButtons, Frame, OwnerField, Warning};
 use crate::components::mechas::runtimes::AffectedRuntimes;
+use crate::domain::key_policy::KEYS_PER_MECHA;
 use crate::domain::mecha::KeyOwner;
 use crate::routes::{Action, Dialog, MECHAS, MechaDialog, mecha_page};
 use crate::text::{self, keys, mechas, runtimes as texts};
@@ -29,7 +30,7 @@ pub(crate) fn mecha_dialog(form: &MechaFormView) -> AnyView {
     let summary = view! {
         <p class="summary">
             <strong dir="auto">{name.clone()}</strong>
-            <span>{text::meter(count)}</span>
+            <span>{text::meter(count, KEYS_PER_MECHA)}</span>
         </p>
     };
     let content = match dialog {

@@ -7,6 +7,7 @@ pub(crate) mod runtimes;
 use super::api_keys::dialog::{Dialog, Templates};
 use super::icon::Icon;
 use super::toast::Toast;
+use crate::domain::key_policy::KEYS_PER_MECHA;
 use crate::domain::mecha::Mecha;
 use crate::domain::runtime::{MechaList, MechaState};
 use crate::domain::timestamp::Timestamp;
@@ -119,7 +120,7 @@ fn card(mecha: &Mecha, state: MechaState, now: Timestamp) -> impl IntoView + use
                 {mecha.description.clone()}
             </p>
             <p>{off_badge(mecha)} " " {texts::state(mecha, state, now)}</p>
-            <p class="quiet">{text::meter(mecha.keys)}</p>
+            <p class="quiet">{text::meter(mecha.keys, KEYS_PER_MECHA)}</p>
         </li>
     }
 }

@@ -4,6 +4,7 @@ use crate::client::ClientIp;
 use crate::http::problem::{ApiProblem, KeyProblems};
 use crate::http::verify::credential::authenticate;
 use crate::ids::hex;
+use crate::key_cache::verifier::Requirement;
 use crate::state::AppState;
 use app::domain::api_key::KeyId;
 use app::domain::timestamp::Timestamp;
@@ -34,6 +35,9 @@ pub(crate) struct Key {
     /// The Mecha that owns the key; absent if the account itself does.
     #[serde(skip_serializing_if = "Option::is_none")]
     mecha: Option<KeyMecha>,
+    /// The scopes that the key is restricted to; null means access to everything.
+    #[schema(required)]
+    scopes: Option<Vec<String>>,
     /// When the key was created.
     #[schema(format = DateTime)]
     created_at: String,
@@ -68,6 +72,7 @@ pub(crate) struct KeyMecha {
         "name": "CI/CD Pipeline",
         "description": "Deploys to staging",
         "account_id": "019aa1b0c4d57e6f8a9b0c1d2e3f4a5b",
+        "scopes": ["chat:read", "chat:write"],
         "mecha": {"id": "019aa1d0e1f27a3b8c4d5e6f7a8b9c0d", "name": "Porter"},
         "created_at": "2026-11-24T10:32:05Z",
         "expires_at": "2027-02-22T10:32:05Z",
@@ -83,7 +88,7 @@ pub(crate) async fn show(
         tracing::error!(%error, "a key could not be read");
         ApiProblem::Unavailable
     };
-    let allowed = authenticate(&state, &request.headers, ClientIp::of(&request.extensions), false).await?;
+    let allowed = authenticate(&state, &request.headers, ClientIp::of(&request.extensions), Requirement::default()).await?;
     let id = KeyId::parse(&hex(&allowed.key)).ok_or(ApiProblem::Internal)?;
     let key = state.store.key_by_id(&id).await.map_err(unavailable)?;
     // The key was deleted after it was verified.
@@ -94,6 +99,7 @@ pub(crate) async fn show(
         description: key.description,
         account_id: key.account_id,
         mecha: key.mecha_id.zip(key.mecha_name).map(|(id, name)| KeyMecha { id, name }),
+        scopes: key.scopes.map(|scopes| scopes.split(' ').map(ToOwned::to_owned).collect()),
         created_at: Timestamp(key.created_at).rfc3339(),
         expires_at: key.expires_at.map(|at| Timestamp(at).rfc3339()),
         last_used_at: key.last_used_at.map(|at| Timestamp(at).rfc3339()),

@@ -4,7 +4,7 @@ use crate::client::ClientIp;
 use crate::http::problem::{ApiProblem, KeyProblems};
 use crate::http::verify::credential::authenticate;
 use crate::ids::hex;
-use crate::key_cache::verifier::AllowedKey;
+use crate::key_cache::verifier::{AllowedKey, Requirement};
 use crate::state::AppState;
 use app::backend::MechaBackend;
 use app::domain::account::AccountId;
@@ -174,7 +174,7 @@ fn unavailable(_: ConsoleError) -> ApiProblem {
 }
 
 async fn key_of(state: &AppState, request: &Parts) -> Result<AllowedKey, ApiProblem> {
-    authenticate(state, &request.headers, ClientIp::of(&request.extensions), false).await
+    authenticate(state, &request.headers, ClientIp::of(&request.extensions), Requirement::default()).await
 }
 
 /// The key of a request, if the account itself owns it.

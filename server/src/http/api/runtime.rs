@@ -3,6 +3,7 @@
 use crate::client::ClientIp;
 use crate::http::problem::{ApiProblem, KeyProblems};
 use crate::http::verify::credential::authenticate;
+use crate::key_cache::verifier::Requirement;
 use crate::runtimes::frames::SUBPROTOCOL;
 use crate::runtimes::session::{self, Accepted};
 use crate::state::AppState;
@@ -43,7 +44,7 @@ pub(crate) async fn connect(
     mut request: Request,
 ) -> Result<Response, ApiProblem> {
     let client = ClientIp::of(request.extensions());
-    let key = authenticate(&state, request.headers(), client, false).await?;
+    let key = authenticate(&state, request.headers(), client, Requirement::default()).await?;
     let Some(mecha) = key.mecha.as_ref().map(|mecha| mecha.id) else {
         return Err(ApiProblem::InsufficientScope);
     };

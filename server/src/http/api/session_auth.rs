@@ -3,6 +3,7 @@
 use crate::client::ClientIp;
 use crate::http::problem::ApiProblem;
 use crate::http::verify::credential::authenticate;
+use crate::key_cache::verifier::Requirement;
 use crate::services::sessions;
 use crate::state::AppState;
 use app::backend::SignedIn;
@@ -21,7 +22,8 @@ pub(crate) async fn reject_keys(
     next: Next,
 ) -> Response {
     let client = ClientIp::of(request.extensions());
-    match authenticate(&state, request.headers(), client, true).await {
+    let closed = Requirement { is_closed: true, ..Requirement::default() };
+    match authenticate(&state, request.headers(), client, closed).await {
         Err(ApiProblem::Unauthenticated) => next.run(request).await,
         Err(problem) => problem.into_response(),
         Ok(_) => ApiProblem::InsufficientScope.into_response(),

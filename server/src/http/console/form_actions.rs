@@ -68,7 +68,7 @@ async fn run(State(pages): State<Router>, request: Request) -> Response {
         .iter()
         .any(|kinds| kinds.to_str().is_ok_and(|kinds| kinds.contains("text/html")));
     parts.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    let result = match call(&pages, &parts, body.clone()).await {
+    let result = match call(&pages, &parts, with_lists(body.clone())).await {
         Ok(result) => result,
         Err(response) => return response,
     };
@@ -83,6 +83,19 @@ async fn run(State(pages): State<Router>, request: Request) -> Response {
 
 /// The result of a server function: its JSON, or why it failed.
 type ActionResult = Result<Bytes, Refusal>;
+
+/// Renames the fields of lists to `scopes[]`: Leptos rejects a field that occurs several times otherwise (`serde_qs`).
+fn with_lists(body: Bytes) -> Bytes {
+    let list = Field::Scopes.name();
+    let Ok(mut fields) = serde_urlencoded::from_bytes::<Vec<(String, String)>>(&body) else { return body };
+    if fields.iter().all(|(name, _)| name != list) {
+        return body;
+    }
+    for (name, _) in fields.iter_mut().filter(|(name, _)| name == list) {
+        name.push_str("[]");
+    }
+    serde_urlencoded::to_string(fields).map_or(body, Bytes::from)
+}
 
 /// Calls a server function. The error is a response to return as it is.
 async fn call(pages: &Router, parts: &Parts, body: Bytes) -> Result<ActionResult, Response> {

@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::http::problem::ApiProblem;
 use crate::key_cache::denial::Denial;
 use crate::key_cache::outcome_counters::{CountedOutcome, OutcomeCounters};
-use crate::key_cache::verifier::{AllowedKey, Credential, Outcome};
+use crate::key_cache::verifier::{AllowedKey, Credential, Outcome, Requirement};
 use crate::services::rate_limit::DenialLimiter;
 use crate::state::AppState;
 use crate::store::StoreError;
@@ -28,7 +28,7 @@ const KEY_SECRET: HeaderName = HeaderName::from_static("x-api-key-secret");
 /// The key of an allowed request, or the problem to respond with.
 type Verification = Result<AllowedKey, ApiProblem>;
 
-/// Verifies the credential of a request; a module that is closed denies every key.
+/// Verifies the credential of a request.
 ///
 /// # Errors
 /// Why the request is rejected. The problem does not reveal why a key is denied.
@@ -36,9 +36,9 @@ pub(crate) async fn authenticate(
     state: &AppState,
     headers: &HeaderMap,
     client: IpAddr,
-    is_closed: bool,
+    requirement: Requirement,
 ) -> Verification {
-    match verify(state, headers, client, is_closed) {
+    match verify(state, headers, client, requirement) {
         Either::Left(verification) => verification,
         Either::Right(verification) => verification.await,
     }
@@ -49,7 +49,7 @@ pub(crate) fn verify(
     state: &AppState,
     headers: &HeaderMap,
     client: IpAddr,
-    is_closed: bool,
+    requirement: Requirement,
 ) -> Either<Verification, BoxFuture<'static, Verification>> {
     let verifier = &state.verifier;
     let reject = |outcome, problem| {
@@ -64,7 +64,7 @@ pub(crate) fn verify(
         }
         Err(problem) => return reject(CountedOutcome::Denied(Denial::Malformed), problem),
     };
-    let outcome = verifier.verify(&credential, Client::at(client, headers), is_closed);
+    let outcome = verifier.verify(&credential, Client::at(client, headers), requirement);
     let finish = Finish { outcomes: &verifier.outcomes, limiter: &state.denial_limiter, client };
     match outcome {
         Outcome::Allowed(key) => Either::Left(finish.allowed(key)),
@@ -95,7 +95,7 @@ impl Finish<'_> {
     fn denied(&self, denial: Denial) -> Verification {
         self.outcomes.count(CountedOutcome::Denied(denial));
         tracing::debug!(?denial, client = %self.client, "credential denied");
-        if denial == Denial::Key(DenialReason::ClosedModule) {
+        if matches!(denial, Denial::Key(DenialReason::ClosedModule | DenialReason::InsufficientScope)) {
             return Err(ApiProblem::InsufficientScope);
         }
         // Only denied requests are rate-limited: a valid key never is, whatever other clients at its address do.

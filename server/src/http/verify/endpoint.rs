@@ -9,14 +9,15 @@ use crate::http::middleware::client_ip::{Peer, TrustedProxies};
 use crate::http::problem::{ApiProblem, GatewayProblems};
 use crate::http::verify::credential;
 use crate::ids::{hex, hex_digits};
-use crate::key_cache::verifier::AllowedKey;
+use crate::key_cache::scopes::{OfferedScopes, RequiredScopes};
+use crate::key_cache::verifier::{AllowedKey, Requirement};
 use crate::metrics::VERIFICATIONS_PER_SAMPLE;
 use crate::state::AppState;
 use app::domain::timestamp::Timestamp;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, HeaderName};
+use axum::http::header::{CACHE_CONTROL, HeaderName, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use axum::routing::any;
@@ -81,6 +82,10 @@ pub(crate) fn operation() -> OpenApiRouter<Arc<AppState>> {
     params(
         ("module" = Option<String>, Query,
          description = "The module that the request is for; accounts, users and authentication are closed to keys"),
+        ("scope" = Option<String>, Query,
+         description = "The scopes that the key must have, separated by spaces"),
+        ("X-Required-Scope" = Option<String>, Header,
+         description = "The same, for gateways that cannot set the query; with both, the key must have all of them"),
     ),
     responses(
         (status = 204, description = "The request is allowed; 200 at /verify/ and any path below, for Envoy",
@@ -90,6 +95,8 @@ pub(crate) fn operation() -> OpenApiRouter<Arc<AppState>> {
              ("X-Account-Id" = String, description = "The account that owns the key"),
              ("X-Mecha-Id" = String, description = "The Mecha that owns the key; absent if the account does"),
              ("X-Mecha-Name" = String, description = "The name of that Mecha, percent-encoded"),
+             ("X-Key-Scopes" = String,
+              description = "The scopes of the key, separated by spaces; absent if it has access to everything"),
              ("X-Key-Expires-At" = String,
               description = "When the presented secret expires, in RFC 3339; absent if it does not"),
          )),
@@ -132,27 +139,77 @@ fn verify_untimed<B>(
     request: &Request<B>,
     client: IpAddr,
 ) -> Either<Response, BoxFuture<'static, Response>> {
-    // Below /verify/, the query is that of the client's request, which Envoy appends.
-    let is_own_query = matches!(request.uri().path(), "/verify" | "/verify/");
-    let is_closed = is_own_query && request.uri().query().is_some_and(names_closed_module);
+    let scopes = &state.verifier.scopes;
+    let requirement = requirement(scopes, request);
     let success = success_status(request.uri().path());
-    match credential::verify(state, request.headers(), client, is_closed) {
-        Either::Left(verification) => Either::Left(respond(verification, success)),
+    match credential::verify(state, request.headers(), client, requirement) {
+        Either::Left(verification) => Either::Left(respond(verification, success, scopes, requirement)),
         Either::Right(verification) => {
-            Either::Right(Box::pin(async move { respond(verification.await, success) }))
+            let scopes = Arc::clone(scopes);
+            Either::Right(Box::pin(async move {
+                respond(verification.await, success, &scopes, requirement)
+            }))
         }
     }
 }
 
-fn respond(verification: Result<AllowedKey, ApiProblem>, success: StatusCode) -> Response {
-    verification.map_or_else(ApiProblem::without_body, |key| allowed(&key, success))
+fn respond(
+    verification: Result<AllowedKey, ApiProblem>,
+    success: StatusCode,
+    scopes: &OfferedScopes,
+    requirement: Requirement,
+) -> Response {
+    match verification {
+        Ok(key) => allowed(&key, success),
+        Err(ApiProblem::InsufficientScope) => insufficient_scope(&scopes.names(requirement.scopes)),
+        Err(problem) => problem.without_body(),
+    }
 }
 
-/// Returns true if any `module` parameter of the query names a closed module, in any spelling.
-fn names_closed_module(query: &str) -> bool {
-    // A query that cannot be parsed might name one.
-    let Ok(pairs) = serde_urlencoded::from_str::<Vec<(String, String)>>(query) else { return true };
-    pairs.iter().any(|(name, value)| name == "module" && is_closed(value))
+/// The response to a request whose key lacks a scope, or that is for a closed module. `required` are the offered scopes
+/// that the gateway requires.
+fn insufficient_scope(required: &str) -> Response {
+    let mut response = ApiProblem::InsufficientScope.without_body();
+    if !required.is_empty()
+        && let Some(challenge) = response.headers().get(WWW_AUTHENTICATE).and_then(|it| it.to_str().ok())
+        // A scope token contains no quotation mark and no backslash.
+        && let Ok(challenge) = HeaderValue::try_from(format!("{challenge}, scope=\"{required}\""))
+    {
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+/// What the gateway requires of the key. Whatever cannot be understood denies every key.
+fn requirement<B>(offered: &OfferedScopes, request: &Request<B>) -> Requirement {
+    // Below /verify/, the query is that of the client's request, which Envoy appends.
+    let is_own_query = matches!(request.uri().path(), "/verify" | "/verify/");
+    let of_query = request.uri().query().filter(|query| is_own_query && !query.is_empty());
+    let of_query = of_query.map_or_else(Requirement::default, |query| requirement_of_query(offered, query));
+    Requirement { scopes: of_query.scopes.and(required_by_header(offered, request.headers())), ..of_query }
+}
+
+fn requirement_of_query(offered: &OfferedScopes, query: &str) -> Requirement {
+    let Ok(pairs) = serde_urlencoded::from_str::<Vec<(String, String)>>(query) else {
+        return Requirement { is_closed: true, ..Requirement::default() };
+    };
+    let values = |name| pairs.iter().filter(move |(of, _)| of == name).map(|(_, value)| value.as_str());
+    Requirement { is_closed: values("module").any(is_closed), scopes: required_once(offered, values("scope")) }
+}
+
+fn required_by_header(offered: &OfferedScopes, headers: &HeaderMap) -> RequiredScopes {
+    // Nobody requires a scope whose name is not ASCII.
+    let values = headers.get_all(REQUIRED_SCOPE).iter().map(|value| value.to_str().unwrap_or_default());
+    required_once(offered, values)
+}
+
+/// The scopes that a parameter or a header requires, which may occur once.
+fn required_once<'v>(offered: &OfferedScopes, mut values: impl Iterator<Item = &'v str>) -> RequiredScopes {
+    match (values.next(), values.next()) {
+        (None, _) => RequiredScopes::default(),
+        (Some(value), None) => offered.parse(value),
+        (Some(_), Some(_)) => RequiredScopes::IMPOSSIBLE,
+    }
 }
 
 /// Envoy appends the client's path to its prefix: `module=accounts/v1/chat` names the module `accounts`.
@@ -171,6 +228,8 @@ const ACCOUNT_ID: HeaderName = HeaderName::from_static("x-account-id");
 const KEY_EXPIRES_AT: HeaderName = HeaderName::from_static("x-key-expires-at");
 const MECHA_ID: HeaderName = HeaderName::from_static("x-mecha-id");
 const MECHA_NAME: HeaderName = HeaderName::from_static("x-mecha-name");
+const KEY_SCOPES: HeaderName = HeaderName::from_static("x-key-scopes");
+const REQUIRED_SCOPE: HeaderName = HeaderName::from_static("x-required-scope");
 
 /// The response to an allowed request: no body, and the identity of the key in headers that the gateway may forward.
 fn allowed(key: &AllowedKey, status: StatusCode) -> Response {
@@ -188,7 +247,9 @@ fn allowed(key: &AllowedKey, status: StatusCode) -> Response {
         }),
     ];
     let values = Bytes::from(values);
-    let mut headers = HeaderMap::with_capacity(if key.mecha.is_some() { 7 } else { 5 });
+    let mut headers = HeaderMap::with_capacity(
+        5 + if key.mecha.is_some() { 2 } else { 0 } + usize::from(key.scopes.is_some()),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     for (name, range) in [KEY_ID, KEY_NAME, ACCOUNT_ID, KEY_EXPIRES_AT].into_iter().zip(ranges) {
         if !range.is_empty()
@@ -204,6 +265,11 @@ fn allowed(key: &AllowedKey, status: StatusCode) -> Response {
                 headers.insert(name, value);
             }
         }
+    }
+    if let Some(scopes) = &key.scopes {
+        // Without the header, the key would seem to have access to everything.
+        let Ok(value) = HeaderValue::from_str(scopes) else { return ApiProblem::Internal.without_body() };
+        headers.insert(KEY_SCOPES, value);
     }
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
@@ -222,6 +288,10 @@ fn append(values: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize
 mod tests {
     use super::*;
 
+    fn is_closed_by(query: &str) -> bool {
+        requirement_of_query(&OfferedScopes::default(), query).is_closed
+    }
+
     #[test]
     fn a_closed_module_is_recognised_in_any_spelling() {
         for query in [
@@ -234,7 +304,7 @@ mod tests {
             "module=accounts/v1/chat?module=chat",
             "module=accounts*",
         ] {
-            assert!(names_closed_module(query), "{query}");
+            assert!(is_closed_by(query), "{query}");
         }
         for query in [
             "",
@@ -245,7 +315,7 @@ mod tests {
             "module=chat/accounts",
             "module=accountsx",
         ] {
-            assert!(!names_closed_module(query), "{query}");
+            assert!(!is_closed_by(query), "{query}");
         }
     }
 }
