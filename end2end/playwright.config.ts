@@ -50,7 +50,7 @@ export default defineConfig({
       ...(POSTGRES ? [`${PGBIN}/psql --quiet ${POSTGRES}/postgres --command "CREATE DATABASE end2end"`] : []),
       `../target/debug/examples/seed ${database}`,
       // Logs at the most detailed level, for `canary.ts` to scan.
-      `RUST_LOG=trace exec ../target/release/mecha-console --listen ${server} --verify-listen ${VERIFY_ADDRESS} --socket ${SOCKET} --sign-ups open --database-url ${database} 2>${LOG}`,
+      `RUST_LOG=trace exec ../target/release/mecha-console --listen ${server} --verify-listen ${VERIFY_ADDRESS} --socket ${SOCKET} --sign-ups open --scopes chat:read,chat:write --database-url ${database} 2>${LOG}`,
     ].join(" && "),
     url: `${BASE_URL}/readyz`,
     reuseExistingServer: false,

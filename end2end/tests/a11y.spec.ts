@@ -31,7 +31,7 @@ for (const colorScheme of ["light", "dark"] as const) {
     });
 
     test("axe finds no violations on the key list in any of its states", async ({ page }) => {
-      for (const account of [SEEDED.states, SEEDED.three, SEEDED.full]) {
+      for (const account of [SEEDED.states, SEEDED.three, SEEDED.full, SEEDED.busy]) {
         await signIn(page, account);
         await live(page);
         await hasNoViolations(page, account);
@@ -48,7 +48,8 @@ for (const colorScheme of ["light", "dark"] as const) {
       await hasNoViolations(page, "generate");
       await open.getByLabel("Key name").fill("1");
       await open.getByLabel("Description").fill("x".repeat(201));
-      await open.getByLabel("Expire in").selectOption("never");
+      await open.getByLabel("Expire in").selectOption("date");
+      await open.getByLabel("Only these scopes").check();
       await open.getByRole("button", { name: "Generate key" }).click();
       await expect(open.getByLabel("Key name")).toHaveAttribute("aria-invalid", "true");
       await hasNoViolations(page, "generate, field errors");
@@ -96,7 +97,7 @@ for (const colorScheme of ["light", "dark"] as const) {
       await hasNoViolations(page, "Mechas");
       await page.goto(KEYS_PAGE);
       await live(page);
-      for (const item of ["Rename", "Refresh", "Rotate", "Usage and refusals", "Delete"]) {
+      for (const item of ["Rename", "Edit", "Refresh", "Rotate", "Usage and refusals", "Delete"]) {
         await openMenu(page, "Key", item);
         await expect(dialog(page)).toBeVisible();
         await hasNoViolations(page, item);

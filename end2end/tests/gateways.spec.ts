@@ -189,6 +189,73 @@ for (const [name, gateway, change] of SETUPS) {
   });
 }
 
+/** Creates a key with the request that the page sends. */
+async function keyWith(page: Page, name: string, scopes: string[]): Promise<{ id: string; secret: string }> {
+  const body = new URLSearchParams([["name", name], ["expire_in", "7"], ["access", "chosen"], ...scopes.map((scope) => ["scopes", scope])]);
+  const headers = { accept: "application/json", origin: BASE_URL, "content-type": "application/x-www-form-urlencoded" };
+  const response = await page.request.post("/rpc/keys/create", { data: body.toString(), headers });
+  return (await response.json()).new;
+}
+
+for (const gateway of GATEWAYS) {
+  test(`through ${gateway.name}, a route requires a scope of the key`, async ({ page }) => {
+    const api = await startApi();
+    const port = await freePort();
+    const files = Object.fromEntries(
+      Object.entries(deployed(gateway)).map(([name, text]) => [name, text.replaceAll("#scope:", "")]),
+    );
+    try {
+      await withGateway(gateway, withPorts(files, port, api.port), port, async (log) => {
+        await signUp(page);
+        await live(page);
+        const { id, secret } = await keyWith(page, "Chat", ["chat:read"]);
+        const call = async (path: string, ...headers: string[]) => {
+          const given = [`Authorization: Bearer ${secret}`, ...headers].flatMap((header) => ["-H", header]);
+          const { stdout } = await curl("curl", ["-s", "-i", "--path-as-is", `http://127.0.0.1:${port}${path}`, ...given]);
+          return { status: Number(/HTTP\/\S+ (\d+)/.exec(stdout)?.[1]), head: stdout.toLowerCase() };
+        };
+        const denied = await call("/v1/messages");
+        expect(denied.status, log()).toBe(403);
+        expect(denied.head).toContain('error="insufficient_scope", scope="chat:write"');
+        expect((await call("/v1/models")).status, log()).toBe(200);
+        expect(api.seen.at(-1)?.headers).toMatchObject({ "x-key-id": id, "x-key-scopes": "chat:read" });
+        expect(identityNames(api.seen.at(-1)?.rawHeaders).sort()).toEqual(["x-account-id", "x-key-expires-at", "x-key-id", "x-key-name", "x-key-scopes"]);
+
+        // Another spelling of the path does not get around the scope.
+        const before = api.seen.length;
+        for (const path of ["/v1/messages/1", "/v1/messages?a=b", "/v1/%6dessages", "/v1//messages", "/v1/x/../messages", "/v1/x/%2e%2e/messages", "/v1/./messages", "/v1%2fmessages", "//v1/messages"]) {
+          expect([400, 403, 404], path).toContain((await call(path)).status);
+        }
+        expect(api.seen.slice(before).map(({ url }) => url)).toEqual([]);
+
+        // A client's own header neither adds a requirement nor replaces one.
+        for (const header of ["X-Required-Scope: chat:write", "X-Required-Scope: unknown", "x_required_scope: chat:write"]) {
+          expect((await call("/v1/models", header)).status, header).toBe(200);
+          expect(JSON.stringify(api.seen.at(-1)?.rawHeaders).toLowerCase()).not.toContain("required");
+        }
+        expect((await call("/v1/messages", "X-Required-Scope: chat:read")).status).toBe(403);
+        expect((await call("/v1/messages?scope=chat:read")).status).toBe(403);
+
+        await openMenu(page, "Chat", "Edit");
+        await dialog(page).getByLabel("chat:write").check();
+        await dialog(page).getByRole("button", { name: "Save" }).click();
+        await expect(toast(page)).toHaveText("API key changed");
+        expect((await call("/v1/messages")).status, log()).toBe(200);
+        expect(api.seen.at(-1)?.headers["x-key-scopes"]).toBe("chat:read chat:write");
+        // A key with access to everything has no scopes to pass on, and a client cannot add some.
+        await openMenu(page, "Chat", "Edit");
+        await dialog(page).getByLabel("Everything").check();
+        await dialog(page).getByRole("button", { name: "Save" }).click();
+        await expect(toast(page)).toHaveText("API key changed");
+        expect((await call("/v1/messages", "X-Key-Scopes: forged")).status).toBe(200);
+        expect(identityNames(api.seen.at(-1)?.rawHeaders)).not.toContain("x-key-scopes");
+      });
+    } finally {
+      await api.stop();
+    }
+  });
+}
+
 for (const gateway of GATEWAYS.filter(({ headTimeout }) => headTimeout !== undefined)) {
   test(`${gateway.name} closes a connection whose request head is not completed within the timeout`, async () => {
     const port = await freePort();

@@ -85,6 +85,36 @@ test("a key can be renamed, refreshed, switched off and on, and deleted", async 
   expect(await statusWith(secret)).toBe(401);
 });
 
+test("a key is restricted, edited, and expires on a date", async ({ page }) => {
+  await signUp(page);
+  await page.goto(`${KEYS_PAGE}?dialog=generate`);
+  const open = dialog(page);
+  await open.getByLabel("Key name").fill("Chat");
+  await open.getByLabel("Expire in").selectOption("Other date");
+  await open.getByLabel("Only these scopes").check();
+  await open.getByRole("button", { name: "Generate key" }).click();
+  await expect(open.getByText("Enter a date.")).toBeVisible();
+  await expect(open.getByText("Choose at least one scope")).toBeVisible();
+  await expect(open.getByLabel("Only these scopes")).toBeChecked();
+  const inTenDays = new Date(Date.now() + 10 * 86_400_000).toISOString().slice(0, 10);
+  await open.getByLabel("Last day").fill(inTenDays);
+  await open.getByLabel("chat:read").check();
+  await open.getByRole("button", { name: "Generate key" }).click();
+  await readReveal(open);
+  await open.getByRole("button", { name: "Close" }).click();
+  await row(page, "Chat").getByText("1 scope").click();
+  await expect(row(page, "Chat").getByText("chat:read")).toBeVisible();
+
+  await openMenu(page, "Chat", "Edit");
+  await expect(open.getByLabel("chat:read")).toBeChecked();
+  await open.getByLabel("chat:write").check();
+  await open.getByLabel("Description").fill("Writes, too");
+  await open.getByRole("button", { name: "Save" }).click();
+  await expect(page.getByText("API key changed")).toBeVisible();
+  await expect(row(page, "Chat")).toContainText("Writes, too");
+  await expect(row(page, "Chat").getByText("2 scopes")).toBeVisible();
+});
+
 test("elements behind an open dialog cannot be focused", async ({ page }) => {
   await signIn(page, SEEDED.three);
   await page.goto(`${KEYS_PAGE}?dialog=generate`);

@@ -1,11 +1,12 @@
 //! Fills a new database for the browser tests and the screenshots in the README: an account with a key in every state,
 //! one with three keys, one with ten, and one whose keys are used every day. Expired keys are created in the past, with a clock that the program sets.
 
-use app::backend::{KeyBackend, SignedIn};
+use app::backend::{KeyBackend, KeyEdit, NewKey, SignedIn};
+use app::domain::access::Access;
 use app::domain::account::{Email, Password};
 use app::domain::api_key::NewSecret;
 use app::domain::description::Description;
-use app::domain::expiry::Period;
+use app::domain::expiry::{Expiry, Period};
 use app::domain::key_name::KeyName;
 use app::domain::mecha::KeyOwner;
 use app::domain::timestamp::{DAY, HOUR, Timestamp};
@@ -40,7 +41,7 @@ const PASSWORD: &str = "plum orchard tuesday lantern";
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1).ok_or("usage: seed DATABASE_URL")?;
-    let options = Cli::parse_from(["server", "--sign-ups", "open"]).serve;
+    let options = Cli::parse_from(["server", "--sign-ups", "open", "--scopes", "chat:read,chat:write"]).serve;
     let now = Clock::System.now();
     let clock = Arc::new(AtomicI64::new(now.0));
     let console = AppState::open(Store::open(&url).await?, Clock::Set(Arc::clone(&clock)), &options)
@@ -87,6 +88,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ("Partner integration", "Until the contract ends in March", [0, 0, 3, 4, 2, 7, 1]),
     ] {
         let key = seed.create(&busy, now.plus(-40 * DAY), name, Period::Days180, what).await?;
+        if name == "Partner integration" {
+            seed.restrict(&busy, &key, name, what).await?;
+        }
         for day in 0..30 {
             seed.clock.store(now.plus((day - 29) * DAY).0, Ordering::SeqCst);
             let times = requests.iter().cycle().nth(usize::try_from(day)?).copied().unwrap_or_default();
@@ -145,6 +149,21 @@ impl Seed {
         })
     }
 
+    /// Restricts a key to a scope.
+    async fn restrict(
+        &self,
+        who: &SignedIn,
+        key: &NewSecret,
+        name: &str,
+        description: &str,
+    ) -> Result<(), Box<dyn Error>> {
+        let name = KeyName::parse(name).map_err(|problem| format!("{problem:?}"))?;
+        let description = Description::parse(description).map_err(|problem| format!("{problem:?}"))?;
+        let edit = KeyEdit { name, description, access: Access::from_text(Some("chat:read")) };
+        self.console.keys.edit(who, &key.id, edit).await.map_err(|error| format!("{error:?}"))?;
+        Ok(())
+    }
+
     async fn create(
         &self,
         who: &SignedIn,
@@ -156,7 +175,9 @@ impl Seed {
         self.clock.store(at.0, Ordering::SeqCst);
         let name = KeyName::parse(name).map_err(|problem| format!("{problem:?}"))?;
         let description = Description::parse(description).map_err(|problem| format!("{problem:?}"))?;
-        let created = self.console.keys.create(who, KeyOwner::Account, name, period, description).await;
+        let (expiry, access) = (Expiry::After(period), Access::Everything);
+        let new = NewKey { owner: KeyOwner::Account, name, expiry, description, access };
+        let created = self.console.keys.create(who, new).await;
         let list = created.map_err(|error| format!("{error:?}"))?;
         Ok(list.new.ok_or("no key")?)
     }

@@ -1,7 +1,7 @@
 //! Configuration: command-line flags, each with its environment variable.
 
-use crate::secret::Prefix;
 use crate::key_cache::scopes::SCOPES_LIMIT;
+use crate::secret::Prefix;
 use app::domain::access::{Scope, TRIGGER};
 use app::domain::key_policy::{KEYS_PER_ACCOUNT, KeyPolicy};
 use app::domain::mecha::MECHAS_PER_ACCOUNT;
@@ -259,7 +259,9 @@ impl Scopes {
         for name in names.map(str::trim) {
             let scope = Scope::parse(name).ok_or_else(|| {
                 let max = Scope::MAX;
-                format!("'{name}' is not a scope: expected 1 to {max} ASCII characters without space, \" and \\")
+                format!(
+                    "'{name}' is not a scope: expected 1 to {max} ASCII characters without space, \" and \\"
+                )
             })?;
             if !scopes.contains(&scope) {
                 scopes.push(scope);
@@ -270,7 +272,10 @@ impl Scopes {
             return Err(format!("at most {} scopes are possible", SCOPES_LIMIT - 1));
         }
         if length > Self::MAX {
-            return Err(format!("the scopes have {length} bytes together; at most {} are possible", Self::MAX));
+            return Err(format!(
+                "the scopes have {length} bytes together; at most {} are possible",
+                Self::MAX
+            ));
         }
         Ok(Self(scopes))
     }
@@ -364,7 +369,8 @@ mod tests {
     #[test]
     fn scopes_are_tokens_separated_by_commas() {
         let names = |text: &str| {
-            Scopes::parse(text).map(|it| it.0.iter().map(|it| it.as_str().to_owned()).collect::<Vec<_>>().join(" "))
+            Scopes::parse(text)
+                .map(|it| it.0.iter().map(|it| it.as_str().to_owned()).collect::<Vec<_>>().join(" "))
         };
         assert_eq!(names("").as_deref(), Ok("trigger"));
         assert_eq!(names("chat:read, chat:write,chat:read").as_deref(), Ok("chat:read chat:write trigger"));

@@ -100,10 +100,21 @@ mod tests {
     #[test]
     fn a_date_is_parsed_to_its_day() {
         let day = parse_date("2027-02-19");
-        assert_eq!(day.map(|day| Timestamp::end_of_day(day).rfc3339()).as_deref(), Some("2027-02-19T23:59:59Z"));
+        assert_eq!(
+            day.map(|day| Timestamp::end_of_day(day).rfc3339()).as_deref(),
+            Some("2027-02-19T23:59:59Z")
+        );
         assert_eq!(day.map(|day| Timestamp::end_of_day(day).iso_date()).as_deref(), Some("2027-02-19"));
-        for text in ["", "2027-02-30", "2027-2-19", "27-02-19", "2027-02-19T", "+027-02-19", "2027-13-01", "12027-01-01"]
-        {
+        for text in [
+            "",
+            "2027-02-30",
+            "2027-2-19",
+            "27-02-19",
+            "2027-02-19T",
+            "+027-02-19",
+            "2027-13-01",
+            "12027-01-01",
+        ] {
             assert_eq!(parse_date(text), None, "{text}");
         }
     }

@@ -11,7 +11,9 @@ mod tests {
     use super::account::{
         ChangePassword, DeleteAccount, EndSession, SignIn, SignOut, SignOutEverywhere, SignUp,
     };
-    use super::keys::{CreateKey, DeleteKey, RefreshKey, RenameKey, RetireKey, RotateKey, SetKeyActive};
+    use super::keys::{
+        CreateKey, DeleteKey, EditKey, RefreshKey, RenameKey, RetireKey, RotateKey, SetKeyActive,
+    };
     use super::mechas::{
         CommandRuntime, CreateMecha, DeleteMecha, DescribeMecha, DisconnectRuntime, SetMechaActive,
     };
@@ -23,6 +25,7 @@ mod tests {
         let paths = [
             CreateKey::PATH,
             RenameKey::PATH,
+            EditKey::PATH,
             RefreshKey::PATH,
             SetKeyActive::PATH,
             RotateKey::PATH,

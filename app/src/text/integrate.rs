@@ -20,9 +20,10 @@ pub const CLIENTS: &str = "Programs that send requests";
 pub const GATEWAY_TABS: &str = "Gateways";
 pub const PREFILL: &str = "Link to a prefilled form";
 pub const PREFILL_LEAD: &str = "Your documentation can link to the New API key dialog with the fields filled in. The link fills the form \
-     and never submits it. All parameters are optional: name, description, and expire_in (7, 30, 90, 180, 365 or never).";
+     and never submits it. All parameters are optional: name, description, expire_in (7, 30, 90, 180, 365, never, or date with expires_on=2027-01-31), and \
+     scopes (separated by spaces).";
 pub const GATEWAYS: &str = "Protect your API";
-pub const GATEWAYS_LEAD: &str = "A gateway in front of your API verifies each request with this console, and passes the identity of the key on to your API. The files listen on port 8080 and expect your API on port 8000: change both to yours.";
+pub const GATEWAYS_LEAD: &str = "A gateway in front of your API verifies each request with this console, and passes the identity of the key on to your API. The files listen on port 8080 and expect your API on port 8000: change both to yours. Lines that begin with #scope: are an example of a route that requires a scope of the key.";
 pub const TRY: &str = "Try it";
 pub const TRY_LEAD: &str =
     "Through the gateway, with one of your keys. Without a key, or with a deleted one, the response is 401.";

@@ -148,7 +148,8 @@ impl Shard {
         self.remove(digest);
         let offset = u32::try_from(self.entries.len() / UNIT).unwrap_or(u32::MAX);
         // Grow by an eighth. Doubling could leave half of the allocation unused.
-        let max_len = MAX_ENTRY_LEN + entry.scopes.as_ref().map_or(0, |scopes| SCOPES_HEADER_LEN + scopes.len());
+        let max_len =
+            MAX_ENTRY_LEN + entry.scopes.as_ref().map_or(0, |scopes| SCOPES_HEADER_LEN + scopes.len());
         if self.entries.capacity() - self.entries.len() < max_len {
             self.entries.reserve_exact(max_len.max(self.entries.len() / 8));
         }

@@ -105,7 +105,9 @@ mod tests {
     #[test]
     fn no_key_meets_a_requirement_with_an_unknown_an_empty_or_a_repeated_scope() {
         let offered = offered();
-        for required in ["", " ", "admin", "Read", "read ", " read", "read  write", "read read", "read admin", "read\t"] {
+        for required in
+            ["", " ", "admin", "Read", "read ", " read", "read  write", "read read", "read admin", "read\t"]
+        {
             for of_key in [None, Some("read write trigger admin")] {
                 let missing = offered.missing(offered.parse(required), of_key);
                 assert_eq!(missing, Some(MissingScope("")), "{required:?} {of_key:?}");

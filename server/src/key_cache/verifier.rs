@@ -239,22 +239,21 @@ impl Verifier {
         now: Timestamp,
     ) -> Option<(DenialReason, MissingScope<'_>)> {
         let Requirement { is_closed, scopes } = check.requirement;
-        let reason = if !matches!(check.claimed, ClaimedId::Absent)
-            && check.claimed != ClaimedId::Valid(entry.key)
-        {
-            DenialReason::WrongId
-        } else if entry.until.is_some_and(|until| until <= now) {
-            if entry.is_retired_at_until { DenialReason::Retired } else { DenialReason::Expired }
-        } else if !entry.active {
-            DenialReason::Inactive
-        } else if entry.mecha.as_ref().is_some_and(|mecha| !mecha.active) {
-            DenialReason::MechaInactive
-        } else if is_closed {
-            DenialReason::ClosedModule
-        } else {
-            let missing = self.scopes.missing(scopes, entry.scopes.as_deref())?;
-            return Some((DenialReason::InsufficientScope, missing));
-        };
+        let reason =
+            if !matches!(check.claimed, ClaimedId::Absent) && check.claimed != ClaimedId::Valid(entry.key) {
+                DenialReason::WrongId
+            } else if entry.until.is_some_and(|until| until <= now) {
+                if entry.is_retired_at_until { DenialReason::Retired } else { DenialReason::Expired }
+            } else if !entry.active {
+                DenialReason::Inactive
+            } else if entry.mecha.as_ref().is_some_and(|mecha| !mecha.active) {
+                DenialReason::MechaInactive
+            } else if is_closed {
+                DenialReason::ClosedModule
+            } else {
+                let missing = self.scopes.missing(scopes, entry.scopes.as_deref())?;
+                return Some((DenialReason::InsufficientScope, missing));
+            };
         Some((reason, MissingScope("")))
     }
 }

@@ -361,9 +361,7 @@ impl KeyChange {
             return Err(ConsoleError::field(Field::Grace, FieldError::NotOnOffer));
         }
         let change = match self {
-            Self::Create(new) => {
-                api_keys::insert(tx, account, new, policy.limit_of(&new.owner), now).await?
-            }
+            Self::Create(new) => api_keys::insert(tx, account, new, policy.limit_of(&new.owner), now).await?,
             Self::Rename(key, name) => api_keys::rename(tx, account, key, name).await?,
             Self::Edit(key, KeyEdit { name, description, access }) => {
                 *access = policy
@@ -386,9 +384,7 @@ impl KeyChange {
             Change::Done => Ok(()),
             Change::NotFound => Err(ConsoleError::NotFound),
             Change::Taken => Err(ConsoleError::field(Field::Name, FieldError::Taken)),
-            Change::LimitReached => {
-                Err(ConsoleError::LimitReached { limit: policy.limit_of(&before.owner) })
-            }
+            Change::LimitReached => Err(ConsoleError::LimitReached { limit: policy.limit_of(&before.owner) }),
             Change::Expired => Err(ConsoleError::KeyExpired),
             Change::NotLater => Err(ConsoleError::field(Field::ExpireIn, FieldError::NotLater)),
             Change::Rotating => Err(ConsoleError::Rotating),

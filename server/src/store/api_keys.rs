@@ -253,8 +253,8 @@ pub(crate) async fn details(
     account: &AccountId,
     key: &KeyId,
 ) -> Result<Option<KeyDetails>, StoreError> {
-    let row: Option<(Option<String>, Option<String>, String, String, Option<String>)> = sqlx::query_as(
-        "SELECT k.mecha_id, m.name, k.name, k.description, k.scopes
+    let row: Option<DetailsRow> = sqlx::query_as(
+        "SELECT k.mecha_id, m.name AS mecha_name, k.name, k.description, k.scopes
          FROM api_keys k LEFT JOIN mechas m ON m.id = k.mecha_id
          WHERE k.id = $1 AND k.account_id = $2",
     )
@@ -262,13 +262,22 @@ pub(crate) async fn details(
     .bind(&account.0)
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(row.map(|(mecha_id, mecha, name, description, scopes)| KeyDetails {
-        owner: mecha_id.and_then(|id| MechaId::parse(&id)).into(),
-        mecha: mecha.unwrap_or_default(),
-        name,
-        description,
-        access: Access::from_text(scopes.as_deref()),
+    Ok(row.map(|row| KeyDetails {
+        owner: row.mecha_id.and_then(|id| MechaId::parse(&id)).into(),
+        mecha: row.mecha_name.unwrap_or_default(),
+        name: row.name,
+        description: row.description,
+        access: Access::from_text(row.scopes.as_deref()),
     }))
+}
+
+#[derive(FromRow)]
+struct DetailsRow {
+    mecha_id: Option<String>,
+    mecha_name: Option<String>,
+    name: String,
+    description: String,
+    scopes: Option<String>,
 }
 
 /// Inserts a key, if its owner has fewer than `limit` unexpired keys and no other key with the same name.
@@ -326,7 +335,9 @@ pub(crate) async fn rename(
     key: &KeyId,
     name: &KeyName,
 ) -> Result<Change, StoreError> {
-    let Some(KeyDetails { owner, .. }) = details(tx, account, key).await? else { return Ok(Change::NotFound) };
+    let Some(KeyDetails { owner, .. }) = details(tx, account, key).await? else {
+        return Ok(Change::NotFound);
+    };
     let name_folded = folded_name(&owner, name);
     let renamed = sqlx::query(
         "UPDATE api_keys SET name = $3, name_folded = $4
@@ -353,15 +364,14 @@ pub(crate) async fn describe(
     description: &Description,
     access: &Access,
 ) -> Result<Change, StoreError> {
-    let described = sqlx::query(
-        "UPDATE api_keys SET description = $3, scopes = $4 WHERE id = $1 AND account_id = $2",
-    )
-    .bind(key.as_str())
-    .bind(&account.0)
-    .bind(description.as_str())
-    .bind(access.to_text())
-    .execute(&mut **tx)
-    .await?;
+    let described =
+        sqlx::query("UPDATE api_keys SET description = $3, scopes = $4 WHERE id = $1 AND account_id = $2")
+            .bind(key.as_str())
+            .bind(&account.0)
+            .bind(description.as_str())
+            .bind(access.to_text())
+            .execute(&mut **tx)
+            .await?;
     Ok(if described.rows_affected() == 1 { Change::Done } else { Change::NotFound })
 }
 

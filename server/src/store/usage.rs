@@ -317,7 +317,16 @@ fn use_rows(seen: &UnflushedUsage) -> impl Iterator<Item = UsageRow<'_>> {
     seen.uses.iter().enumerate().map(move |(at, used)| {
         let (ClientName { address, agent }, last_at) = (&used.client, used.last_at.0);
         let is_last = i64::from(Some(at) == last);
-        UsageRow(&seen.key, used.last_at.day(), address, agent, "".into(), times(used.times), last_at, is_last)
+        UsageRow(
+            &seen.key,
+            used.last_at.day(),
+            address,
+            agent,
+            "".into(),
+            times(used.times),
+            last_at,
+            is_last,
+        )
     })
 }
 

@@ -91,11 +91,8 @@ impl UsageCounters {
         }
         let is_full = self.counters.len() >= self.limit;
         let of_key = self.counters.iter_hash(hash).filter(|counter| counter.key == key).count();
-        let client = if is_full || of_key >= COUNTERS_PER_KEY {
-            OTHER_CLIENTS
-        } else {
-            self.clients.number(name)
-        };
+        let client =
+            if is_full || of_key >= COUNTERS_PER_KEY { OTHER_CLIENTS } else { self.clients.number(name) };
         if self.increment(hash, &key, client, outcome, now) || is_full && of_key == 0 {
             return false;
         }

@@ -73,7 +73,8 @@ pub(crate) struct RacedKey {
 impl RacedKey {
     /// Creates the key for a trial. `how` determines how it is revoked.
     pub(crate) async fn create(owner: &mut Browser, how: usize) -> Self {
-        let mecha = if [4, 5].contains(&(how % WAYS)) { Some(create_mecha(owner, "Raced").await) } else { None };
+        let mecha =
+            if [4, 5].contains(&(how % WAYS)) { Some(create_mecha(owner, "Raced").await) } else { None };
         Self::of(owner, mecha).await
     }
 

@@ -65,7 +65,8 @@ async fn a_restricted_key_is_allowed_only_where_all_required_scopes_are_its_own(
         assert!(denied.body.is_empty());
     }
     // Below /verify/, the query is the client's own.
-    let envoy = verify_with(&app, &reads, "/verify/v1/chat?scope=write", &[("x-required-scope", "read")]).await;
+    let envoy =
+        verify_with(&app, &reads, "/verify/v1/chat?scope=write", &[("x-required-scope", "read")]).await;
     assert_eq!(envoy.status, StatusCode::OK);
     // An invalid key learns nothing about scopes.
     let invalid = verify_with(&app, "mm_tok_wrong", "/verify?scope=write", &[]).await;
@@ -163,8 +164,7 @@ async fn an_invalid_choice_of_scopes_changes_nothing_and_names_the_field() {
             let scopes = scopes.iter().map(|scope| ("scopes", *scope));
             [fields, &[("access", access)]].concat().into_iter().chain(scopes).collect::<Vec<_>>()
         };
-        let created =
-            ada.post("/rpc/keys/create", &chosen(&[("name", "New"), ("expire_in", "90")])).await;
+        let created = ada.post("/rpc/keys/create", &chosen(&[("name", "New"), ("expire_in", "90")])).await;
         assert_eq!(created.status, StatusCode::UNPROCESSABLE_ENTITY, "{access} {scopes:?}");
         assert_eq!(created.refusal().fields[0].0, "scopes");
         let mut fields = chosen(&[("name", "Reads")]);
@@ -214,7 +214,8 @@ async fn the_owner_sees_which_scope_a_denied_request_lacked() {
     let (id, secret) = create_with(&mut ada, "Reads", &["read"]).await;
     let denials = async || {
         let denied = app.usage(&id).await.denied;
-        let mut denied: Vec<_> = denied.iter().map(|it| (it.reason.name(), it.scope.clone(), it.times)).collect();
+        let mut denied: Vec<_> =
+            denied.iter().map(|it| (it.reason.name(), it.scope.clone(), it.times)).collect();
         denied.sort();
         denied
     };
@@ -368,7 +369,8 @@ async fn a_key_whose_stored_scopes_are_damaged_is_not_a_key_with_access_to_every
     let mut ada = app.owner("ada@example.com").await;
     let (id, secret) = create_with(&mut ada, "Reads", &["read"]).await;
     let mut database = app.database().await;
-    let damage = |text: &str| AssertSqlSafe(format!("UPDATE api_keys SET scopes = '{text}' WHERE id = '{id}'"));
+    let damage =
+        |text: &str| AssertSqlSafe(format!("UPDATE api_keys SET scopes = '{text}' WHERE id = '{id}'"));
     assert!(sqlx::query(damage("")).execute(&mut database).await.is_err());
     sqlx::query(damage("  ")).execute(&mut database).await.unwrap();
     let later = app.restart().await;

@@ -88,7 +88,9 @@ pub(crate) async fn show(
         tracing::error!(%error, "a key could not be read");
         ApiProblem::Unavailable
     };
-    let allowed = authenticate(&state, &request.headers, ClientIp::of(&request.extensions), Requirement::default()).await?;
+    let allowed =
+        authenticate(&state, &request.headers, ClientIp::of(&request.extensions), Requirement::default())
+            .await?;
     let id = KeyId::parse(&hex(&allowed.key)).ok_or(ApiProblem::Internal)?;
     let key = state.store.key_by_id(&id).await.map_err(unavailable)?;
     // The key was deleted after it was verified.

@@ -225,7 +225,8 @@ impl KeyEventStream {
                 None => first_request,
             };
             let first_request = first_request.map(progress_event);
-            let html = list_html(KeyListView::of(&list, mecha, Arc::clone(&stream.state.keys.policy), &usage));
+            let html =
+                list_html(KeyListView::of(&list, mecha, Arc::clone(&stream.state.keys.policy), &usage));
             let list = Event::default().event("list").data(html);
             Some((first_request.into_iter().chain([list]).collect(), (stream, who)))
         })

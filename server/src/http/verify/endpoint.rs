@@ -146,9 +146,7 @@ fn verify_untimed<B>(
         Either::Left(verification) => Either::Left(respond(verification, success, scopes, requirement)),
         Either::Right(verification) => {
             let scopes = Arc::clone(scopes);
-            Either::Right(Box::pin(async move {
-                respond(verification.await, success, &scopes, requirement)
-            }))
+            Either::Right(Box::pin(async move { respond(verification.await, success, &scopes, requirement) }))
         }
     }
 }
@@ -194,7 +192,10 @@ fn requirement_of_query(offered: &OfferedScopes, query: &str) -> Requirement {
         return Requirement { is_closed: true, ..Requirement::default() };
     };
     let values = |name| pairs.iter().filter(move |(of, _)| of == name).map(|(_, value)| value.as_str());
-    Requirement { is_closed: values("module").any(is_closed), scopes: required_once(offered, values("scope")) }
+    Requirement {
+        is_closed: values("module").any(is_closed),
+        scopes: required_once(offered, values("scope")),
+    }
 }
 
 fn required_by_header(offered: &OfferedScopes, headers: &HeaderMap) -> RequiredScopes {
