@@ -79,7 +79,7 @@ export const GATEWAYS: Gateway[] = [
       const [, port] = /^# port (\d+)$/m.exec(files["traefik.yaml"] ?? "") ?? [];
       // Traefik would read a file named traefik.yaml in its working directory as its static configuration.
       write(folder, { "dynamic.yaml": files["traefik.yaml"] ?? "" });
-      const flags = [`--entryPoints.web.address=127.0.0.1:${port}`, `--providers.file.filename=${folder}/dynamic.yaml`, "--global.checkNewVersion=false", "--global.sendAnonymousUsage=false"];
+      const flags = [`--entryPoints.web.address=127.0.0.1:${port}`, `--providers.file.filename=${folder}/dynamic.yaml`, "--experimental.fastProxy=true", "--global.checkNewVersion=false", "--global.sendAnonymousUsage=false"];
       return run("traefik", flags, folder, env);
     },
   },
