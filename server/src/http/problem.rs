@@ -182,7 +182,7 @@ impl IntoResponses for GatewayProblems {
         let mut responses = problem_responses(false, &KEY_PROBLEMS);
         responses.extend(problem_responses(
             false,
-            &[(403, "The key is valid, but this module is closed to keys")],
+            &[(403, "The key is valid, but lacks a required scope, or this module is closed to keys")],
         ));
         responses
     }
