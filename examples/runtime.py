@@ -6,13 +6,19 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 URL = os.environ.get("MECHA_URL", "http://127.0.0.1:3000").replace("http", "ws", 1) + "/api/v1/runtime"
 KEY = {"Authorization": "Bearer " + os.environ["MECHA_KEY"]}
 HELLO = {"type": "hello", "instance": secrets.token_hex(16), "name": "runtime.py", "version": "1.0",
-         "os": platform.system().lower(), "arch": platform.machine(), "host": platform.node(), "actions": []}
+         "os": platform.system().lower(), "arch": platform.machine(), "host": platform.node(), "actions": ["chat"]}
 STOPS = {4401: 4, 4409: 4, 4410: 4, 1002: 1, 1003: 1, 1007: 1, 1008: 1, 1009: 1}  # close code: exit code
+
+async def respond(socket, request):
+    """The work: replace it with yours. Send at most `window` bytes, and more only as window frames extend that."""
+    reply = json.dumps({"reply": "You said: " + request.get("body", "")[:1000]})
+    await socket.send(json.dumps({"type": "chunk", "id": request["id"], "data": reply}))
+    await socket.send(json.dumps({"type": "end", "id": request["id"], "status": 200, "content_type": "application/json"}))
 
 async def session(stop):
     async with connect(URL, additional_headers=KEY, subprotocols=["mecha.runtime.v1"], max_size=2**21) as socket:
         await socket.send(json.dumps(HELLO))
-        stopping = asyncio.create_task(stop.wait())
+        stopping, work = asyncio.create_task(stop.wait()), {}
         while not stop.is_set():
             frame = asyncio.create_task(socket.recv())
             await asyncio.wait([frame, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -21,8 +27,14 @@ async def session(stop):
                 print(json.dumps(message), flush=True)
                 if message["type"] == "drain":
                     stop.set()
+                elif message["type"] == "request":
+                    work = {id: task for id, task in work.items() if not task.done()}
+                    work[message["id"]] = asyncio.create_task(respond(socket, message))
+                elif message["type"] == "cancel" and message["id"] in work:
+                    work[message["id"]].cancel()
         frame.cancel()
-        await socket.send('{"type":"status","state":"draining"}')  # Finish the work in hand here.
+        await socket.send('{"type":"status","state":"draining"}')
+        await asyncio.gather(*work.values(), return_exceptions=True)
         await socket.send('{"type":"bye"}')
         await socket.wait_closed()
 

@@ -1,7 +1,8 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { promisify } from "node:util";
 import AxeBuilder from "@axe-core/playwright";
 import { type Page, expect, test } from "@playwright/test";
-import { BASE_URL, closeReveal, createMecha, dialog, generate, live, openMenu, signUp, toast } from "./support";
+import { BASE_URL, KEYS_PAGE, closeReveal, createMecha, dialog, generate, live, openMenu, signUp, toast } from "./support";
 
 // The client in Python of the documentation, connected to the release build.
 
@@ -133,4 +134,28 @@ test("without JavaScript, a runtime is shown, tested and disconnected by reload"
     expect(await runtime.exited).toBe(4);
   });
   await context.close();
+});
+
+test("both curl lines of the guide are answered by a connected runtime, and stop when the key is deleted", async ({ page }) => {
+  const secret = await mechaWithKey(page);
+  await closeReveal(page);
+  await withRuntime(secret, async () => {
+    await expect(runtimes(page)).toHaveCount(1);
+    await page.goto(KEYS_PAGE);
+    await live(page);
+    const key = (await generate(page, "Caller")).secret;
+    await closeReveal(page);
+    const curl = async (...args: string[]) => {
+      const line = ["-sS", "-N", "-X", "POST", `${BASE_URL}/v1/trigger/chat`, "-H", `Authorization: Bearer ${key}`, "-H", "Content-Type: application/json"];
+      return (await promisify(execFile)("curl", [...line, ...args, "-d", '{"message": "Hello"}'])).stdout;
+    };
+    const reply = JSON.stringify({ reply: 'You said: {"message": "Hello"}' });
+    expect(JSON.parse(await curl())).toEqual(JSON.parse(reply));
+    expect(await curl("-H", "Accept: text/event-stream")).toMatch(/^data: \{"reply": "You said: .*\}\n\nevent: end\ndata: \{"status":200\}\n\n$/);
+    await openMenu(page, "Caller", "Delete");
+    await dialog(page).getByLabel("Re-enter key name").fill("Caller");
+    await dialog(page).getByRole("button", { name: "I understand, delete this key" }).click();
+    await expect(toast(page)).toHaveText("API key deleted");
+    expect(await curl("-o", "/dev/null", "-w", "%{http_code}")).toBe("401");
+  });
 });

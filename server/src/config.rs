@@ -211,6 +211,20 @@ pub struct ServeOptions {
     #[arg(long, env = "MECHA_RUNTIMES", default_value = "10000", value_name = "COUNT")]
     pub runtimes: u32,
 
+    /// Maximum memory of triggers in flight on this server, in MiB; further ones get 503
+    #[arg(long, env = "MECHA_TRIGGER_MEMORY", default_value = "256", value_name = "MIB",
+          value_parser = clap::value_parser!(u32).range(2..=1_048_576))]
+    pub trigger_memory: u32,
+
+    /// Address and port at which other nodes reach this one, to forward triggers to its runtimes. Only nodes of the same
+    /// database can use it; without encryption: let only nodes reach it
+    #[arg(long, env = "MECHA_NODE_LISTEN", value_name = "ADDRESS:PORT")]
+    pub node_listen: Option<SocketAddr>,
+
+    /// URL at which other nodes reach --node-listen, such as http://10.0.0.2:3400 [default: its address]
+    #[arg(long, env = "MECHA_NODE_URL", value_name = "URL", requires = "node_listen", value_parser = parse_node_url)]
+    pub node_url: Option<Origin>,
+
     /// Address and port for monitoring: /metrics, /healthz and /readyz, without authentication; if not set, no metrics
     /// are served
     #[arg(long, env = "MECHA_METRICS", value_name = "ADDRESS:PORT")]
@@ -229,6 +243,13 @@ pub struct ServeOptions {
 }
 
 impl ServeOptions {
+    /// Where other nodes reach this one; empty if they do not.
+    #[must_use]
+    pub fn reachable_node_url(&self) -> String {
+        let address = self.node_listen.map(|address| format!("http://{address}")).unwrap_or_default();
+        self.node_url.as_ref().map_or(address, ToString::to_string)
+    }
+
     /// What the operator allows for keys.
     #[must_use]
     pub fn key_policy(&self) -> KeyPolicy {
@@ -354,6 +375,12 @@ fn parse_origin(text: &str) -> Result<Origin, String> {
         }
         _ => Err(invalid()),
     }
+}
+
+/// Nodes do not use TLS between each other.
+fn parse_node_url(text: &str) -> Result<Origin, String> {
+    let origin = parse_origin(text)?;
+    if origin.is_https { Err("expected http://, a host and a port".to_owned()) } else { Ok(origin) }
 }
 
 #[cfg(test)]

@@ -140,6 +140,12 @@ impl Collector for CurrentState {
         )?;
         let states = self.runtimes.states().map(|(state, count)| (state.name(), number(count))).to_vec();
         family("runtimes", "Runtimes that are connected to this server, by state", "state", states)?;
+        ConstGauge::new(number(self.runtimes.triggers())).encode(encoder.encode_descriptor(
+            "triggers_in_flight",
+            "Triggers whose response is not complete",
+            None,
+            ConstGauge::new(0_i64).metric_type(),
+        )?)?;
         let counter = ConstCounter::new(0_u64).metric_type();
         let help = "Verifications by outcome";
         let mut metric = encoder.encode_descriptor("verifications", help, None, counter)?;

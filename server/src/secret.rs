@@ -122,6 +122,12 @@ impl fmt::Debug for PlainSecret {
 pub struct SecretDigest([u8; 32]);
 
 impl SecretDigest {
+    /// The digest with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 32 bytes that are stored.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {

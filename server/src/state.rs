@@ -3,13 +3,13 @@
 use crate::client::ClientIp;
 use crate::clock::Clock;
 use crate::config::{Origin, ServeOptions, SignUps, cores_minus_one};
-use crate::ids::new_id;
 use crate::key_cache::cache::KeyCache;
+use crate::key_cache::cluster::identity::NodeIdentity;
 use crate::key_cache::scopes::OfferedScopes;
 use crate::key_cache::verifier::Verifier;
 use crate::metrics::Metrics;
 use crate::random::system_rng;
-use crate::runtimes::Runtimes;
+use crate::runtimes::{RuntimeLimits, Runtimes};
 use crate::secret::Prefixes;
 use crate::services::accounts::Accounts;
 use crate::services::key_prefixes::{self, PrefixError};
@@ -94,7 +94,7 @@ impl AppState {
         key_prefixes::check(&store, &prefixes).await?;
         let accounts = accounts(store.clone(), clock.clone(), options).map_err(OpenError::Passwords)?;
         let usage = Arc::<UsageRecorder>::default();
-        let node = new_id(clock.now().0, &mut system_rng());
+        let node = NodeIdentity::new(clock.now().0, options.reachable_node_url());
         let key_cache = KeyCache::open(store.clone(), node.clone(), Arc::clone(&usage.live)).await?;
         let policy = options.key_policy();
         let verifier = Verifier {
@@ -120,7 +120,7 @@ impl AppState {
             key_cache.clone(),
             Arc::clone(&usage.live),
             node,
-            options.runtimes,
+            RuntimeLimits { connections: options.runtimes, trigger_memory: options.trigger_memory },
         );
         let mechas = Mechas {
             store: store.clone(),

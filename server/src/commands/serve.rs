@@ -6,7 +6,7 @@ use crate::http::console::site_files::SiteFiles;
 use crate::http::middleware::client_ip::TrustedProxies;
 use crate::http::verify::gateway_listeners::GatewayListeners;
 use crate::http::verify::service::VerifyService;
-use crate::http::{listeners, metrics_endpoint, router};
+use crate::http::{listeners, metrics_endpoint, node_listener, router};
 use crate::services::keys::Keys;
 use crate::services::retention::Retention;
 use crate::state::AppState;
@@ -65,6 +65,11 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
         let operators = metrics_endpoint::router(Arc::new(console.clone()));
         let listener = listeners::bind_tcp(address).await?;
         tokio::spawn(listeners::serve(listener, move |_| operators.clone(), shutdown.clone()));
+    }
+    if let Some(address) = options.node_listen {
+        let nodes = node_listener::router(Arc::new(console.clone()));
+        let listener = listeners::bind_tcp(address).await?;
+        tokio::spawn(listeners::serve(listener, move |_| nodes.clone(), shutdown.clone()));
     }
     let files = SiteFiles::open(options.site_root.as_deref());
     let proxies = TrustedProxies(options.trusted_proxies);

@@ -1,5 +1,6 @@
 //! Responses to rejected requests of clients: `application/problem+json` (RFC 9457) with a stable `type`, and the
-//! challenge of RFC 6750. They never echo input.
+//! challenge of RFC 6750. They never echo input of the
+//! client.
 
 use axum::Json;
 use axum::body::Body;
@@ -14,7 +15,7 @@ use utoipa::openapi::{ContentBuilder, Header, RefOr, ResponseBuilder};
 use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
 /// Why a client's request is rejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ApiProblem {
     /// No credential was presented.
     Unauthenticated,
@@ -35,6 +36,26 @@ pub(crate) enum ApiProblem {
     UpgradeRequired,
     /// The operation does not exist.
     NotFound,
+    /// No runtime offers the action, and none did in the last 30 days.
+    NoSuchAction,
+    /// No runtime that is connected now offers the action.
+    NoRuntime,
+    /// The runtimes that offer the action, or this server, have too many requests in flight.
+    Busy,
+    /// A parameter of the URL is malformed, or given twice.
+    InvalidParameter,
+    /// The body of the request is too large.
+    PayloadTooLarge,
+    /// The body of the request did not arrive.
+    BodyTimeout,
+    /// The runtime was lost during the request.
+    RuntimeLost,
+    /// The response of the runtime is not one that it may send.
+    InvalidResponse,
+    /// The runtime did not respond in time.
+    RuntimeTimeout,
+    /// The runtime reports that the action failed: the status, and what it states about it.
+    ActionFailed(StatusCode, Box<str>),
     /// Too many requests from one network were denied. The value is the time to wait, in seconds.
     TooManyRequests(u32),
     /// The database does not respond.
@@ -55,27 +76,38 @@ pub(crate) struct ProblemBody {
     title: &'static str,
     /// The status of the response.
     status: u16,
+    /// What the runtime states about it; absent for other problems.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<Box<str>>,
 }
 
 impl ApiProblem {
-    pub(crate) fn status(self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Unauthenticated | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::InvalidRequest
             | Self::OriginNotAllowed
             | Self::SubprotocolRequired
+            | Self::InvalidParameter
             | Self::InvalidUpgrade => StatusCode::BAD_REQUEST,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::InsufficientScope => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoSuchAction => StatusCode::NOT_FOUND,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RuntimeLost | Self::InvalidResponse => StatusCode::BAD_GATEWAY,
+            Self::RuntimeTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::ActionFailed(status, _) => *status,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::Overloaded | Self::NoRuntime | Self::Busy => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     /// The stable name of the problem, which ends its `type`.
-    fn name(self) -> &'static str {
+    fn name(&self) -> &'static str {
         match self {
             Self::Unauthenticated => "unauthenticated",
             Self::InvalidToken => "invalid_token",
@@ -87,13 +119,23 @@ impl ApiProblem {
             Self::UpgradeRequired => "upgrade_required",
             Self::Overloaded => "overloaded",
             Self::NotFound => "not_found",
+            Self::NoSuchAction => "no-such-action",
+            Self::NoRuntime => "no-runtime",
+            Self::Busy => "busy",
+            Self::InvalidParameter => "invalid_parameter",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::BodyTimeout => "body_timeout",
+            Self::RuntimeLost => "runtime-lost",
+            Self::InvalidResponse => "invalid-response",
+            Self::RuntimeTimeout => "runtime-timeout",
+            Self::ActionFailed(..) => "action-failed",
             Self::TooManyRequests(_) => "too_many_requests",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal_server_error",
         }
     }
 
-    fn title(self) -> &'static str {
+    fn title(&self) -> &'static str {
         match self {
             Self::Unauthenticated => "This needs an API key.",
             Self::InvalidToken => "The API key is not valid.",
@@ -105,6 +147,16 @@ impl ApiProblem {
             Self::UpgradeRequired => "Connect with a WebSocket, over HTTP/1.1.",
             Self::Overloaded => "No more connections at the moment. Try again shortly.",
             Self::NotFound => "There is nothing at this address.",
+            Self::NoSuchAction => "No runtime offers this action.",
+            Self::NoRuntime => "No runtime that offers this action is connected. Try again later.",
+            Self::Busy => "All runtimes are busy. Try again shortly.",
+            Self::InvalidParameter => "Give each parameter once.",
+            Self::PayloadTooLarge => "Send at most 1 MiB.",
+            Self::BodyTimeout => "The body did not arrive in time.",
+            Self::RuntimeLost => "The runtime was lost. The action may have been executed.",
+            Self::InvalidResponse => "The runtime sent an invalid response.",
+            Self::RuntimeTimeout => "The runtime did not respond in time.",
+            Self::ActionFailed(..) => "The action failed.",
             Self::TooManyRequests(_) => "Too many refused requests. Try again later.",
             Self::Unavailable => "Try again shortly.",
             Self::Internal => "Internal Server Error",
@@ -112,7 +164,7 @@ impl ApiProblem {
     }
 
     /// The challenge (RFC 6750, section 3). Never `Basic`: browsers would prompt for a password.
-    fn challenge(self) -> Option<HeaderValue> {
+    fn challenge(&self) -> Option<HeaderValue> {
         let challenge = match self {
             Self::Unauthenticated => r#"Bearer realm="mecha-console""#,
             Self::InvalidToken => r#"Bearer realm="mecha-console", error="invalid_token""#,
@@ -124,7 +176,7 @@ impl ApiProblem {
     }
 
     /// The response with status and headers only, for gateways, which do not read bodies.
-    pub(crate) fn without_body(self) -> Response {
+    pub(crate) fn without_body(&self) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.status();
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -132,12 +184,12 @@ impl ApiProblem {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         let retry_after = match self {
-            Self::TooManyRequests(seconds) => Some(seconds),
-            Self::Unavailable => Some(1),
-            Self::Overloaded => Some(5),
+            Self::TooManyRequests(seconds) => Some(*seconds),
+            Self::Unavailable | Self::Busy => Some(1),
+            Self::Overloaded | Self::NoRuntime => Some(5),
             _ => None,
         };
-        if self == Self::UpgradeRequired {
+        if *self == Self::UpgradeRequired {
             response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
             response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         }
@@ -148,14 +200,25 @@ impl ApiProblem {
     }
 }
 
-impl IntoResponse for ApiProblem {
-    fn into_response(self) -> Response {
-        let body = ProblemBody {
+impl ApiProblem {
+    /// The problem as JSON (RFC 9457).
+    pub(crate) fn body(&self) -> ProblemBody {
+        let detail = match self {
+            Self::ActionFailed(_, detail) => Some(detail.clone()).filter(|detail| !detail.is_empty()),
+            _ => None,
+        };
+        ProblemBody {
             r#type: format!("urn:problem-type:mecha-console:{}", self.name()),
             title: self.title(),
             status: self.status().as_u16(),
-        };
-        let mut response = Json(body).into_response();
+            detail,
+        }
+    }
+}
+
+impl IntoResponse for ApiProblem {
+    fn into_response(self) -> Response {
+        let mut response = Json(self.body()).into_response();
         *response.status_mut() = self.status();
         response.headers_mut().extend(self.without_body().headers().clone());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

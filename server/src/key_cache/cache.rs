@@ -9,6 +9,7 @@
 
 use crate::ids::Id;
 use crate::ids::{hex, parse_id};
+use crate::key_cache::cluster::identity::NodeIdentity;
 use crate::key_cache::cluster::lease::Lease;
 use crate::key_cache::cluster::replication::Node;
 use crate::key_cache::index::KeyIndex;
@@ -73,11 +74,11 @@ pub struct Change {
 }
 
 impl KeyCache {
-    /// Loads all secrets into the index. `node` is an id that no other process uses.
+    /// Loads all secrets into the index.
     ///
     /// # Errors
     /// The database does not respond, or a row cannot be decoded.
-    pub async fn open(store: Store, node: String, live: Arc<LiveEvents>) -> Result<Self, StoreError> {
+    pub async fn open(store: Store, node: NodeIdentity, live: Arc<LiveEvents>) -> Result<Self, StoreError> {
         let index = Arc::new(KeyIndex::with_capacity(store.key_count().await?));
         if store.is_shared() {
             let lease = Arc::new(Lease::ended());

@@ -3,14 +3,18 @@
 use crate::clock::Clock;
 use crate::ids::{Id, hex};
 use crate::key_cache::cache::{KeyCache, NoLease};
+use crate::key_cache::cluster::identity::NodeIdentity;
 use crate::key_cache::cluster::lease::Moment;
 use crate::key_entry::KeyEntry;
+use crate::runtimes::callers::{Caller, Callers};
 use crate::runtimes::counters::RuntimeCounters;
 use crate::runtimes::frames::{End, Notice};
+use crate::runtimes::requests::Requests;
 use crate::secret::SecretDigest;
 use crate::store::Store;
 use crate::store::runtimes::RuntimeUpdate;
 use crate::usage::live_events::LiveEvents;
+use app::domain::access::TRIGGER;
 use app::domain::runtime::{EndReason, RuntimeState};
 use app::domain::timestamp::{DAY, Timestamp};
 use parking_lot::Mutex;
@@ -34,13 +38,17 @@ pub(crate) struct Connections {
     pub(crate) clock: Clock,
     pub(crate) key_cache: KeyCache,
     pub(crate) live: Arc<LiveEvents>,
-    /// The id of this node. No other process has it.
-    pub(crate) node: String,
+    /// This node.
+    pub(crate) node: NodeIdentity,
     pub(crate) counters: RuntimeCounters,
     /// Those that are open, from their upgrade on.
     pub(crate) open: Mutex<Open>,
     /// Limits concurrent registrations.
     pub(crate) writes: Semaphore,
+    /// The callers of requests in flight.
+    pub(crate) callers: Arc<Callers>,
+    /// Limits the memory of requests in flight.
+    pub(crate) trigger_memory: Arc<Semaphore>,
     /// Updates of connections that have ended, until they are stored.
     pub(crate) ended: Mutex<Vec<RuntimeUpdate>>,
     /// Notified when there is an update to store.
@@ -59,6 +67,8 @@ pub(crate) struct Open {
     pub(crate) by_id: HashMap<Id, Arc<Connection>>,
     /// The number of connections of each Mecha.
     by_mecha: HashMap<Id, usize>,
+    /// The ids of the connections of each account.
+    by_account: HashMap<Id, Vec<Id>>,
 }
 
 impl Open {
@@ -67,13 +77,25 @@ impl Open {
         self.by_mecha.get(mecha).copied().unwrap_or_default()
     }
 
+    /// The connections of the Mechas of an account.
+    pub(crate) fn of_account(&self, account: &Id) -> impl Iterator<Item = &Arc<Connection>> {
+        self.by_account.get(account).into_iter().flatten().filter_map(|id| self.by_id.get(id))
+    }
+
     fn insert(&mut self, connection: Arc<Connection>) {
+        self.by_account.entry(connection.account).or_default().push(connection.id);
         *self.by_mecha.entry(connection.mecha).or_default() += 1;
         self.by_id.insert(connection.id, connection);
     }
 
     fn remove(&mut self, connection: &Connection) {
         self.by_id.remove(&connection.id);
+        if let Some(ids) = self.by_account.get_mut(&connection.account) {
+            ids.retain(|id| *id != connection.id);
+            if ids.is_empty() {
+                self.by_account.remove(&connection.account);
+            }
+        }
         if let Some(count) = self.by_mecha.get_mut(&connection.mecha) {
             *count -= 1;
             if *count == 0 {
@@ -90,6 +112,8 @@ pub(crate) enum Instruction {
     Test,
     /// Ask the runtime to finish its work, and disconnect it after 30 s.
     Drain,
+    /// Another connection of the instance has replaced this one: finish its requests, and disconnect it after 30 s.
+    Replace,
     /// Notify the runtime that its secret stops being valid.
     Notify(Notice, Timestamp),
 }
@@ -103,6 +127,10 @@ pub(crate) struct Connection {
     pub(crate) key: Id,
     pub(crate) secret: SecretDigest,
     pub(crate) instructions: Sender<Instruction>,
+    /// The requests to the runtime that are in flight.
+    pub(crate) requests: Arc<Requests>,
+    /// The actions that the runtime offers, from its hello on.
+    pub(crate) actions: OnceLock<Vec<String>>,
     end: OnceLock<(End, Moment)>,
     ended: CancellationToken,
     presence: Mutex<Presence>,
@@ -125,6 +153,17 @@ struct Presence {
     notice: Option<(Notice, Timestamp)>,
 }
 
+/// Whether a response may be returned to its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallerStanding {
+    /// It may.
+    Valid,
+    /// This node holds no lease, so the response waits.
+    Unknown,
+    /// It may not, and ends.
+    Ended,
+}
+
 /// Whether frames of a connection may take effect.
 #[derive(Debug)]
 pub(crate) enum Standing {
@@ -140,17 +179,20 @@ impl Connections {
     /// Whether frames of a connection may take effect: the lease first, then the entry of its secret. Call it when the
     /// handling of a frame begins, and apply the effect afterwards.
     pub(crate) fn standing(&self, connection: &Connection) -> Standing {
-        if let Some((end, _)) = connection.end.get() {
-            return Standing::Ended(*end);
+        match connection.end.get() {
+            Some((end, _)) => Standing::Ended(*end),
+            None => self.standing_of(&connection.secret, connection.key, Some(connection.mecha)),
         }
-        let entry = match self.key_cache.find(connection.secret.as_bytes()) {
+    }
+
+    /// Whether a secret is still that of a key of this Mecha, or of the account itself, and may be used.
+    pub(crate) fn standing_of(&self, secret: &SecretDigest, key: Id, mecha: Option<Id>) -> Standing {
+        let entry = match self.key_cache.find(secret.as_bytes()) {
             Ok(entry) => entry,
             Err(NoLease) => return Standing::Unknown,
         };
-        let is_same = |entry: &KeyEntry| {
-            entry.key == connection.key
-                && entry.mecha.as_ref().is_some_and(|mecha| mecha.id == connection.mecha)
-        };
+        let is_same =
+            |entry: &KeyEntry| entry.key == key && entry.mecha.as_ref().map(|mecha| mecha.id) == mecha;
         let Some(entry) = entry.filter(is_same) else { return Standing::Ended(End::KEY_ENDED) };
         if entry.until.is_some_and(|until| until <= self.clock.now()) {
             Standing::Ended(End::KEY_ENDED)
@@ -158,6 +200,19 @@ impl Connections {
             Standing::Ended(End::SWITCHED_OFF)
         } else {
             Standing::Valid(entry)
+        }
+    }
+
+    /// Whether a response may be returned to its caller: the key must be valid and have the scope `trigger`.
+    pub(crate) fn standing_of_caller(&self, caller: &Caller) -> CallerStanding {
+        let Some((key, secret)) = &caller.key else { return CallerStanding::Valid };
+        let has_scope = |entry: &KeyEntry| {
+            entry.scopes.as_ref().is_none_or(|scopes| scopes.split(' ').any(|scope| scope == TRIGGER))
+        };
+        match self.standing_of(secret, *key, None) {
+            Standing::Valid(entry) if has_scope(&entry) => CallerStanding::Valid,
+            Standing::Valid(_) | Standing::Ended(_) => CallerStanding::Ended,
+            Standing::Unknown => CallerStanding::Unknown,
         }
     }
 
@@ -201,7 +256,8 @@ impl Connection {
     ) -> Self {
         let (end, ended) = (OnceLock::new(), CancellationToken::new());
         let presence = Mutex::default();
-        Self { id, account, mecha, key, secret, instructions, end, ended, presence }
+        let (requests, actions) = (Arc::default(), OnceLock::new());
+        Self { id, account, mecha, key, secret, instructions, requests, actions, end, ended, presence }
     }
 
     /// Ends the connection. Its frames have no effect from now on. The first end counts.
@@ -242,6 +298,12 @@ impl Connection {
     /// Whether the runtime was registered, so that it is recorded as open.
     pub(crate) fn is_registered(&self) -> bool {
         self.presence.lock().is_registered
+    }
+
+    /// Whether the runtime accepts requests: it is idle or busy.
+    pub(crate) fn accepts_requests(&self) -> bool {
+        let state = self.registered_state();
+        matches!(state, Some(RuntimeState::Idle | RuntimeState::Busy)) && !self.has_ended()
     }
 
     /// Marks the runtime as stored.

@@ -2,6 +2,9 @@
 
 use app::domain::runtime::{EndReason, Program};
 use app::domain::unicode::is_invisible;
+use axum::body::Bytes;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -30,8 +33,40 @@ pub(crate) enum ClientFrame {
         /// Its own words about it.
         note: String,
     },
+    /// A part of the response to a request.
+    Response {
+        /// The id of the request.
+        id: String,
+        /// The part.
+        event: ResponseEvent,
+    },
     /// The runtime stops.
     Bye,
+}
+
+/// A part of a response.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ResponseEvent {
+    /// A part of its body; not empty.
+    Chunk(Bytes),
+    /// The response is complete.
+    End {
+        /// The HTTP status.
+        status: u16,
+        /// The media type of the body.
+        content_type: String,
+    },
+    /// The action failed.
+    Error {
+        /// The HTTP status.
+        status: u16,
+        /// What the runtime states about it.
+        detail: String,
+    },
+    /// The runtime sent more than its window.
+    Overrun,
+    /// The connection ended.
+    Lost,
 }
 
 /// The kind of a frame. The other members are skipped, without a copy of them.
@@ -46,6 +81,43 @@ struct Status {
     state: StatedState,
     #[serde(default)]
     note: String,
+}
+
+#[derive(Deserialize)]
+struct Chunk {
+    id: String,
+    data: Option<String>,
+    data_base64: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ResponseEnd {
+    id: String,
+    status: u16,
+    #[serde(default = "json_type")]
+    content_type: String,
+}
+
+fn json_type() -> String {
+    "application/json".to_owned()
+}
+
+#[derive(Deserialize)]
+struct ResponseError {
+    id: String,
+    status: u16,
+    #[serde(default)]
+    detail: String,
+}
+
+impl Chunk {
+    fn into_data(self) -> Option<Bytes> {
+        match (self.data, self.data_base64) {
+            (Some(data), None) => Some(data.into()),
+            (None, Some(data)) => STANDARD.decode(data).ok().map(Bytes::from),
+            _ => None,
+        }
+    }
 }
 
 /// The type of a frame; `None` if it has none.
@@ -65,6 +137,22 @@ impl ClientFrame {
                 let Status { state, note } =
                     serde_json::from_str(text).map_err(|_| "the status is not valid")?;
                 Ok(Self::Status { state, note })
+            }
+            Some("chunk") => {
+                let chunk: Chunk = serde_json::from_str(text).map_err(|_| "the chunk is not valid")?;
+                let id = chunk.id.clone();
+                let data = chunk.into_data().ok_or("a chunk has either data or data_base64")?;
+                Ok(Self::Response { id, event: ResponseEvent::Chunk(data) })
+            }
+            Some("end") => {
+                let ResponseEnd { id, status, content_type } =
+                    serde_json::from_str(text).map_err(|_| "the end is not valid")?;
+                Ok(Self::Response { id, event: ResponseEvent::End { status, content_type } })
+            }
+            Some("error") => {
+                let ResponseError { id, status, detail } =
+                    serde_json::from_str(text).map_err(|_| "the error is not valid")?;
+                Ok(Self::Response { id, event: ResponseEvent::Error { status, detail: shown(&detail) } })
             }
             Some("hello") => Err("a second hello"),
             _ => Err("not a frame of mecha.runtime.v1"),
@@ -152,6 +240,54 @@ pub(crate) enum ServerFrame {
     Drain { deadline_ms: u64 },
     /// The secret of this connection stops being valid at this time.
     Notice { what: Notice, at: String },
+    /// A caller requests an action.
+    Request {
+        id: String,
+        action: String,
+        content_type: String,
+        /// Whether the caller reads chunks as they come.
+        stream: bool,
+        /// The key of the caller; null for the session of the owner.
+        key_id: Option<String>,
+        /// How much the runtime may send before the window is extended, in bytes.
+        window: u32,
+        #[serde(flatten)]
+        body: RequestBody,
+    },
+    /// The runtime may send this many bytes more.
+    Window { id: String, bytes: u32 },
+    /// The caller no longer reads the response.
+    Cancel { id: String },
+}
+
+/// The body of a request: as text, or in base64 if it is not UTF-8 or if that is shorter.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum RequestBody {
+    Text { body: String },
+    Base64 { body_base64: String },
+}
+
+impl RequestBody {
+    /// Encodes a body.
+    pub(crate) fn of(body: &[u8]) -> Self {
+        match std::str::from_utf8(body) {
+            Ok(text) if escaped_length(text) <= body.len().div_ceil(3) * 4 => {
+                Self::Text { body: text.to_owned() }
+            }
+            _ => Self::Base64 { body_base64: STANDARD.encode(body) },
+        }
+    }
+}
+
+/// The length of a text in a JSON string, in bytes.
+fn escaped_length(text: &str) -> usize {
+    let length = |b: u8| match b {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(length).sum()
 }
 
 /// The Mecha of a runtime.

@@ -3,8 +3,13 @@
 use crate::clock::Clock;
 use crate::ids::Id;
 use crate::key_cache::cache::KeyCache;
+use crate::key_cache::cluster::identity::NodeIdentity;
+use crate::runtimes::callers::Caller;
 use crate::runtimes::connections::Connections;
 use crate::runtimes::counters::RuntimeCounters;
+use crate::runtimes::forwarding::Forwarded;
+use crate::runtimes::requests::NewRequest;
+use crate::runtimes::triggers::{self, TriggerError, TriggerResponse};
 use crate::runtimes::worker;
 use crate::store::runtimes as rows;
 use crate::store::{Store, StoreError, lock_account, spawn_transaction};
@@ -34,20 +39,29 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long commands are kept, in milliseconds.
 const COMMAND_RETENTION: i64 = HOUR;
 
+/// The limits of runtimes on this node.
+#[derive(Clone, Copy, Debug)]
+pub struct RuntimeLimits {
+    /// Maximum number of connections.
+    pub connections: u32,
+    /// Maximum memory of requests in flight, in MiB.
+    pub trigger_memory: u32,
+}
+
 /// The runtimes that are connected to this node. Clones share them. Dropping the last clone aborts the workers.
 #[derive(Clone, Debug)]
 pub struct Runtimes(pub(crate) Arc<Connections>, Arc<Mutex<JoinSet<()>>>);
 
 impl Runtimes {
-    /// Creates the registry of this node, for at most `limit` connections, and spawns its workers.
+    /// Creates the registry of this node, and spawns its workers.
     #[must_use]
     pub fn new(
         store: Store,
         clock: Clock,
         key_cache: KeyCache,
         live: Arc<LiveEvents>,
-        node: String,
-        limit: u32,
+        node: NodeIdentity,
+        limits: RuntimeLimits,
     ) -> Self {
         let connections = Arc::new(Connections {
             store,
@@ -61,7 +75,9 @@ impl Runtimes {
             writes: Semaphore::new(CONCURRENT_WRITES),
             has_updates: Notify::new(),
             sessions: TaskTracker::new(),
-            permits: Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX))),
+            permits: Arc::new(Semaphore::new(usize::try_from(limits.connections).unwrap_or(usize::MAX))),
+            callers: Arc::default(),
+            trigger_memory: triggers::trigger_memory(limits.trigger_memory),
             shutdown: CancellationToken::new(),
         });
         let workers = worker::spawn(&connections);
@@ -83,7 +99,7 @@ impl Runtimes {
         account: &AccountId,
         mecha: Option<&MechaId>,
     ) -> Result<HashMap<MechaId, MechaRuntimes>, ConsoleError> {
-        let nodes = self.0.store.live_nodes(&self.0.node, 0).await?;
+        let nodes = self.0.store.live_nodes(&self.0.node.id, 0).await?;
         Ok(self.0.store.runtimes(account, mecha, &nodes, self.0.clock.now()).await?)
     }
 
@@ -105,6 +121,35 @@ impl Runtimes {
             open.by_id.values().filter(|connection| connection.registered_state() == Some(state)).count()
         };
         RuntimeState::ALL.map(|state| (state, count(state)))
+    }
+
+    /// Sends a request to the runtime with the fewest requests in flight of those that offer its action: of the Mecha with
+    /// this id or name, or of any Mecha of the caller's account.
+    ///
+    /// # Errors
+    /// No runtime gets the request.
+    pub(crate) async fn trigger(
+        &self,
+        caller: Caller,
+        mecha: Option<&str>,
+        request: NewRequest,
+    ) -> Result<TriggerResponse, TriggerError> {
+        triggers::begin(&self.0, caller, mecha, request).await
+    }
+
+    /// As [`Self::trigger`], for a request that another node has forwarded: only the runtimes of this node are considered.
+    ///
+    /// # Errors
+    /// No runtime gets the request.
+    pub(crate) async fn trigger_here(&self, forwarded: Forwarded) -> Result<TriggerResponse, TriggerError> {
+        let Forwarded { caller, mecha, request } = forwarded;
+        triggers::begin_here(&self.0, &caller, mecha.as_deref(), &request).await
+    }
+
+    /// The number of triggers in flight on this node.
+    #[must_use]
+    pub fn triggers(&self) -> usize {
+        self.0.callers.count()
     }
 
     pub(crate) fn counters(&self) -> &RuntimeCounters {

@@ -9,8 +9,9 @@ use crate::key_entry::KeyEntry;
 use crate::random::system_rng;
 use crate::runtimes::connections::{Connection, Connections, Instruction, Standing};
 use crate::runtimes::frames::{
-    ClientFrame, End, FrameMecha, HELLO_LIMIT, Hello, ServerFrame, StatedState, shown,
+    ClientFrame, End, FrameMecha, HELLO_LIMIT, Hello, ResponseEvent, ServerFrame, StatedState, shown,
 };
+use crate::runtimes::requests::Received;
 use crate::runtimes::socket::Socket;
 use crate::runtimes::worker::{LEASE_WAIT, LOST_AFTER_SECONDS};
 use crate::store::runtimes::{self as rows, NewRuntime, Registration};
@@ -40,12 +41,16 @@ const PING_INTERVAL: Duration = Duration::from_secs(15);
 const LATE_AFTER: Duration = Duration::from_secs(30);
 /// A runtime that has sent no frame for this long is lost.
 const LOST_AFTER: Duration = Duration::from_secs(45);
-/// How long a runtime may finish its work after it was asked to drain.
+/// How long a runtime may finish its work after it was asked to drain, or after another connection has replaced it.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long requests in flight may take at shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(9);
 /// Interval at which a frame that waits for a lease checks for it.
 const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// Maximum number of frames per second of each kind: status frames, and control frames.
+/// Maximum number of frames per second of each kind: status frames with empty chunks, and control frames.
 const FRAMES_PER_SECOND: u32 = 20;
+/// Maximum number of frames per second for requests that have ended. Some are on their way when a caller leaves.
+const IGNORED_FRAMES_PER_SECOND: u32 = 10_000;
 /// The payload of a ping that measures the round trip.
 const TEST: Bytes = Bytes::from_static(b"test");
 /// Instructions that are queued for a connection.
@@ -80,7 +85,6 @@ pub(crate) async fn serve(runtimes: Arc<Connections>, upgrade: OnUpgrade, accept
     let end = tokio::select! {
         biased;
         end = connection.wait_for_end() => end,
-        () = runtimes.shutdown.cancelled() => End::SERVER_STOPPED,
         end = session.run(&mut socket, instructions) => end,
     };
     connection.end(end);
@@ -108,6 +112,7 @@ impl RemovalGuard<'_> {
 
 impl Drop for RemovalGuard<'_> {
     fn drop(&mut self) {
+        self.connection.requests.fail();
         self.runtimes.remove(self.connection, self.reason);
     }
 }
@@ -123,7 +128,12 @@ struct Session<'s> {
 impl Session<'_> {
     /// Serves frames until the connection ends.
     async fn run(&self, socket: &mut Socket, instructions: Receiver<Instruction>) -> End {
-        match self.connect(socket).await {
+        let connected = tokio::select! {
+            biased;
+            () = self.runtimes.shutdown.cancelled() => return End::SERVER_STOPPED,
+            connected = self.connect(socket) => connected,
+        };
+        match connected {
             Ok(()) => self.serve_frames(socket, instructions).await,
             Err(end) => end,
         }
@@ -153,6 +163,7 @@ impl Session<'_> {
             Registration::Outdated => return Err(End::OUTDATED),
             Registration::TooMany => return Err(End::TOO_MANY),
             Registration::Registered { replaced_on } => {
+                let _ = self.connection.actions.set(hello.actions);
                 self.connection.set_registered();
                 if let Some(node) = replaced_on {
                     self.runtimes.live.publish_command(&node);
@@ -183,7 +194,7 @@ impl Session<'_> {
     }
 
     async fn receive_hello(&self, socket: &mut Socket) -> Result<Hello, End> {
-        let mut controls = Budget::new();
+        let mut controls = Budget::new(FRAMES_PER_SECOND);
         loop {
             let hello = match socket.receive().await? {
                 Message::Text(text) if text.len() > HELLO_LIMIT => {
@@ -204,9 +215,15 @@ impl Session<'_> {
     /// Serves frames and instructions until the connection ends.
     async fn serve_frames(&self, socket: &mut Socket, mut instructions: Receiver<Instruction>) -> End {
         let mut timers = Timers::new();
-        let (mut statuses, mut controls) = (Budget::new(), Budget::new());
+        let mut budgets = Budgets {
+            statuses: Budget::new(FRAMES_PER_SECOND),
+            ignored: Budget::new(IGNORED_FRAMES_PER_SECOND),
+        };
+        let mut controls = Budget::new(FRAMES_PER_SECOND);
         let mut state = RuntimeState::Idle;
-        let (mut tested_at, mut drain_by): (Option<Instant>, Option<Instant>) = (None, None);
+        let mut tested_at: Option<Instant> = None;
+        let mut last: Option<LastRequests> = None;
+        let requests = &self.connection.requests;
         // The runtime must respond to pings, so these pongs do not count against it.
         let mut expected_pongs = 0_u32;
         loop {
@@ -214,7 +231,13 @@ impl Session<'_> {
             let event = tokio::select! {
                 message = socket.receive() => Event::Message(message),
                 Some(instruction) = instructions.recv() => Event::Instruction(instruction),
-                () = sleep_until(drain_by.map_or(next, |by| by.min(next))) => Event::Timer,
+                () = requests.changed.notified() => Event::Requests,
+                () = self.runtimes.shutdown.cancelled(), if last.is_none_or(|last| last.end != End::SERVER_STOPPED) => {
+                    requests.close();
+                    last = Some(LastRequests::within(SHUTDOWN_TIMEOUT, End::SERVER_STOPPED));
+                    Event::Requests
+                }
+                () = sleep_until(last.map_or(next, |last| last.by.min(next))) => Event::Timer,
             };
             if matches!(event, Event::Message(Ok(_))) {
                 // Every frame is verified before it takes effect, also a pong.
@@ -225,7 +248,7 @@ impl Session<'_> {
             }
             let handled = match event {
                 Event::Message(Ok(Message::Text(text))) => {
-                    self.apply(&text, &mut statuses).map(|stated| state = stated)
+                    self.apply(&text, &mut budgets).map(|stated| state = stated.unwrap_or(state))
                 }
                 Event::Message(Ok(Message::Binary(_))) => Err(BINARY),
                 Event::Message(Ok(Message::Pong(payload))) => {
@@ -250,14 +273,25 @@ impl Session<'_> {
                     ping(socket, TEST).await
                 }
                 Event::Instruction(Instruction::Drain) => {
-                    drain_by = drain_by.or(Some(Instant::now() + DRAIN_TIMEOUT));
+                    requests.close();
+                    last = last.or(Some(LastRequests::within(DRAIN_TIMEOUT, End::DISCONNECTED)));
                     self.send(socket, &ServerFrame::Drain { deadline_ms: milliseconds(DRAIN_TIMEOUT) }).await
                 }
+                Event::Instruction(Instruction::Replace) => {
+                    requests.close();
+                    let new = LastRequests::within(DRAIN_TIMEOUT, End::REPLACED);
+                    // This instruction is repeated until the connection has ended.
+                    last = Some(last.map_or(new, |last| LastRequests { by: last.by, ..new }));
+                    Ok(())
+                }
+                Event::Requests => self.send_requests(socket).await,
                 Event::Instruction(Instruction::Notify(what, at)) => {
                     self.send(socket, &ServerFrame::Notice { what, at: at.rfc3339() }).await
                 }
                 Event::Timer if timers.is_lost() => Err(End::LOST),
-                Event::Timer if drain_by.is_some_and(|by| by <= Instant::now()) => Err(End::DISCONNECTED),
+                Event::Timer if last.is_some_and(|last| last.by <= Instant::now()) => {
+                    Err(last.map_or(End::DISCONNECTED, |last| last.end))
+                }
                 Event::Timer if timers.is_ping_due() => {
                     expected_pongs += 1;
                     ping(socket, Bytes::new()).await
@@ -267,7 +301,12 @@ impl Session<'_> {
             if let Err(end) = handled {
                 return end;
             }
-            let shown = match drain_by {
+            // A runtime that is asked to drain says goodbye itself.
+            if let Some(last) = last.filter(|last| last.end != End::DISCONNECTED && requests.in_flight() == 0)
+            {
+                return last.end;
+            }
+            let shown = match last {
                 _ if timers.is_late() => RuntimeState::Late,
                 Some(_) => RuntimeState::Draining,
                 None => state,
@@ -276,20 +315,40 @@ impl Session<'_> {
         }
     }
 
-    /// Applies the effect of a frame that was verified. Returns the state of the runtime.
-    fn apply(&self, text: &str, statuses: &mut Budget) -> Result<RuntimeState, End> {
-        // Before the frame is parsed, which takes longer the larger it is.
-        statuses.take()?;
+    /// Sends the frames of requests, each after the key is verified.
+    async fn send_requests(&self, socket: &mut Socket) -> Result<(), End> {
+        for frame in self.connection.requests.take_frames(&self.connection.id) {
+            self.send(socket, &frame).await?;
+        }
+        Ok(())
+    }
+
+    /// Applies the effect of a frame that was verified. Returns the state of the runtime, if the frame states it.
+    fn apply(&self, text: &str, budgets: &mut Budgets) -> Result<Option<RuntimeState>, End> {
         match ClientFrame::parse(text).map_err(|text| End::violation(1008, text))? {
             ClientFrame::Bye => Err(End::STOPPED),
+            ClientFrame::Response { event: ResponseEvent::Chunk(data), .. } if data.is_empty() => {
+                budgets.statuses.take().map(|()| None)
+            }
+            ClientFrame::Response { id, event } => {
+                match self.connection.requests.receive(&self.connection.id, &id, event) {
+                    Received::Passed => {}
+                    Received::Ignored => budgets.ignored.take()?,
+                    Received::NeverIssued => {
+                        return Err(End::violation(1008, "a request that was never sent"));
+                    }
+                }
+                Ok(None)
+            }
             ClientFrame::Status { state, note } => {
+                budgets.statuses.take()?;
                 let state = match state {
                     StatedState::Idle => RuntimeState::Idle,
                     StatedState::Busy => RuntimeState::Busy,
                     StatedState::Draining => RuntimeState::Draining,
                 };
                 self.connection.set_note(shown(&note));
-                Ok(state)
+                Ok(Some(state))
             }
         }
     }
@@ -311,7 +370,7 @@ impl Session<'_> {
     async fn send(&self, socket: &mut Socket, frame: &ServerFrame) -> Result<(), End> {
         self.valid_entry().await?;
         let text = serde_json::to_string(frame).unwrap_or_default();
-        send(socket, Message::text(text)).await
+        timeout(SEND_TIMEOUT, socket.send_text(text)).await.map_err(|_| End::LOST)?
     }
 
     async fn register(&self, hello: &Hello) -> Result<Registration, StoreError> {
@@ -366,7 +425,7 @@ impl Session<'_> {
             key_name: self.key_name.to_owned(),
             secret: self.connection.secret,
             instance_hash,
-            node: self.runtimes.node.clone(),
+            node: self.runtimes.node.id.clone(),
             program,
             actions,
             address: self.address.clone(),
@@ -393,7 +452,29 @@ fn milliseconds(duration: Duration) -> u64 {
 enum Event {
     Message(Result<Message, End>),
     Instruction(Instruction),
+    /// There are frames of requests to send, or a request has ended.
+    Requests,
     Timer,
+}
+
+/// The connection accepts no more requests, and ends when those in flight have ended.
+#[derive(Clone, Copy, Debug)]
+struct LastRequests {
+    /// When it ends at the latest.
+    by: Instant,
+    end: End,
+}
+
+impl LastRequests {
+    fn within(duration: Duration, end: End) -> Self {
+        Self { by: Instant::now() + duration, end }
+    }
+}
+
+/// Limits of frames that do not count against a window.
+struct Budgets {
+    statuses: Budget,
+    ignored: Budget,
 }
 
 /// When the runtime was last heard, and when it is pinged next.
@@ -432,23 +513,24 @@ impl Timers {
     }
 }
 
-/// Limits the frames of one kind to [`FRAMES_PER_SECOND`].
+/// Limits the frames of one kind per second.
 struct Budget {
+    limit: u32,
     left: u32,
     refilled_at: Instant,
 }
 
 impl Budget {
-    fn new() -> Self {
-        Self { left: FRAMES_PER_SECOND, refilled_at: Instant::now() }
+    fn new(limit: u32) -> Self {
+        Self { limit, left: limit, refilled_at: Instant::now() }
     }
 
     /// Takes one frame from the budget.
     fn take(&mut self) -> Result<(), End> {
         if self.refilled_at.elapsed() >= Duration::from_secs(1) {
-            *self = Self::new();
+            *self = Self::new(self.limit);
         }
-        self.left = self.left.checked_sub(1).ok_or(End::violation(1008, "more than 20 frames per second"))?;
+        self.left = self.left.checked_sub(1).ok_or(End::violation(1008, "too many frames per second"))?;
         Ok(())
     }
 }

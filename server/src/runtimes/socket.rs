@@ -12,15 +12,17 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
-use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 /// Size of the read buffer in bytes. The library allocates it at once for each connection; its default is 128 KiB.
 const READ_BUFFER: usize = 4 * 1024;
-/// Limit of unsent bytes. Frames to a runtime are small.
+/// Limit of unsent bytes. Longer messages are sent in fragments, so that the buffer of a connection stays small.
 const WRITE_BUFFER_LIMIT: usize = 256 * 1024;
+/// Length of a fragment, in bytes.
+const FRAGMENT_LEN: usize = 64 * 1024;
 /// Timeout of the close handshake. After it, the connection is aborted.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(700);
 /// Timeout of a message, from its first byte to its last.
@@ -92,6 +94,24 @@ impl Socket {
     /// The connection is broken, or the runtime reads too slowly.
     pub(crate) async fn send(&mut self, message: Message) -> Result<(), End> {
         self.stream.send(message).await.map_err(|error| end_of(&error))
+    }
+
+    /// Sends a text message, in several frames if it is long (RFC 6455, section 5.4).
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub(crate) async fn send_text(&mut self, text: String) -> Result<(), End> {
+        if text.len() <= FRAGMENT_LEN {
+            return self.send(Message::text(text)).await;
+        }
+        let mut rest = Bytes::from(text);
+        let mut kind = OpCode::Data(Data::Text);
+        while !rest.is_empty() {
+            let fragment = rest.split_to(rest.len().min(FRAGMENT_LEN));
+            self.send(Message::Frame(Frame::message(fragment, kind, rest.is_empty()))).await?;
+            kind = OpCode::Data(Data::Continue);
+        }
+        Ok(())
     }
 
     /// Sends a close frame, and waits until the runtime has received it. Aborts the connection after 0.7 s.

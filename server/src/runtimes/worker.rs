@@ -2,7 +2,7 @@
 
 use crate::ids::{Id, hex, parse_id};
 use crate::key_cache::cluster::lease::Moment;
-use crate::runtimes::connections::{Connections, Instruction, Standing};
+use crate::runtimes::connections::{CallerStanding, Connections, Instruction, Standing};
 use crate::runtimes::frames::End;
 use crate::store::runtimes::{self as rows, PendingCommand, RuntimeUpdate};
 use crate::store::{StoreError, spawn_transaction};
@@ -105,6 +105,8 @@ impl Connections {
                 }
             }
         }
+        self.callers
+            .end_if(|caller| is_unverified || self.standing_of_caller(caller) == CallerStanding::Ended);
     }
 
     /// Stores changed states, at most every 5 s for each runtime, and the ends of connections. Keeps what cannot be stored
@@ -157,7 +159,7 @@ impl Connections {
 
     /// Executes the commands for connections of this node.
     async fn execute_commands(&self) -> Result<(), StoreError> {
-        for PendingCommand { id, runtime, command } in self.store.runtime_commands(&self.node).await? {
+        for PendingCommand { id, runtime, command } in self.store.runtime_commands(&self.node.id).await? {
             let connection = parse_id(runtime.as_str()).and_then(|id| self.connection(&id));
             let is_executed = match (command, connection) {
                 // The connection has ended.
@@ -194,11 +196,19 @@ impl Connections {
             .filter(|connection| connection.is_registered())
             .cloned()
             .collect();
-        let recorded: HashMap<Id, Id> = self.store.open_runtimes(&self.node).await?.into_iter().collect();
+        let recorded: HashMap<Id, Id> = self.store.open_runtimes(&self.node.id).await?.into_iter().collect();
         let mut now_unmatched = HashSet::new();
         for connection in registered.iter().filter(|connection| !recorded.contains_key(&connection.id)) {
             match self.store.recorded_end(&connection.id).await? {
-                Some(EndReason::Replaced) => connection.end(End::REPLACED),
+                // It finishes its requests.
+                Some(EndReason::Replaced) => {
+                    connection.requests.close();
+                    if connection.requests.in_flight() == 0 {
+                        connection.end(End::REPLACED);
+                    } else {
+                        let _ = connection.instructions.try_send(Instruction::Replace);
+                    }
+                }
                 // Another node has recorded it as lost. The runtime connects again.
                 Some(_) => connection.end(End::UNVERIFIED),
                 // It was deleted with its Mecha, which the verification finds first.
@@ -223,7 +233,7 @@ impl Connections {
     async fn end_runtimes_of_dead_nodes(&self) -> Result<(), StoreError> {
         // The rows first: a node that starts in between is not taken for a dead one. Ids of nodes are never used again.
         let recorded = self.store.nodes_with_runtimes().await?;
-        let live = self.store.live_nodes(&self.node, LOST_AFTER_SECONDS).await?;
+        let live = self.store.live_nodes(&self.node.id, LOST_AFTER_SECONDS).await?;
         let mut dead: HashMap<AccountId, HashSet<String>> = HashMap::new();
         for (account, node) in recorded.into_iter().filter(|(_, node)| !live.contains(node)) {
             dead.entry(account).or_default().insert(node);

@@ -102,6 +102,52 @@ impl Store {
         .await?)
     }
 
+    /// Whether a node holds a lease, and has the secret with this hash.
+    ///
+    /// # Errors
+    /// The database does not respond.
+    pub(crate) async fn is_node(&self, id: &str, secret_hash: &[u8]) -> Result<bool, StoreError> {
+        if !self.is_shared() {
+            return Ok(false);
+        }
+        let found: Option<i32> = sqlx::query_scalar(
+            "SELECT 1 FROM nodes WHERE id = $1 AND secret_hash = $2 AND lease_until > clock_timestamp()",
+        )
+        .bind(id)
+        .bind(secret_hash)
+        .fetch_optional(&self.read)
+        .await?;
+        Ok(found.is_some())
+    }
+
+    /// The URLs of the other nodes that hold a lease and a connected runtime of the account that offers an action and
+    /// does not drain: those with idle runtimes first.
+    ///
+    /// # Errors
+    /// The database does not respond.
+    pub(crate) async fn nodes_offering(
+        &self,
+        account: &AccountId,
+        own: &str,
+        action: &str,
+    ) -> Result<Vec<String>, StoreError> {
+        if !self.is_shared() {
+            return Ok(Vec::new());
+        }
+        Ok(sqlx::query_scalar(
+            "SELECT n.url FROM nodes n JOIN runtimes r ON r.node = n.id
+             WHERE r.account_id = $1 AND r.ended_at IS NULL AND n.id <> $2 AND n.url <> ''
+               AND n.lease_until > clock_timestamp() AND r.state IN ('idle', 'busy')
+               AND $3 = ANY (string_to_array(r.actions, ' '))
+             GROUP BY n.url ORDER BY count(*) FILTER (WHERE r.state = 'idle') DESC, random()",
+        )
+        .bind(&account.0)
+        .bind(own)
+        .bind(action)
+        .fetch_all(&self.read)
+        .await?)
+    }
+
     /// The number of nodes that hold a lease.
     ///
     /// # Errors
@@ -120,6 +166,16 @@ impl Store {
 pub(crate) async fn check(listener: &mut PgListener) -> Result<(), StoreError> {
     with_timeout(TIMEOUT, sqlx::query("SELECT 1").execute(listener)).await?;
     Ok(())
+}
+
+/// What other nodes know of a node.
+#[derive(Debug)]
+pub(crate) struct NodeRow<'n> {
+    pub id: &'n str,
+    /// Where other nodes reach it; empty if they do not.
+    pub url: &'n str,
+    /// SHA-256 of the secret with which it authenticates.
+    pub secret_hash: Vec<u8>,
 }
 
 /// A connection that is opened on first use and discarded after a failure. The next use opens a new one.
@@ -171,22 +227,24 @@ impl NodeConnection {
     /// lease is committed when this function returns.
     pub(crate) async fn extend_lease(
         &mut self,
-        node: &str,
+        node: &NodeRow<'_>,
         applied: i64,
         duration: Duration,
     ) -> Result<(), StoreError> {
         let seconds = duration.as_secs_f64();
         self.with(async |connection| {
             sqlx::query(
-                "INSERT INTO nodes (id, lease_until, applied)
-                 VALUES ($1, clock_timestamp() + make_interval(secs => $3), $2)
+                "INSERT INTO nodes (id, lease_until, applied, url, secret_hash)
+                 VALUES ($1, clock_timestamp() + make_interval(secs => $3), $2, $4, $5)
                  ON CONFLICT (id) DO UPDATE
                  SET lease_until = clock_timestamp() + make_interval(secs => $3),
                      applied = GREATEST(nodes.applied, excluded.applied)",
             )
-            .bind(node)
+            .bind(node.id)
             .bind(applied)
             .bind(seconds)
+            .bind(node.url)
+            .bind(&node.secret_hash)
             .execute(connection)
             .await?;
             Ok(())

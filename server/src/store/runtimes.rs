@@ -13,6 +13,7 @@ use app::domain::runtime::{
     RuntimeCommand, RuntimeId, RuntimeState,
 };
 use app::domain::timestamp::Timestamp;
+use app::domain::unicode::fold;
 use sqlx::FromRow;
 use std::collections::{HashMap, HashSet};
 
@@ -221,6 +222,31 @@ impl Store {
             });
         }
         Ok(runtimes)
+    }
+
+    /// The actions that runtimes of the account offer, or offered within the retention period of their history: those of the
+    /// Mecha with this id or name, or of all Mechas.
+    ///
+    /// # Errors
+    /// The database does not respond.
+    pub(crate) async fn offered_actions(
+        &self,
+        account: &AccountId,
+        mecha: Option<&str>,
+        now: Timestamp,
+    ) -> Result<HashSet<String>, StoreError> {
+        let lists: Vec<String> = sqlx::query_scalar(
+            "SELECT DISTINCT r.actions FROM runtimes r JOIN mechas m ON m.id = r.mecha_id
+             WHERE r.account_id = $1 AND (r.ended_at IS NULL OR r.ended_at > $2)
+               AND ($3 = '' OR m.id = $4 OR m.name_folded = $3)",
+        )
+        .bind(&account.0)
+        .bind(now.0 - RUNTIME_RETENTION)
+        .bind(mecha.map(fold).unwrap_or_default())
+        .bind(mecha.unwrap_or_default().to_ascii_lowercase())
+        .fetch_all(&self.read)
+        .await?;
+        Ok(lists.iter().flat_map(|actions| actions.split(' ')).map(ToOwned::to_owned).collect())
     }
 
     /// The commands for the connections of a node that were not executed.

@@ -104,6 +104,8 @@ async fn every_api_operation_accepts_only_the_credential_that_its_description_de
             let expected = match access {
                 // It responds with 426 to a request without an upgrade.
                 Access::Key if path == "/api/v1/runtime" => (401, 4, 401),
+                // No runtime offers the action.
+                Access::Key if path == "/v1/trigger/{action}" => (401, 4, 401),
                 Access::Key => (401, 2, 401),
                 Access::Session => (401, 4, 200),
                 Access::Public => (200, 2, 200),
@@ -124,6 +126,7 @@ async fn every_api_operation_accepts_only_the_credential_that_its_description_de
             "/api/v1/mechas/{mecha}",
             "/api/v1/runtime",
             "/api/v1/users/me",
+            "/v1/trigger/{action}",
             "/verify"
         ]
     );

@@ -29,6 +29,7 @@ mod runtimes;
 mod security;
 mod several_nodes;
 mod test_app;
+mod triggers;
 mod upgrades;
 mod usage;
 mod verify;

@@ -1,5 +1,7 @@
 //! Several nodes on one PostgreSQL database. `tools/postgres.sh cargo test …` provides the server.
 
+mod forwarding;
+
 use crate::coherence::{History, REVOCATIONS, RacedKey, race};
 use crate::key_events::{event, listen};
 use crate::runtimes::{Peer, Place, serve};

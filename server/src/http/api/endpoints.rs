@@ -1,6 +1,6 @@
 //! The operations of `/api/v1`, each with its description.
 
-use super::{account, key, mechas, runtime, sessions, users_me};
+use super::{account, key, mechas, runtime, sessions, trigger, users_me};
 use crate::state::AppState;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -14,6 +14,7 @@ pub(crate) fn open_to_keys() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(mechas::list))
         .routes(routes!(mechas::show))
         .routes(routes!(runtime::connect))
+        .routes(routes!(trigger::trigger))
 }
 
 /// Operations that require the session of an owner, and reject keys.

@@ -12,6 +12,7 @@ mod reference;
 mod runtime;
 mod session_auth;
 mod sessions;
+mod trigger;
 mod users_me;
 
 pub use openapi::{KEY_SCHEMES, PAIR_SCHEMES, SESSION_SCHEME, description};
@@ -28,7 +29,8 @@ use std::sync::Arc;
 /// The routes for keys, and the OpenAPI document.
 pub(crate) fn programs() -> Router<Arc<AppState>> {
     let document = get(async || Json(description()));
-    Router::from(open_to_keys()).route("/api/v1/openapi.json", document)
+    let not_found = any(async || ApiProblem::NotFound);
+    Router::from(open_to_keys()).route("/api/v1/openapi.json", document).route("/v1/{*path}", not_found)
 }
 
 /// The routes for owners. They need the session layer around them.

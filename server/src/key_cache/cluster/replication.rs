@@ -4,10 +4,11 @@
 //! `docs/leases.md` describes the protocol, its assumptions and why it is correct. `tests/leases.rs` checks a model of
 //! it in all orders of events.
 
+use crate::key_cache::cluster::identity::NodeIdentity;
 use crate::key_cache::cluster::lease::{Lease, Moment};
 use crate::key_cache::cluster::notifications;
 use crate::key_cache::index::KeyIndex;
-use crate::store::cluster::{self, CHANGED, CommittedChange, LIVE, NodeConnection, channel_of};
+use crate::store::cluster::{self, CHANGED, CommittedChange, LIVE, NodeConnection, NodeRow, channel_of};
 use crate::store::{Store, StoreError};
 use crate::usage::live_events::LiveEvents;
 use std::collections::HashSet;
@@ -39,8 +40,7 @@ pub(crate) struct Node(Arc<Inner>, Arc<parking_lot::Mutex<JoinSet<()>>>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Unique to this process: no other process ever uses it.
-    id: String,
+    identity: NodeIdentity,
     store: Store,
     index: Arc<KeyIndex>,
     lease: Arc<Lease>,
@@ -68,14 +68,14 @@ impl Node {
     /// # Errors
     /// The database does not respond, or a row cannot be decoded.
     pub(crate) async fn join(
-        id: String,
+        identity: NodeIdentity,
         store: Store,
         index: Arc<KeyIndex>,
         lease: Arc<Lease>,
         live: Arc<LiveEvents>,
     ) -> Result<Self, StoreError> {
         let node = Arc::new(Inner {
-            id,
+            identity,
             index,
             lease,
             live,
@@ -92,7 +92,7 @@ impl Node {
         node.extend_lease().await?;
         let (listener, extender) = (Arc::clone(&node), Arc::clone(&node));
         let mut messages = node.live.node_messages();
-        let (id, mut connection) = (node.id.clone(), NodeConnection::of_changes(node.store.clone()));
+        let (id, mut connection) = (node.identity.id.clone(), NodeConnection::of_changes(node.store.clone()));
         // Dropping the last clone of the node aborts these tasks.
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
@@ -129,7 +129,7 @@ impl Node {
 
     /// The id of this node in the cluster.
     pub(crate) fn id(&self) -> &str {
-        &self.0.id
+        &self.0.identity.id
     }
 
     /// Waits until every node has applied all committed changes.
@@ -150,7 +150,7 @@ impl Node {
         };
         while !deadline.left().is_zero() {
             let notified = self.0.applied_by_other.notified();
-            let behind = self.0.store.nodes_behind(applied, &self.0.id);
+            let behind = self.0.store.nodes_behind(applied, &self.0.identity.id);
             match timeout(deadline.left(), behind).await {
                 Ok(Ok(0)) => return,
                 Ok(Ok(_)) => {}
@@ -172,7 +172,7 @@ impl Node {
         // Wait for a task that is applying changes: it may be about to extend the lease.
         let _follower_guard = timeout(LEASE_DURATION, self.0.follower.lock()).await;
         self.0.lease.end();
-        if let Err(error) = self.0.lease_connection.lock().await.end_lease(&self.0.id).await {
+        if let Err(error) = self.0.lease_connection.lock().await.end_lease(&self.0.identity.id).await {
             tracing::warn!(%error, "cannot delete the lease: other nodes wait until it expires");
         }
     }
@@ -191,7 +191,9 @@ impl Inner {
     async fn extend_lease(&self) -> Result<(), StoreError> {
         let requested_at = Moment::now();
         let applied = self.follower.lock().await.applied;
-        self.lease_connection.lock().await.extend_lease(&self.id, applied, LEASE_DURATION).await?;
+        let NodeIdentity { id, url, .. } = &self.identity;
+        let row = NodeRow { id, url, secret_hash: self.identity.secret_hash() };
+        self.lease_connection.lock().await.extend_lease(&row, applied, LEASE_DURATION).await?;
         // Read changes only after the lease is committed. A node that commits a change after that sees the lease, and
         // waits for this node. Changes that were committed before are read here.
         let mut follower = self.follower.lock().await;
@@ -209,7 +211,7 @@ impl Inner {
     /// Applies changes as notifications arrive, until the connection fails.
     async fn listen(&self) {
         let listening = async {
-            let mut listener = self.store.listen(&self.id).await?;
+            let mut listener = self.store.listen(&self.identity.id).await?;
             // Notifications that were sent before this connection listened are lost.
             let mut must_apply = true;
             loop {
@@ -227,7 +229,8 @@ impl Inner {
                     None => must_apply = true,
                     Some(notification) if notification.channel() == CHANGED => must_apply = true,
                     Some(notification) if notification.channel() == LIVE => {
-                        if let Some(message) = notifications::read(&self.id, notification.payload()) {
+                        if let Some(message) = notifications::read(&self.identity.id, notification.payload())
+                        {
                             self.live.receive(message);
                         }
                     }
@@ -276,7 +279,7 @@ impl Inner {
                 }
                 changed_accounts.extend(account);
                 follower.applied = number;
-                if node != self.id {
+                if node != self.identity.id {
                     waiting_channels.push(channel_of(&node));
                 }
             }
@@ -290,7 +293,10 @@ impl Inner {
         if !waiting_channels.is_empty() {
             waiting_channels.sort_unstable();
             waiting_channels.dedup();
-            follower.connection.notify_applied(&self.id, follower.applied, &waiting_channels).await?;
+            follower
+                .connection
+                .notify_applied(&self.identity.id, follower.applied, &waiting_channels)
+                .await?;
         }
         changed_accounts.into_iter().for_each(|account| self.live.publish_change(account));
         follower.read_at = Some(read_at);

@@ -1,0 +1,77 @@
+//! The listener for other nodes (`--node-listen`): triggers that they forward to the runtimes of this node.
+
+use crate::http::problem::ApiProblem;
+use crate::key_cache::cluster::identity::secret_hash;
+use crate::runtimes::forwarding::{self, NODE, decode, encode_event};
+use crate::runtimes::frames::ResponseEvent;
+use crate::runtimes::triggers::{TriggerError, TriggerResponse};
+use crate::state::AppState;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use futures::stream::unfold;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+/// Size limit of a forwarded request: that of a caller's request, and its head.
+const BODY_LIMIT: usize = 1024 * 1024 + 16 * 1024;
+
+/// The routes of the listener.
+pub fn router(state: Arc<AppState>) -> Router {
+    let endpoint = post(trigger).layer(DefaultBodyLimit::max(BODY_LIMIT));
+    Router::new().route(forwarding::PATH, endpoint).with_state(state)
+}
+
+async fn trigger(
+    State(state): State<Arc<AppState>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Response> {
+    if !is_node(&state, &headers).await.map_err(IntoResponse::into_response)? {
+        return Err(ApiProblem::Unauthenticated.into_response());
+    }
+    let forwarded = decode(body).ok_or_else(|| StatusCode::BAD_REQUEST.into_response())?;
+    let response = state.runtimes.trigger_here(forwarded).await;
+    Ok(Response::new(events(response.map_err(|error| refusal(&error).into_response())?)))
+}
+
+/// Whether the request has the secret of a node that holds a lease.
+async fn is_node(state: &AppState, headers: &HeaderMap) -> Result<bool, ApiProblem> {
+    let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let secret = value(AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
+    let (Some(id), Some(secret)) = (value(NODE), secret) else { return Ok(false) };
+    state.store.is_node(id, &secret_hash(secret)).await.map_err(|error| {
+        tracing::error!(%error, "a node could not be verified");
+        ApiProblem::Unavailable
+    })
+}
+
+/// The status with which this node refuses a request. No runtime has got it.
+fn refusal(error: &TriggerError) -> StatusCode {
+    match error {
+        TriggerError::NeverOffered | TriggerError::NoRuntime => StatusCode::NOT_FOUND,
+        TriggerError::Busy => StatusCode::CONFLICT,
+        TriggerError::Interrupted(_) => StatusCode::GONE,
+        TriggerError::Lost | TriggerError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// The events of a response. The window of the runtime is extended as the other node reads. An interruption breaks the
+/// stream: the other node verifies the caller itself.
+fn events(response: TriggerResponse) -> Body {
+    Body::from_stream(unfold(Some(response), |response| async {
+        let mut response = response?;
+        let event = response.next().await.unwrap_or(ResponseEvent::Lost);
+        let next = if let ResponseEvent::Chunk(data) = &event {
+            response.extend_window(data.len());
+            Some(response)
+        } else {
+            None
+        };
+        Some((Ok::<_, Infallible>(encode_event(&event)), next))
+    }))
+}

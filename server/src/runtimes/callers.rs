@@ -1,0 +1,65 @@
+//! The callers of requests in flight, whose responses end when their keys do.
+
+use crate::ids::Id;
+use crate::secret::SecretDigest;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio_util::sync::CancellationToken;
+
+/// Who requests an action: the owner of the Mechas, with a key or with a session.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// The account.
+    pub(crate) account: Id,
+    /// The key and its secret; `None` for a session.
+    pub(crate) key: Option<(Id, SecretDigest)>,
+}
+
+/// The callers of this node whose responses are not complete.
+#[derive(Debug, Default)]
+pub(crate) struct Callers {
+    next: AtomicU64,
+    open: Mutex<HashMap<u64, (Caller, CancellationToken)>>,
+}
+
+/// The registration of a caller. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct CallerGuard {
+    callers: Arc<Callers>,
+    number: u64,
+    /// Cancelled when the key of the caller is no longer valid.
+    pub(crate) ended: CancellationToken,
+}
+
+impl Callers {
+    /// Registers a caller. From now on its response ends when its key does.
+    pub(crate) fn add(self: &Arc<Self>, caller: Caller) -> CallerGuard {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let ended = CancellationToken::new();
+        self.open.lock().insert(number, (caller, ended.clone()));
+        CallerGuard { callers: Arc::clone(self), number, ended }
+    }
+
+    /// The number of callers.
+    pub(crate) fn count(&self) -> usize {
+        self.open.lock().len()
+    }
+
+    /// Ends the responses to the callers for which `is_ended` returns true.
+    pub(super) fn end_if(&self, is_ended: impl Fn(&Caller) -> bool) {
+        let callers: Vec<_> = self.open.lock().values().cloned().collect();
+        for (caller, ended) in callers {
+            if is_ended(&caller) {
+                ended.cancel();
+            }
+        }
+    }
+}
+
+impl Drop for CallerGuard {
+    fn drop(&mut self) {
+        self.callers.open.lock().remove(&self.number);
+    }
+}

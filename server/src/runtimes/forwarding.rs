@@ -1,0 +1,300 @@
+//! Forwards triggers to the node that holds a runtime, in one hop.
+//!
+//! The node that a caller has reached sends the request over HTTP to the `--node-url` of another node, and authenticates
+//! with its secret. The other node verifies the caller's key itself, and responds with a stream of events. Each event is
+//! its kind, the length of its data in four bytes, and its data.
+
+use crate::ids::{Id, hex, parse_id};
+use crate::key_cache::cluster::identity::NodeIdentity;
+use crate::runtimes::callers::Caller;
+use crate::runtimes::frames::ResponseEvent;
+use crate::runtimes::requests::NewRequest;
+use crate::secret::SecretDigest;
+use axum::body::Bytes;
+use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::{Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+/// The path of forwarded requests.
+pub(crate) const PATH: &str = "/triggers";
+/// The header with the id of the node that forwards.
+pub(crate) const NODE: &str = "x-node-id";
+/// Timeout for connecting to another node and for the head of its response, which it sends before the runtime responds.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Length limit of an event, in bytes: that of a frame of a runtime.
+const EVENT_LIMIT: usize = 2 * 1024 * 1024;
+/// Bytes of an event before its data.
+const EVENT_HEADER_LEN: usize = 5;
+
+/// A request to another node: who requests what. The body of the HTTP request is this as a line of JSON, and then the
+/// body of the caller's request.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    account: String,
+    /// The key of the caller, and the SHA-256 of its secret in hexadecimal.
+    key: Option<(String, String)>,
+    mecha: Option<String>,
+    action: String,
+    content_type: String,
+    stream: bool,
+}
+
+/// A request that another node has forwarded.
+pub(crate) struct Forwarded {
+    pub(crate) caller: Caller,
+    pub(crate) mecha: Option<String>,
+    pub(crate) request: NewRequest,
+}
+
+/// Encodes a request for another node.
+fn encode(caller: &Caller, mecha: Option<&str>, request: &NewRequest) -> Bytes {
+    let digest = |digest: &SecretDigest| {
+        let (high, low) = digest.as_bytes().split_at(16);
+        [high, low].iter().filter_map(|half| Some(hex(&<Id>::try_from(*half).ok()?))).collect::<String>()
+    };
+    let head = Head {
+        account: hex(&caller.account),
+        key: caller.key.as_ref().map(|(key, secret)| (hex(key), digest(secret))),
+        mecha: mecha.map(ToOwned::to_owned),
+        action: request.action.clone(),
+        content_type: request.content_type.clone(),
+        stream: request.is_stream,
+    };
+    let mut bytes = serde_json::to_vec(&head).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes.extend_from_slice(&request.body);
+    bytes.into()
+}
+
+/// Decodes a request of another node; `None` if it is malformed.
+pub(crate) fn decode(mut bytes: Bytes) -> Option<Forwarded> {
+    let end = bytes.iter().position(|b| *b == b'\n')?;
+    let head: Head = serde_json::from_slice(&bytes.split_to(end)).ok()?;
+    let body = bytes.split_off(1);
+    let key = match head.key {
+        None => None,
+        Some((key, digest)) => {
+            let (high, low) = digest.split_at_checked(32)?;
+            let digest = [parse_id(high)?, parse_id(low)?].concat();
+            Some((parse_id(&key)?, SecretDigest::from_bytes(digest.try_into().ok()?)))
+        }
+    };
+    Some(Forwarded {
+        caller: Caller { account: parse_id(&head.account)?, key },
+        mecha: head.mecha,
+        request: NewRequest {
+            action: head.action,
+            content_type: head.content_type,
+            is_stream: head.stream,
+            key: key.map(|(key, _)| key),
+            body,
+        },
+    })
+}
+
+/// The response of another node. Dropping it closes the connection, which cancels the request.
+#[derive(Debug)]
+pub(crate) struct RemoteResponse {
+    body: Incoming,
+    /// What has arrived of the next event.
+    received: Vec<u8>,
+    connection: AbortHandle,
+}
+
+/// Why another node does not accept a request. No runtime has got it.
+pub(crate) enum NotAccepted {
+    /// The node cannot be reached, or has no runtime that offers the action now.
+    NoRuntime,
+    /// Its runtimes have too many requests in flight, or the node itself.
+    Busy,
+    /// The key of the caller is no longer valid.
+    KeyEnded,
+    /// The node may have sent the request to a runtime: no other node gets it.
+    Lost,
+}
+
+/// Sends a request to the node at `url`.
+///
+/// # Errors
+/// The node does not accept the request.
+pub(crate) async fn forward(
+    own: &NodeIdentity,
+    url: &str,
+    caller: &Caller,
+    mecha: Option<&str>,
+    request: &NewRequest,
+) -> Result<RemoteResponse, NotAccepted> {
+    let connecting = connect(url);
+    let Ok(Some((mut sender, connection, authority))) = timeout(HEAD_TIMEOUT, connecting).await else {
+        return Err(NotAccepted::NoRuntime);
+    };
+    let abort = tokio::spawn(async move { connection.await.is_ok() }).abort_handle();
+    let forwarded = Request::post(PATH)
+        .header(HOST, authority)
+        .header(NODE, &own.id)
+        .header(AUTHORIZATION, format!("Bearer {}", own.reveal_secret()))
+        .body(Full::new(encode(caller, mecha, request)));
+    let sent = match forwarded {
+        Ok(forwarded) => timeout(HEAD_TIMEOUT, sender.send_request(forwarded)).await,
+        Err(_) => return Err(NotAccepted::NoRuntime),
+    };
+    let refused = |problem| {
+        abort.abort();
+        Err(problem)
+    };
+    match sent {
+        Ok(Ok(response)) => match response.status() {
+            StatusCode::OK => {
+                Ok(RemoteResponse { body: response.into_body(), received: Vec::new(), connection: abort })
+            }
+            StatusCode::CONFLICT => refused(NotAccepted::Busy),
+            StatusCode::GONE => refused(NotAccepted::KeyEnded),
+            StatusCode::NOT_FOUND => refused(NotAccepted::NoRuntime),
+            status => {
+                tracing::warn!(url, %status, "another node rejects a request that was forwarded to it");
+                refused(NotAccepted::NoRuntime)
+            }
+        },
+        Ok(Err(_)) | Err(_) => refused(NotAccepted::Lost),
+    }
+}
+
+type Connection =
+    (http1::SendRequest<Full<Bytes>>, http1::Connection<TokioIo<TcpStream>, Full<Bytes>>, String);
+
+/// Connects to the node at a URL; `None` if it cannot be reached.
+async fn connect(url: &str) -> Option<Connection> {
+    let uri: Uri = url.parse().ok()?;
+    let host = uri.host()?.trim_matches(['[', ']']);
+    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await;
+    let stream =
+        stream.inspect_err(|error| tracing::warn!(url, %error, "another node cannot be reached")).ok()?;
+    let _ = stream.set_nodelay(true);
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+    Some((sender, connection, uri.authority()?.to_string()))
+}
+
+/// The end of a response, as nodes exchange it.
+#[derive(Serialize, Deserialize)]
+struct Ending {
+    status: u16,
+    /// The media type of a complete response, or what the runtime states about a failure.
+    text: String,
+}
+
+/// Encodes an event.
+pub(crate) fn encode_event(event: &ResponseEvent) -> Bytes {
+    let ending = |status: u16, text: &str| {
+        serde_json::to_vec(&Ending { status, text: text.to_owned() }).unwrap_or_default()
+    };
+    let (kind, data) = match event {
+        ResponseEvent::Chunk(data) => (b'c', data.to_vec()),
+        ResponseEvent::End { status, content_type } => (b'e', ending(*status, content_type)),
+        ResponseEvent::Error { status, detail } => (b'f', ending(*status, detail)),
+        ResponseEvent::Overrun => (b'o', Vec::new()),
+        ResponseEvent::Lost => (b'l', Vec::new()),
+    };
+    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+    [&[kind][..], &length.to_be_bytes(), &data].concat().into()
+}
+
+/// Decodes the first event of `received`, and removes it; `None` if it is incomplete.
+fn decode_event(received: &mut Vec<u8>) -> Option<ResponseEvent> {
+    let (&[kind, a, b, c, d], rest) = received.split_first_chunk::<EVENT_HEADER_LEN>()?;
+    let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?;
+    if length > EVENT_LIMIT {
+        return Some(ResponseEvent::Lost);
+    }
+    let data = Bytes::copy_from_slice(rest.get(..length)?);
+    received.drain(..EVENT_HEADER_LEN + length);
+    Some(match kind {
+        b'c' => ResponseEvent::Chunk(data),
+        b'o' => ResponseEvent::Overrun,
+        b'e' | b'f' => match serde_json::from_slice(&data) {
+            Ok(Ending { status, text }) if kind == b'e' => ResponseEvent::End { status, content_type: text },
+            Ok(Ending { status, text }) => ResponseEvent::Error { status, detail: text },
+            Err(_) => ResponseEvent::Lost,
+        },
+        _ => ResponseEvent::Lost,
+    })
+}
+
+impl RemoteResponse {
+    /// Waits for the next part of the response. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> ResponseEvent {
+        loop {
+            if let Some(event) = decode_event(&mut self.received) {
+                return event;
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.received.extend_from_slice(&data);
+                    }
+                }
+                Some(Err(_)) | None => return ResponseEvent::Lost,
+            }
+        }
+    }
+}
+
+impl Drop for RemoteResponse {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_decoded_as_they_were_encoded_in_whatever_pieces_they_arrive() {
+        let events = || {
+            [
+                ResponseEvent::Chunk(Bytes::from_static(b"one\n\xff")),
+                ResponseEvent::End { status: 201, content_type: "text/plain".to_owned() },
+                ResponseEvent::Error { status: 422, detail: "No \"message\"".to_owned() },
+                ResponseEvent::Overrun,
+                ResponseEvent::Lost,
+            ]
+        };
+        let bytes: Vec<u8> = events().iter().flat_map(|event| encode_event(event).to_vec()).collect();
+        let (mut received, mut decoded) = (Vec::new(), Vec::new());
+        for byte in bytes {
+            received.push(byte);
+            decoded.extend(decode_event(&mut received));
+        }
+        assert_eq!(decoded, events());
+        assert!(received.is_empty());
+        assert_eq!(decode_event(&mut vec![b'c', 0xff, 0xff, 0xff, 0xff]), Some(ResponseEvent::Lost));
+    }
+
+    #[test]
+    fn a_request_is_decoded_as_it_was_encoded() {
+        let caller = Caller { account: [1; 16], key: Some(([2; 16], SecretDigest::from_bytes([3; 32]))) };
+        let request = NewRequest {
+            action: "chat".to_owned(),
+            content_type: "text/plain".to_owned(),
+            is_stream: true,
+            key: Some([2; 16]),
+            body: Bytes::from_static(b"a\nb\xff"),
+        };
+        let forwarded = decode(encode(&caller, Some("Porter"), &request)).unwrap();
+        assert_eq!(forwarded.caller.account, [1; 16]);
+        assert_eq!(forwarded.caller.key.unwrap().1.as_bytes(), &[3; 32]);
+        assert_eq!(forwarded.mecha.as_deref(), Some("Porter"));
+        assert_eq!((forwarded.request.body, forwarded.request.is_stream), (request.body, true));
+        for malformed in [&b""[..], b"\n", b"{}\n", b"no line break"] {
+            assert!(decode(Bytes::from_static(malformed)).is_none());
+        }
+    }
+}
