@@ -151,6 +151,9 @@ pub struct KeyEdit {
     pub description: Description,
     /// What the key has access to from then on.
     pub access: Access,
+    /// The access that the form showed ([`Access::shown`]): if the key has another one, nothing is changed. Empty if it
+    /// does not matter.
+    pub shown_access: String,
 }
 
 /// Use cases of API keys. Each change returns the list after the change, read in the same transaction, so that a later

@@ -223,7 +223,7 @@ for (const gateway of GATEWAYS) {
 
         // Another spelling of the path does not get around the scope.
         const before = api.seen.length;
-        for (const path of ["/v1/messages/1", "/v1/messages?a=b", "/v1/%6dessages", "/v1//messages", "/v1/x/../messages", "/v1/x/%2e%2e/messages", "/v1/./messages", "/v1%2fmessages", "//v1/messages"]) {
+        for (const path of ["/v1/messages/1", "/v1/messages?a=b", "/v1/%6dessages", "/v1//messages", "/v1/x/../messages", "/v1/x/%2e%2e/messages", "/v1/./messages", "/v1%2fmessages", "//v1/messages", "/v1/messages;a", "/v1;a/messages", "/v1/x/..;/messages", "/v1%5cmessages", "/v1/%3bmessages"]) {
           expect([400, 403, 404], path).toContain((await call(path)).status);
         }
         expect(api.seen.slice(before).map(({ url }) => url)).toEqual([]);
@@ -233,8 +233,13 @@ for (const gateway of GATEWAYS) {
           expect((await call("/v1/models", header)).status, header).toBe(200);
           expect(JSON.stringify(api.seen.at(-1)?.rawHeaders).toLowerCase()).not.toContain("required");
         }
-        expect((await call("/v1/messages", "X-Required-Scope: chat:read")).status).toBe(403);
+        for (const header of ["X-Required-Scope: chat:read", "X-Key-Id: forged", "X-Key-Scopes: chat:write", "x_key_id: forged"]) {
+          expect((await call("/v1/messages", header)).status, header).toBe(403);
+        }
+        // Nor does a parameter of the client's query.
         expect((await call("/v1/messages?scope=chat:read")).status).toBe(403);
+        expect((await call("/v1/models?scope=unknown&module=accounts")).status).toBe(200);
+        expect((await call("/?scope=unknown&module=accounts")).status).toBe(200);
 
         await openMenu(page, "Chat", "Edit");
         await dialog(page).getByLabel("chat:write").check();
@@ -271,7 +276,7 @@ test("Envoy denies keys for a closed module regardless of the path that it appen
   const api = await startApi();
   const port = await freePort();
   const files = deployed(envoy);
-  const closed = files["envoy.yaml"]?.replace("path_prefix: /verify", "path_prefix: /verify?module=accounts") ?? "";
+  const closed = files["envoy.yaml"]?.replace("path_prefix: /verify/client", "path_prefix: /verify?module=accounts") ?? "";
   try {
     await withGateway(envoy, withPorts({ "envoy.yaml": closed }, port, api.port), port, async () => {
       await signUp(page);

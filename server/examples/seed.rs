@@ -159,7 +159,12 @@ impl Seed {
     ) -> Result<(), Box<dyn Error>> {
         let name = KeyName::parse(name).map_err(|problem| format!("{problem:?}"))?;
         let description = Description::parse(description).map_err(|problem| format!("{problem:?}"))?;
-        let edit = KeyEdit { name, description, access: Access::from_text(Some("chat:read")) };
+        let edit = KeyEdit {
+            name,
+            description,
+            access: Access::from_text(Some("chat:read")),
+            shown_access: String::new(),
+        };
         self.console.keys.edit(who, &key.id, edit).await.map_err(|error| format!("{error:?}"))?;
         Ok(())
     }

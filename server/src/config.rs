@@ -193,7 +193,7 @@ pub struct ServeOptions {
 
     /// Maximum number of unexpired keys per account, without those of its Mechas
     #[arg(long, env = "MECHA_KEYS_PER_ACCOUNT", default_value_t = KEYS_PER_ACCOUNT, value_name = "COUNT",
-          value_parser = clap::value_parser!(u32).range(..=10_000))]
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub keys_per_account: u32,
 
     /// Maximum number of days until a key expires. Longer periods and keys without expiry are not offered; existing keys

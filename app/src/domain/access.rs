@@ -78,6 +78,12 @@ impl Access {
         self.scopes().map(|scopes| scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" "))
     }
 
+    /// The form value of the access that a form shows: its scopes, or [`Self::EVERYTHING`].
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.to_text().unwrap_or_else(|| Self::EVERYTHING.to_owned())
+    }
+
     /// Parses the stored text.
     #[must_use]
     pub fn from_text(text: Option<&str>) -> Self {

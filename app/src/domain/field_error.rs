@@ -90,6 +90,8 @@ pub enum FieldError {
     NotOnOffer,
     /// None of the scopes is chosen.
     NoneChosen,
+    /// The value was changed after the form was loaded.
+    Changed,
     /// The value is not a date.
     NotADate,
     /// The date is not in the range that is allowed.

@@ -68,6 +68,7 @@ fn edited(control: &Element) {
             }
         }
         name => {
+            clear_error(name);
             let Some(choice) = dom::find_in(control, "option:checked") else { return };
             let hint = dom::attribute(&choice, "data-hint");
             show_hint(name, &hint, choice.has_attribute("data-warning"));
@@ -86,6 +87,16 @@ fn show_error(field: Field, control: &Element, error: Option<FieldError>) {
             place.set_text_content(None);
             dom::set(control, "aria-invalid", "false");
         }
+    }
+}
+
+/// Removes the error of a field whose value is a choice or a date.
+fn clear_error(name: &str) {
+    if let Some(place) = dom::find(&format!("dialog #{name}-error")) {
+        place.set_text_content(None);
+    }
+    for control in dom::find("dialog").iter().flat_map(|it| dom::find_all(it, &format!("[name={name}]"))) {
+        dom::set(&control, "aria-invalid", "false");
     }
 }
 

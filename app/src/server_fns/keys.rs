@@ -65,6 +65,7 @@ pub async fn edit_key(
     #[server(default)] description: String,
     access: String,
     #[server(default)] scopes: Vec<String>,
+    #[server(default)] shown_access: String,
 ) -> Result<KeyList, Refusal> {
     let who = require_account().await?;
     let key = KeyId::parse(&key_id).ok_or(ConsoleError::NotFound)?;
@@ -75,7 +76,8 @@ pub async fn edit_key(
     let (Some(name), Some(description), Some(access)) = (name, description, access) else {
         return Err(ConsoleError::from(problems).into());
     };
-    backend::keys()?.edit(&who, &key, KeyEdit { name, description, access }).await.map_err(Into::into)
+    let edit = KeyEdit { name, description, access, shown_access };
+    backend::keys()?.edit(&who, &key, edit).await.map_err(Into::into)
 }
 
 /// Renames a key.

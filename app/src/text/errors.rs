@@ -32,7 +32,13 @@ pub fn problem(field: Field, problem: FieldError) -> String {
             "The key already expires later than that. Choose a longer period."
         }
         (Field::Scopes, FieldError::NoneChosen) => "Choose at least one scope, or access to everything.",
+        (Field::Scopes, FieldError::Changed) => {
+            "The access was changed meanwhile. Check what you chose, and save again."
+        }
         (Field::Scopes, _) => "Choose among the listed scopes.",
+        (Field::ExpiresOn, FieldError::NotLater) => {
+            "The key already expires later than that. Choose a later date."
+        }
         (Field::ExpiresOn, FieldError::NotADate) => "Enter a date.",
         (Field::ExpiresOn, FieldError::OutOfRange { first, last }) => {
             let day = |day| date(Timestamp::end_of_day(day));
@@ -88,7 +94,7 @@ pub fn error(error: &ConsoleError) -> String {
         ConsoleError::RuntimeSilent => {
             "The runtime did not respond within 5 seconds. Try again, or disconnect it.".to_owned()
         }
-        ConsoleError::LimitReached { limit } => keys::full(*limit),
+        ConsoleError::LimitReached { limit } => keys::full(*limit, *limit),
         ConsoleError::MechaLimitReached => {
             "You have reached the maximum number of Mechas. Delete one that you no longer use.".to_owned()
         }

@@ -136,11 +136,16 @@ pub fn meter(count: u32, limit: u32) -> String {
     format!("{count} of {limit} keys")
 }
 
-/// Why no more keys can be created.
+/// Why no more keys can be created. There are more than the limit if the operator has lowered it.
 #[must_use]
-pub fn full(limit: u32) -> String {
-    let keys = if limit == 1 { "key" } else { "keys" };
-    format!("You have {limit} {keys}, the maximum. Delete one that you no longer use to make room.")
+pub fn full(count: u32, limit: u32) -> String {
+    let keys = if count == 1 { "key" } else { "keys" };
+    if count > limit {
+        return format!(
+            "You have {count} {keys}; the maximum is {limit}. Delete those that you no longer use to make room."
+        );
+    }
+    format!("You have {count} {keys}, the maximum. Delete one that you no longer use to make room.")
 }
 
 /// The number of scopes of a restricted key.

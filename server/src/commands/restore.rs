@@ -24,7 +24,7 @@ pub enum Since {
     Created,
     /// It was deleted after the backup. It exists again.
     Deleted,
-    /// Its secret, switch, name or expiry was changed after the backup. The change is undone.
+    /// Its secret, switch, name, expiry or access was changed after the backup. The change is undone.
     Changed,
 }
 

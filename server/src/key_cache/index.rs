@@ -272,10 +272,10 @@ fn encode(entries: &mut Vec<u8>, digest: &Digest, entry: &KeyEntry) {
         entries.extend_from_slice(name);
     }
     if let Some(scopes) = &entry.scopes {
-        // Longer ones cannot be stored. Cut off, the key would lack scopes rather than have more.
-        let len = u16::try_from(scopes.len()).unwrap_or(u16::MAX);
-        entries.extend_from_slice(&len.to_le_bytes());
-        entries.extend(scopes.bytes().take(len.into()));
+        // The database stores no longer ones. A key without its scopes would have access to nothing that requires one.
+        let scopes = if scopes.len() > usize::from(u16::MAX) { "" } else { scopes };
+        entries.extend_from_slice(&u16::try_from(scopes.len()).unwrap_or_default().to_le_bytes());
+        entries.extend_from_slice(scopes.as_bytes());
     }
     entries.resize(entries.len().next_multiple_of(UNIT), 0);
 }

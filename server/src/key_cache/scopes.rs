@@ -26,7 +26,7 @@ impl RequiredScopes {
     /// A requirement that no key meets.
     pub const IMPOSSIBLE: Self = Self { offered: 0, is_impossible: true };
 
-    /// What meets both requirements.
+    /// Requires the scopes of both.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self {
@@ -37,9 +37,10 @@ impl RequiredScopes {
 }
 
 impl OfferedScopes {
-    /// Offers these scopes.
+    /// Offers these scopes, of which the first [`SCOPES_LIMIT`] count.
     #[must_use]
-    pub const fn new(scopes: Vec<Scope>) -> Self {
+    pub fn new(mut scopes: Vec<Scope>) -> Self {
+        scopes.truncate(SCOPES_LIMIT);
         Self(scopes)
     }
 

@@ -98,7 +98,7 @@ impl KeyBackend for Keys {
     async fn refresh(&self, who: &SignedIn, key: &KeyId, expiry: Expiry) -> Result<KeyList, ConsoleError> {
         let now = self.clock.now();
         let expires_at = self.policy.check(expiry, now).map_err(|it| ConsoleError::Fields(vec![it]))?;
-        self.change(who, now, KeyChange::Refresh(key.clone(), expires_at)).await
+        self.change(who, now, KeyChange::Refresh(key.clone(), expiry, expires_at)).await
     }
 
     async fn set_active(&self, who: &SignedIn, key: &KeyId, active: bool) -> Result<KeyList, ConsoleError> {
@@ -276,7 +276,8 @@ enum KeyChange {
     Create(NewApiKey),
     Rename(KeyId, KeyName),
     Edit(KeyId, KeyEdit),
-    Refresh(KeyId, Option<Timestamp>),
+    /// As the owner chose it, and when that is.
+    Refresh(KeyId, Expiry, Option<Timestamp>),
     SetActive(KeyId, bool),
     Rotate(KeyId, NewSecretRow),
     Retire(KeyId),
@@ -289,7 +290,7 @@ impl KeyChange {
             Self::Create(new) => &new.id,
             Self::Rename(key, _)
             | Self::Edit(key, _)
-            | Self::Refresh(key, _)
+            | Self::Refresh(key, ..)
             | Self::SetActive(key, _)
             | Self::Rotate(key, _)
             | Self::Retire(key)
@@ -317,7 +318,7 @@ impl KeyChange {
                 let access = (edit.access != before.access).then(|| access(&edit.access));
                 [renamed, described, access].into_iter().flatten().collect()
             }
-            Self::Refresh(_, until) => one(ActivityKind::KeyRefreshed, moment(*until)),
+            Self::Refresh(_, _, until) => one(ActivityKind::KeyRefreshed, moment(*until)),
             Self::SetActive(_, true) => one(ActivityKind::KeySwitchedOn, String::new()),
             Self::SetActive(_, false) => one(ActivityKind::KeySwitchedOff, String::new()),
             Self::Rotate(_, new) => one(ActivityKind::KeyRotated, new.grace.value().to_owned()),
@@ -347,6 +348,7 @@ impl KeyChange {
         })
     }
 
+    /// Applies the change. Afterwards, the scopes of an edit are in display order.
     async fn apply(
         &mut self,
         tx: &mut Tx,
@@ -363,16 +365,21 @@ impl KeyChange {
         let change = match self {
             Self::Create(new) => api_keys::insert(tx, account, new, policy.limit_of(&new.owner), now).await?,
             Self::Rename(key, name) => api_keys::rename(tx, account, key, name).await?,
-            Self::Edit(key, KeyEdit { name, description, access }) => {
+            Self::Edit(key, KeyEdit { name, description, access, shown_access }) => {
+                if !shown_access.is_empty() && *shown_access != before.access.shown() {
+                    return Err(ConsoleError::field(Field::Scopes, FieldError::Changed));
+                }
                 *access = policy
                     .check_access(access, &before.access)
                     .map_err(|problem| ConsoleError::field(Field::Scopes, problem))?;
                 match api_keys::rename(tx, account, key, name).await? {
-                    Change::Done => api_keys::describe(tx, account, key, description, access).await?,
+                    Change::Done => {
+                        api_keys::set_description_and_access(tx, account, key, description, access).await?
+                    }
                     problem => problem,
                 }
             }
-            Self::Refresh(key, until) => api_keys::refresh(tx, account, key, *until, now).await?,
+            Self::Refresh(key, _, until) => api_keys::refresh(tx, account, key, *until, now).await?,
             Self::SetActive(key, active) => api_keys::set_active(tx, account, key, *active, now).await?,
             Self::Rotate(key, new) => api_keys::rotate(tx, account, key, new, now).await?,
             Self::Retire(key) => api_keys::retire(tx, account, key, now).await?,
@@ -386,7 +393,11 @@ impl KeyChange {
             Change::Taken => Err(ConsoleError::field(Field::Name, FieldError::Taken)),
             Change::LimitReached => Err(ConsoleError::LimitReached { limit: policy.limit_of(&before.owner) }),
             Change::Expired => Err(ConsoleError::KeyExpired),
-            Change::NotLater => Err(ConsoleError::field(Field::ExpireIn, FieldError::NotLater)),
+            Change::NotLater => {
+                let is_date = matches!(self, Self::Refresh(_, Expiry::On(_), _));
+                let field = if is_date { Field::ExpiresOn } else { Field::ExpireIn };
+                Err(ConsoleError::field(field, FieldError::NotLater))
+            }
             Change::Rotating => Err(ConsoleError::Rotating),
             Change::DoesNotMatch => Err(ConsoleError::field(Field::ConfirmName, FieldError::DoesNotMatch)),
         }

@@ -357,7 +357,7 @@ pub(crate) async fn rename(
 }
 
 /// Sets the description of a key, and what it has access to.
-pub(crate) async fn describe(
+pub(crate) async fn set_description_and_access(
     tx: &mut Tx,
     account: &AccountId,
     key: &KeyId,

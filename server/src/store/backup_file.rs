@@ -24,6 +24,7 @@ pub struct BackedUpKey {
     secret_digest: Vec<u8>,
     old_until: Option<i64>,
     expires_at: Option<i64>,
+    scopes: Option<String>,
 }
 
 /// A connection to a database file that no server uses.
@@ -81,7 +82,8 @@ impl Copy {
     pub async fn keys(&mut self) -> Result<BTreeMap<String, BackedUpKey>, StoreError> {
         let keys: Vec<BackedUpKey> = sqlx::query_as(
             "SELECT k.id, CASE WHEN m.id IS NULL THEN k.name ELSE m.name || ': ' || k.name END AS name, a.email,
-                    k.active * COALESCE(m.active, 1) AS active, k.secret_digest, k.old_until, k.expires_at
+                    k.active * COALESCE(m.active, 1) AS active, k.secret_digest, k.old_until, k.expires_at,
+                    k.scopes
              FROM api_keys k JOIN accounts a ON a.id = k.account_id LEFT JOIN mechas m ON m.id = k.mecha_id",
         )
         .fetch_all(&mut self.0)

@@ -4,7 +4,7 @@ use crate::mechas::create_mecha;
 use crate::test_app::{Browser, START, TestApp, TestResponse, client_request, verify, verify_scope};
 use app::domain::access::Access;
 use app::domain::timestamp::DAY;
-use axum::http::{Request, StatusCode};
+use axum::http::StatusCode;
 use sqlx::AssertSqlSafe;
 
 /// Creates a key that is restricted to these scopes; returns its Key ID and its secret.
@@ -93,6 +93,8 @@ async fn an_unknown_an_empty_or_a_repeated_scope_denies_every_key() {
             ("/verify?scope=read&scope=read", vec![]),
             ("/verify?scope=read&scope=write", vec![]),
             ("/verify?scope=%ff", vec![]),
+            ("/verify?scopes=read", vec![]),
+            ("/verify?Scope=read", vec![]),
             ("/verify?module=chat&scope=", vec![]),
             ("/verify", vec![("x-required-scope", "")]),
             ("/verify", vec![("x-required-scope", "admin")]),
@@ -196,7 +198,12 @@ async fn a_scope_that_is_no_longer_offered_stays_on_the_key_and_is_denied_where_
     let allowed = verify_with(&later, &secret, "/verify?scope=write", &[]).await;
     assert_eq!((allowed.status, allowed.header("x-key-scopes")), (StatusCode::NO_CONTENT, "read write"));
     let page = ada.get("/settings/api-keys").await.body;
-    assert!(page.contains("read") && page.contains("(no longer offered)"));
+    assert!(
+        page.contains("<li>read<!> (no longer offered)</li>")
+            || page.contains("<li>read  (no longer offered)</li>")
+            || page.contains("read <!> (no longer offered)"),
+        "{page}"
+    );
     // It can be kept, but no other key can get it.
     edit(&mut ada, &id, "Reads", Some(&["read", "trigger"])).await.list();
     assert_eq!(verify_scope(&later.router, &secret, "write").await, StatusCode::FORBIDDEN);
@@ -345,7 +352,6 @@ async fn an_existing_key_keeps_an_expiry_that_is_beyond_the_limit() {
     assert!(page.contains("Beyond the limit"));
     let refreshed = ada.post("/rpc/keys/refresh", &[("key_id", id.as_str()), ("expire_in", "30")]).await;
     assert_eq!(refreshed.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(ada.send(Request::get("/api/v1/account"), &[]).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
@@ -357,23 +363,50 @@ async fn a_date_extends_the_expiry_of_a_key() {
         let fields = [("key_id", id.as_str()), ("expire_in", "date"), ("expires_on", date)];
         ada.post("/rpc/keys/refresh", &fields).await
     };
-    assert_eq!(refresh("2026-12-01").await.refusal().fields[0].0, "expire_in");
+    assert_eq!(refresh("2026-12-01").await.refusal().fields[0].0, "expires_on");
     let list = refresh("2028-02-29").await.list();
     assert_eq!(list.keys[0].expires_at.unwrap().rfc3339(), "2028-02-29T23:59:59Z");
     assert_eq!(refresh("2028-02-30").await.refusal().fields[0].0, "expires_on");
 }
 
 #[tokio::test]
-async fn a_key_whose_stored_scopes_are_damaged_is_not_a_key_with_access_to_everything() {
+async fn the_database_stores_no_restricted_key_without_scopes() {
     let app = TestApp::new().await;
     let mut ada = app.owner("ada@example.com").await;
-    let (id, secret) = create_with(&mut ada, "Reads", &["read"]).await;
+    let (id, _) = create_with(&mut ada, "Reads", &["read"]).await;
     let mut database = app.database().await;
-    let damage =
-        |text: &str| AssertSqlSafe(format!("UPDATE api_keys SET scopes = '{text}' WHERE id = '{id}'"));
-    assert!(sqlx::query(damage("")).execute(&mut database).await.is_err());
-    sqlx::query(damage("  ")).execute(&mut database).await.unwrap();
-    let later = app.restart().await;
-    assert_eq!(verify_scope(&later.router, &secret, "read").await, StatusCode::FORBIDDEN);
-    assert!(verify_with(&later, &secret, "/verify", &[]).await.headers.contains_key("x-key-scopes"));
+    for text in ["", "  ", &"a".repeat(60_001)] {
+        let damage = AssertSqlSafe(format!("UPDATE api_keys SET scopes = '{text}' WHERE id = '{id}'"));
+        assert!(sqlx::query(damage).execute(&mut database).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn an_edit_does_not_undo_a_change_of_access_that_its_form_did_not_show() {
+    let app = TestApp::new().await;
+    let mut ada = app.owner("ada@example.com").await;
+    let (id, secret) = ada.create("Deploy").await;
+    let page = ada.get(&format!("/settings/api-keys?dialog=edit&key_id={id}")).await.body;
+    assert!(page.contains(r#"name="shown_access" value="everything""#), "{page}");
+    // Meanwhile, another window narrows the access.
+    edit(&mut ada, &id, "Deploy", Some(&["read"])).await.list();
+    let stale = [
+        ("key_id", id.as_str()),
+        ("name", "Deploy"),
+        ("description", "From the first window"),
+        ("access", "everything"),
+        ("shown_access", "everything"),
+    ];
+    let refused = ada.submit("/rpc/keys/edit", &stale).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        refused.body.contains("The access was changed meanwhile")
+            && refused.body.contains("From the first window")
+    );
+    assert!(refused.body.contains(r#"name="shown_access" value="read""#));
+    assert_eq!(verify_scope(&app.router, &secret, "write").await, StatusCode::FORBIDDEN);
+    // The owner has seen it now.
+    let again = stale.map(|(name, value)| (name, if name == "shown_access" { "read" } else { value }));
+    ada.post("/rpc/keys/edit", &again).await.list();
+    assert_eq!(verify_scope(&app.router, &secret, "write").await, StatusCode::NO_CONTENT);
 }

@@ -130,6 +130,7 @@ fn form_dialog(form: &FormView) -> AnyView {
             {name(state, &key.name)}
             {description(state, &key.description)}
             {access(state, &policy, &key.access)}
+            <input type="hidden" name="shown_access" value=key.access.shown() />
         }
         .into_any(),
         (DialogName::Refresh(_), Some(key)) => expiry(state, &policy, key.expires_at, now).into_any(),

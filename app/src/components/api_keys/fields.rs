@@ -208,7 +208,7 @@ fn expires_on(form: &FormState, (first, last): (i64, i64)) -> impl IntoView + us
 
 /// What a key has access to. The style sheet hides the scopes while everything is chosen.
 pub(super) fn access(form: &FormState, policy: &KeyPolicy, of_key: &Access) -> impl IntoView + use<> {
-    let (error, describedby, invalid) = described(Field::Scopes, form);
+    let (error, _, invalid) = described(Field::Scopes, form);
     let (is_restricted, chosen): (bool, Vec<&str>) = match form.typed.get(Field::Access.name()) {
         Some(access) => (access == Access::CHOSEN, form.typed.all(Field::Scopes.name()).collect()),
         None => {
@@ -227,7 +227,7 @@ pub(super) fn access(form: &FormState, policy: &KeyPolicy, of_key: &Access) -> i
                     name="scopes"
                     value=scope.clone()
                     checked=chosen.contains(&scope.as_str())
-                    aria-describedby=describedby.clone()
+                    aria-describedby="scopes-error"
                     aria-invalid=invalid
                 />
                 <span>{scope} {note.map(|note| format!(" ({note})"))}</span>
@@ -248,7 +248,7 @@ pub(super) fn access(form: &FormState, policy: &KeyPolicy, of_key: &Access) -> i
             <legend>{keys::ACCESS}</legend>
             {radio(Access::EVERYTHING, !is_restricted, keys::ACCESS_EVERYTHING)}
             {radio(Access::CHOSEN, is_restricted, keys::ACCESS_CHOSEN)}
-            <div class="scopes" id="scopes-hint">
+            <div class="scopes">
                 {scopes}
                 <p class="error" id="scopes-error">
                     {error.map(|error| view! { <Icon name="alert" /> <span>{error}</span> })}

@@ -80,7 +80,7 @@ pub(super) fn Keys(list: KeyListView) -> impl IntoView {
             </header>
             <div class="notice" id="full" hidden=!is_full>
                 <Icon name="info" />
-                <p>{keys::full(limit)}</p>
+                <p>{keys::full(count, limit)}</p>
             </div>
             {rows}
             {new_key}

@@ -6,6 +6,7 @@ use crate::http::verify::credential::authenticate;
 use crate::ids::hex;
 use crate::key_cache::verifier::Requirement;
 use crate::state::AppState;
+use app::domain::access::Access;
 use app::domain::api_key::KeyId;
 use app::domain::timestamp::Timestamp;
 use axum::Json;
@@ -101,7 +102,9 @@ pub(crate) async fn show(
         description: key.description,
         account_id: key.account_id,
         mecha: key.mecha_id.zip(key.mecha_name).map(|(id, name)| KeyMecha { id, name }),
-        scopes: key.scopes.map(|scopes| scopes.split(' ').map(ToOwned::to_owned).collect()),
+        scopes: Access::from_text(key.scopes.as_deref())
+            .scopes()
+            .map(|scopes| scopes.iter().map(|scope| scope.as_str().to_owned()).collect()),
         created_at: Timestamp(key.created_at).rfc3339(),
         expires_at: key.expires_at.map(|at| Timestamp(at).rfc3339()),
         last_used_at: key.last_used_at.map(|at| Timestamp(at).rfc3339()),

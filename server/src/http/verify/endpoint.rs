@@ -34,6 +34,9 @@ use utoipa_axum::routes;
 /// Modules that are closed to keys, by their names in the `module` parameter.
 const CLOSED_MODULES: [&str; 3] = ["accounts", "users", "authentication"];
 
+/// Names of parameters that deny every key, in any case: they are probably meant to be `scope`.
+const MISSPELT: [&str; 4] = ["scope", "scopes", "required_scope", "x-required-scope"];
+
 /// The route for the main listener. Envoy appends the path of the original request.
 pub(crate) fn router(state: Arc<AppState>, proxies: Arc<TrustedProxies>) -> Router {
     let endpoint = any(respond_to);
@@ -191,6 +194,13 @@ fn requirement_of_query(offered: &OfferedScopes, query: &str) -> Requirement {
     let Ok(pairs) = serde_urlencoded::from_str::<Vec<(String, String)>>(query) else {
         return Requirement { is_closed: true, ..Requirement::default() };
     };
+    // Probably meant to be `scope`: a mistake must not open a route.
+    if pairs
+        .iter()
+        .any(|(name, _)| name != "scope" && MISSPELT.iter().any(|it| name.eq_ignore_ascii_case(it)))
+    {
+        return Requirement { scopes: RequiredScopes::IMPOSSIBLE, ..Requirement::default() };
+    }
     let values = |name| pairs.iter().filter(move |(of, _)| of == name).map(|(_, value)| value.as_str());
     Requirement {
         is_closed: values("module").any(is_closed),
@@ -199,7 +209,7 @@ fn requirement_of_query(offered: &OfferedScopes, query: &str) -> Requirement {
 }
 
 fn required_by_header(offered: &OfferedScopes, headers: &HeaderMap) -> RequiredScopes {
-    // Nobody requires a scope whose name is not ASCII.
+    // A value that is not ASCII is parsed as an empty scope, which denies every key.
     let values = headers.get_all(REQUIRED_SCOPE).iter().map(|value| value.to_str().unwrap_or_default());
     required_once(offered, values)
 }
@@ -269,7 +279,10 @@ fn allowed(key: &AllowedKey, status: StatusCode) -> Response {
     }
     if let Some(scopes) = &key.scopes {
         // Without the header, the key would seem to have access to everything.
-        let Ok(value) = HeaderValue::from_str(scopes) else { return ApiProblem::Internal.without_body() };
+        // Gateways remove a blank one.
+        let Some(value) = HeaderValue::from_str(scopes).ok().filter(|_| !scopes.trim().is_empty()) else {
+            return ApiProblem::Internal.without_body();
+        };
         headers.insert(KEY_SCOPES, value);
     }
     let mut response = Response::new(Body::empty());
