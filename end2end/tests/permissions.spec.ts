@@ -72,6 +72,8 @@ test("without a chosen scope the form says so, keeps everything, and focuses the
   await expect(open.getByLabel("Only these scopes")).toBeChecked();
   await expect(open.getByLabel("Key name")).toHaveValue("Chat");
   await page.keyboard.press("Space");
+  await expect(open.getByText("Choose at least one scope")).toHaveCount(0);
+  await expect(open.getByLabel("chat:read")).toHaveAttribute("aria-invalid", "false");
   await open.getByRole("button", { name: "Generate key" }).click();
   await readReveal(open);
 });
@@ -89,6 +91,7 @@ test("a key expires at the end of a date that its owner chooses", async ({ page 
   await expect(open.getByText("until 23:59:59 UTC on this day")).toBeVisible();
   const inTenDays = new Date(Date.now() + 10 * 86_400_000).toISOString().slice(0, 10);
   await open.getByLabel("Last day").fill("2020-01-01");
+  await expect(open.getByText("Enter a date.")).toHaveCount(0);
   await open.getByRole("button", { name: "Generate key" }).click();
   await expect(open.getByText(/^Choose a date from /)).toBeVisible();
   await open.getByLabel("Last day").fill(inTenDays);

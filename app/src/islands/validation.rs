@@ -2,7 +2,7 @@
 
 use super::dom;
 use crate::domain::description::Description;
-use crate::domain::field_error::{Field, FieldError};
+use crate::domain::field_error::FieldError;
 use crate::domain::key_name::KeyName;
 use crate::text;
 use wasm_bindgen::JsCast;
@@ -46,10 +46,10 @@ fn edited(control: &Element) {
     let input: &HtmlInputElement = control.unchecked_ref();
     let value = input.value();
     match input.name().as_str() {
-        "name" => show_error(Field::Name, control, KeyName::parse(&value).err()),
-        "mecha_name" => show_error(Field::MechaName, control, KeyName::parse(&value).err()),
+        "name" => show_error("name", KeyName::parse(&value).err()),
+        "mecha_name" => show_error("mecha_name", KeyName::parse(&value).err()),
         "description" => {
-            show_error(Field::Description, control, Description::parse(&value).err());
+            show_error("description", Description::parse(&value).err());
             let length = Description::length(&value);
             let is_over = length > Description::MAX;
             show_hint("description", &text::character_count(length, Description::MAX), is_over);
@@ -64,11 +64,11 @@ fn edited(control: &Element) {
                 button.unchecked_into::<HtmlButtonElement>().set_disabled(!is_confirmed);
             }
             if is_confirmed {
-                show_error(Field::ConfirmName, control, None);
+                show_error("confirm_name", None);
             }
         }
         name => {
-            clear_error(name);
+            show_error(name, None);
             let Some(choice) = dom::find_in(control, "option:checked") else { return };
             let hint = dom::attribute(&choice, "data-hint");
             show_hint(name, &hint, choice.has_attribute("data-warning"));
@@ -78,25 +78,21 @@ fn edited(control: &Element) {
 
 /// Updates the error of a field while it is edited, or removes it once the value is valid. A field that had no error is
 /// not marked before the form is submitted.
-fn show_error(field: Field, control: &Element, error: Option<FieldError>) {
-    let Some(place) = dom::find(&format!("dialog #{}-error", field.name())) else { return };
-    let Some(shown) = dom::find_in(&place, "span") else { return };
+fn show_error(name: &str, error: Option<FieldError>) {
+    let Some(place) = dom::find(&format!("dialog #{name}-error")) else { return };
     match error {
-        Some(error) => shown.set_text_content(Some(&text::text_problem(error))),
+        Some(error) => {
+            if let Some(shown) = dom::find_in(&place, "span") {
+                shown.set_text_content(Some(&text::text_problem(error)));
+            }
+        }
         None => {
             place.set_text_content(None);
-            dom::set(control, "aria-invalid", "false");
+            // Of several checkboxes, the first is marked.
+            if let Some(control) = dom::find(&format!("dialog [name={name}]")) {
+                dom::set(&control, "aria-invalid", "false");
+            }
         }
-    }
-}
-
-/// Removes the error of a field whose value is a choice or a date.
-fn clear_error(name: &str) {
-    if let Some(place) = dom::find(&format!("dialog #{name}-error")) {
-        place.set_text_content(None);
-    }
-    for control in dom::find("dialog").iter().flat_map(|it| dom::find_all(it, &format!("[name={name}]"))) {
-        dom::set(&control, "aria-invalid", "false");
     }
 }
 

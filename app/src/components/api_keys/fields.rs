@@ -218,8 +218,10 @@ pub(super) fn access(form: &FormState, policy: &KeyPolicy, of_key: &Access) -> i
     };
     let offered = policy.scopes.iter().map(|scope| (scope, None));
     let no_longer = policy.no_longer_offered(of_key).map(|scope| (scope, Some(keys::NO_LONGER_OFFERED)));
-    let scopes = offered.chain(no_longer).map(|(scope, note)| {
+    let scopes = offered.chain(no_longer).enumerate().map(|(at, (scope, note))| {
         let scope = scope.as_str().to_owned();
+        // An error is one of all of them: the first gets the focus.
+        let invalid = (at == 0).then_some(invalid);
         view! {
             <label>
                 <input
