@@ -39,6 +39,12 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 /// socket.
 pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     raise_file_limit();
+    let is_reachable = |address: SocketAddr| !address.ip().is_unspecified() && address.port() != 0;
+    if options.node_url.is_none() && options.node_listen.is_some_and(|address| !is_reachable(address)) {
+        return Err(
+            "--node-listen with this address needs --node-url: other nodes cannot reach it there".into()
+        );
+    }
     let _claim = Claim::of(&options.database.database_url)?;
     let store = Store::open(&options.database.database_url).await?;
     let began = Instant::now();
@@ -66,11 +72,14 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
         let listener = listeners::bind_tcp(address).await?;
         tokio::spawn(listeners::serve(listener, move |_| operators.clone(), shutdown.clone()));
     }
-    if let Some(address) = options.node_listen {
-        let nodes = node_listener::router(Arc::new(console.clone()));
-        let listener = listeners::bind_tcp(address).await?;
-        tokio::spawn(listeners::serve(listener, move |_| nodes.clone(), shutdown.clone()));
-    }
+    let nodes = match options.node_listen {
+        Some(address) => {
+            let nodes = node_listener::router(Arc::new(console.clone()));
+            let listener = listeners::bind_tcp(address).await?;
+            Some(tokio::spawn(listeners::serve(listener, move |_| nodes.clone(), shutdown.clone())))
+        }
+        None => None,
+    };
     let files = SiteFiles::open(options.site_root.as_deref());
     let proxies = TrustedProxies(options.trusted_proxies);
     let verifications = VerifyService::new(console.clone(), proxies.clone());
@@ -97,6 +106,9 @@ pub async fn serve(options: ServeOptions) -> Result<(), Box<dyn Error>> {
     };
     let all = (main.map(Ok), close_runtimes.map(Ok), gateways.serve(verifications, shutdown.clone()));
     try_join3(all.0, all.1, all.2).await?;
+    if let Some(nodes) = nodes {
+        nodes.await?;
+    }
     background.close();
     background.wait().await;
     if let Err(error) = keys.flush_usage().await {

@@ -7,8 +7,8 @@ use crate::runtimes::frames::ResponseEvent;
 use crate::runtimes::triggers::{TriggerError, TriggerResponse};
 use crate::state::AppState;
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -16,27 +16,34 @@ use axum::routing::post;
 use futures::stream::unfold;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// Size limit of a forwarded request: that of a caller's request, and its head.
 const BODY_LIMIT: usize = 1024 * 1024 + 16 * 1024;
 
+/// Timeout for a forwarded request to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// The routes of the listener.
 pub fn router(state: Arc<AppState>) -> Router {
-    let endpoint = post(trigger).layer(DefaultBodyLimit::max(BODY_LIMIT));
-    Router::new().route(forwarding::PATH, endpoint).with_state(state)
+    Router::new().route(forwarding::PATH, post(trigger)).with_state(state)
 }
 
-async fn trigger(
-    State(state): State<Arc<AppState>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Response> {
-    if !is_node(&state, &headers).await.map_err(IntoResponse::into_response)? {
+async fn trigger(State(state): State<Arc<AppState>>, request: Request) -> Result<Response, Response> {
+    // Before the body is read: it takes memory.
+    if !is_node(&state, request.headers()).await.map_err(IntoResponse::into_response)? {
         return Err(ApiProblem::Unauthenticated.into_response());
     }
+    let refuse = |error: &TriggerError| refusal(error).into_response();
+    let mut reserved = state.runtimes.reserve(BODY_LIMIT).ok_or_else(|| refuse(&TriggerError::Busy))?;
+    let read = timeout(BODY_TIMEOUT, to_bytes(request.into_body(), BODY_LIMIT)).await;
+    let body = read.ok().and_then(Result::ok);
+    let body = body.ok_or_else(|| StatusCode::BAD_REQUEST.into_response())?;
+    reserved.shrink(body.len());
     let forwarded = decode(body).ok_or_else(|| StatusCode::BAD_REQUEST.into_response())?;
-    let response = state.runtimes.trigger_here(forwarded).await;
-    Ok(Response::new(events(response.map_err(|error| refusal(&error).into_response())?)))
+    let response = state.runtimes.trigger_here(forwarded, reserved).await;
+    Ok(Response::new(events(response.map_err(|error| refuse(&error))?)))
 }
 
 /// Whether the request has the secret of a node that holds a lease.
@@ -60,18 +67,18 @@ fn refusal(error: &TriggerError) -> StatusCode {
     }
 }
 
-/// The events of a response. The window of the runtime is extended as the other node reads. An interruption breaks the
-/// stream: the other node verifies the caller itself.
+/// The events of a response. The window of the runtime is extended as the other node reads.
 fn events(response: TriggerResponse) -> Body {
     Body::from_stream(unfold(Some(response), |response| async {
         let mut response = response?;
-        let event = response.next().await.unwrap_or(ResponseEvent::Lost);
-        let next = if let ResponseEvent::Chunk(data) = &event {
+        let event = response.next().await;
+        let encoded = encode_event(&event);
+        let next = if let Ok(ResponseEvent::Chunk(data)) = &event {
             response.extend_window(data.len());
             Some(response)
         } else {
             None
         };
-        Some((Ok::<_, Infallible>(encode_event(&event)), next))
+        Some((Ok::<_, Infallible>(encoded), next))
     }))
 }

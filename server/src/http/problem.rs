@@ -5,7 +5,8 @@
 use axum::Json;
 use axum::body::Body;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+    WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -48,6 +49,8 @@ pub(crate) enum ApiProblem {
     PayloadTooLarge,
     /// The body of the request did not arrive.
     BodyTimeout,
+    /// The request needs HTTP/1.1.
+    HttpVersion,
     /// The runtime was lost during the request.
     RuntimeLost,
     /// The response of the runtime is not one that it may send.
@@ -94,6 +97,7 @@ impl ApiProblem {
             Self::InsufficientScope => StatusCode::FORBIDDEN,
             Self::NotFound | Self::NoSuchAction => StatusCode::NOT_FOUND,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RuntimeLost | Self::InvalidResponse => StatusCode::BAD_GATEWAY,
             Self::RuntimeTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -125,6 +129,7 @@ impl ApiProblem {
             Self::InvalidParameter => "invalid_parameter",
             Self::PayloadTooLarge => "payload_too_large",
             Self::BodyTimeout => "body_timeout",
+            Self::HttpVersion => "http_version",
             Self::RuntimeLost => "runtime-lost",
             Self::InvalidResponse => "invalid-response",
             Self::RuntimeTimeout => "runtime-timeout",
@@ -153,6 +158,7 @@ impl ApiProblem {
             Self::InvalidParameter => "Give each parameter once.",
             Self::PayloadTooLarge => "Send at most 1 MiB.",
             Self::BodyTimeout => "The body did not arrive in time.",
+            Self::HttpVersion => "Request streams with HTTP/1.1.",
             Self::RuntimeLost => "The runtime was lost. The action may have been executed.",
             Self::InvalidResponse => "The runtime sent an invalid response.",
             Self::RuntimeTimeout => "The runtime did not respond in time.",
@@ -221,6 +227,10 @@ impl IntoResponse for ApiProblem {
         let mut response = Json(self.body()).into_response();
         *response.status_mut() = self.status();
         response.headers_mut().extend(self.without_body().headers().clone());
+        if matches!(self, Self::ActionFailed(..)) {
+            // The detail is the text of another program.
+            response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+        }
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response
     }

@@ -8,13 +8,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 
-/// Who requests an action: the owner of the Mechas, with a key or with a session.
+/// Who requests an action: a program with a key of the account.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     /// The account.
     pub(crate) account: Id,
-    /// The key and its secret; `None` for a session.
-    pub(crate) key: Option<(Id, SecretDigest)>,
+    /// The key.
+    pub(crate) key: Id,
+    /// The secret that was presented.
+    pub(crate) secret: SecretDigest,
+}
+
+/// Why a response ends before it is complete, other than by the runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interruption {
+    /// The key of the caller is no longer valid.
+    KeyEnded,
+    /// The key of the caller cannot be verified at the moment.
+    Unverified,
+    /// The runtime takes too long.
+    TimedOut,
+    /// This server has no memory left for the response.
+    OutOfMemory,
 }
 
 /// The callers of this node whose responses are not complete.

@@ -203,14 +203,16 @@ impl Connections {
         }
     }
 
-    /// Whether a response may be returned to its caller: the key must be valid and have the scope `trigger`.
+    /// Whether a response may be returned to its caller: the key must be valid, belong to the
+    /// account and have the scope `trigger`.
     pub(crate) fn standing_of_caller(&self, caller: &Caller) -> CallerStanding {
-        let Some((key, secret)) = &caller.key else { return CallerStanding::Valid };
         let has_scope = |entry: &KeyEntry| {
             entry.scopes.as_ref().is_none_or(|scopes| scopes.split(' ').any(|scope| scope == TRIGGER))
         };
-        match self.standing_of(secret, *key, None) {
-            Standing::Valid(entry) if has_scope(&entry) => CallerStanding::Valid,
+        match self.standing_of(&caller.secret, caller.key, None) {
+            Standing::Valid(entry) if entry.account == caller.account && has_scope(&entry) => {
+                CallerStanding::Valid
+            }
             Standing::Valid(_) | Standing::Ended(_) => CallerStanding::Ended,
             Standing::Unknown => CallerStanding::Unknown,
         }

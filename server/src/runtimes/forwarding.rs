@@ -6,7 +6,7 @@
 
 use crate::ids::{Id, hex, parse_id};
 use crate::key_cache::cluster::identity::NodeIdentity;
-use crate::runtimes::callers::Caller;
+use crate::runtimes::callers::{Caller, Interruption};
 use crate::runtimes::frames::ResponseEvent;
 use crate::runtimes::requests::NewRequest;
 use crate::secret::SecretDigest;
@@ -39,8 +39,9 @@ const EVENT_HEADER_LEN: usize = 5;
 #[derive(Serialize, Deserialize)]
 struct Head {
     account: String,
-    /// The key of the caller, and the SHA-256 of its secret in hexadecimal.
-    key: Option<(String, String)>,
+    /// The key of the caller. `secret` is the SHA-256 of its secret, in hexadecimal.
+    key: String,
+    secret: String,
     mecha: Option<String>,
     action: String,
     content_type: String,
@@ -49,20 +50,20 @@ struct Head {
 
 /// A request that another node has forwarded.
 pub(crate) struct Forwarded {
-    pub(crate) caller: Caller,
     pub(crate) mecha: Option<String>,
     pub(crate) request: NewRequest,
 }
 
 /// Encodes a request for another node.
-fn encode(caller: &Caller, mecha: Option<&str>, request: &NewRequest) -> Bytes {
+fn encode(mecha: Option<&str>, request: &NewRequest) -> Bytes {
     let digest = |digest: &SecretDigest| {
         let (high, low) = digest.as_bytes().split_at(16);
         [high, low].iter().filter_map(|half| Some(hex(&<Id>::try_from(*half).ok()?))).collect::<String>()
     };
     let head = Head {
-        account: hex(&caller.account),
-        key: caller.key.as_ref().map(|(key, secret)| (hex(key), digest(secret))),
+        account: hex(&request.caller.account),
+        key: hex(&request.caller.key),
+        secret: digest(&request.caller.secret),
         mecha: mecha.map(ToOwned::to_owned),
         action: request.action.clone(),
         content_type: request.content_type.clone(),
@@ -79,22 +80,20 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<Forwarded> {
     let end = bytes.iter().position(|b| *b == b'\n')?;
     let head: Head = serde_json::from_slice(&bytes.split_to(end)).ok()?;
     let body = bytes.split_off(1);
-    let key = match head.key {
-        None => None,
-        Some((key, digest)) => {
-            let (high, low) = digest.split_at_checked(32)?;
-            let digest = [parse_id(high)?, parse_id(low)?].concat();
-            Some((parse_id(&key)?, SecretDigest::from_bytes(digest.try_into().ok()?)))
-        }
+    let (high, low) = head.secret.split_at_checked(32)?;
+    let digest = [parse_id(high)?, parse_id(low)?].concat();
+    let caller = Caller {
+        account: parse_id(&head.account)?,
+        key: parse_id(&head.key)?,
+        secret: SecretDigest::from_bytes(digest.try_into().ok()?),
     };
     Some(Forwarded {
-        caller: Caller { account: parse_id(&head.account)?, key },
         mecha: head.mecha,
         request: NewRequest {
             action: head.action,
             content_type: head.content_type,
             is_stream: head.stream,
-            key: key.map(|(key, _)| key),
+            caller,
             body,
         },
     })
@@ -128,7 +127,6 @@ pub(crate) enum NotAccepted {
 pub(crate) async fn forward(
     own: &NodeIdentity,
     url: &str,
-    caller: &Caller,
     mecha: Option<&str>,
     request: &NewRequest,
 ) -> Result<RemoteResponse, NotAccepted> {
@@ -141,7 +139,7 @@ pub(crate) async fn forward(
         .header(HOST, authority)
         .header(NODE, &own.id)
         .header(AUTHORIZATION, format!("Bearer {}", own.reveal_secret()))
-        .body(Full::new(encode(caller, mecha, request)));
+        .body(Full::new(encode(mecha, request)));
     let sent = match forwarded {
         Ok(forwarded) => timeout(HEAD_TIMEOUT, sender.send_request(forwarded)).await,
         Err(_) => return Err(NotAccepted::NoRuntime),
@@ -190,32 +188,40 @@ struct Ending {
     text: String,
 }
 
-/// Encodes an event.
-pub(crate) fn encode_event(event: &ResponseEvent) -> Bytes {
+/// Encodes an event, or why there is none.
+pub(crate) fn encode_event(event: &Result<ResponseEvent, Interruption>) -> Bytes {
     let ending = |status: u16, text: &str| {
         serde_json::to_vec(&Ending { status, text: text.to_owned() }).unwrap_or_default()
     };
     let (kind, data) = match event {
-        ResponseEvent::Chunk(data) => (b'c', data.to_vec()),
-        ResponseEvent::End { status, content_type } => (b'e', ending(*status, content_type)),
-        ResponseEvent::Error { status, detail } => (b'f', ending(*status, detail)),
-        ResponseEvent::Overrun => (b'o', Vec::new()),
-        ResponseEvent::Lost => (b'l', Vec::new()),
+        Ok(ResponseEvent::Chunk(data)) => (b'c', data.to_vec()),
+        Ok(ResponseEvent::End { status, content_type }) => (b'e', ending(*status, content_type)),
+        Ok(ResponseEvent::Error { status, detail }) => (b'f', ending(*status, detail)),
+        Ok(ResponseEvent::Overrun) => (b'o', Vec::new()),
+        Ok(ResponseEvent::Lost) => (b'l', Vec::new()),
+        Err(Interruption::KeyEnded) => (b'k', Vec::new()),
+        Err(Interruption::Unverified) => (b'u', Vec::new()),
+        Err(Interruption::TimedOut) => (b't', Vec::new()),
+        Err(Interruption::OutOfMemory) => (b'm', Vec::new()),
     };
     let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
     [&[kind][..], &length.to_be_bytes(), &data].concat().into()
 }
 
 /// Decodes the first event of `received`, and removes it; `None` if it is incomplete.
-fn decode_event(received: &mut Vec<u8>) -> Option<ResponseEvent> {
+fn decode_event(received: &mut Vec<u8>) -> Option<Result<ResponseEvent, Interruption>> {
     let (&[kind, a, b, c, d], rest) = received.split_first_chunk::<EVENT_HEADER_LEN>()?;
     let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?;
     if length > EVENT_LIMIT {
-        return Some(ResponseEvent::Lost);
+        return Some(Ok(ResponseEvent::Lost));
     }
     let data = Bytes::copy_from_slice(rest.get(..length)?);
     received.drain(..EVENT_HEADER_LEN + length);
-    Some(match kind {
+    Some(Ok(match kind {
+        b'k' => return Some(Err(Interruption::KeyEnded)),
+        b'u' => return Some(Err(Interruption::Unverified)),
+        b't' => return Some(Err(Interruption::TimedOut)),
+        b'm' => return Some(Err(Interruption::OutOfMemory)),
         b'c' => ResponseEvent::Chunk(data),
         b'o' => ResponseEvent::Overrun,
         b'e' | b'f' => match serde_json::from_slice(&data) {
@@ -224,12 +230,15 @@ fn decode_event(received: &mut Vec<u8>) -> Option<ResponseEvent> {
             Err(_) => ResponseEvent::Lost,
         },
         _ => ResponseEvent::Lost,
-    })
+    }))
 }
 
 impl RemoteResponse {
     /// Waits for the next part of the response. Dropping the future loses nothing.
-    pub(crate) async fn next(&mut self) -> ResponseEvent {
+    ///
+    /// # Errors
+    /// The other node ended the response.
+    pub(crate) async fn next(&mut self) -> Result<ResponseEvent, Interruption> {
         loop {
             if let Some(event) = decode_event(&mut self.received) {
                 return event;
@@ -240,7 +249,7 @@ impl RemoteResponse {
                         self.received.extend_from_slice(&data);
                     }
                 }
-                Some(Err(_)) | None => return ResponseEvent::Lost,
+                Some(Err(_)) | None => return Ok(ResponseEvent::Lost),
             }
         }
     }
@@ -260,11 +269,15 @@ mod tests {
     fn events_are_decoded_as_they_were_encoded_in_whatever_pieces_they_arrive() {
         let events = || {
             [
-                ResponseEvent::Chunk(Bytes::from_static(b"one\n\xff")),
-                ResponseEvent::End { status: 201, content_type: "text/plain".to_owned() },
-                ResponseEvent::Error { status: 422, detail: "No \"message\"".to_owned() },
-                ResponseEvent::Overrun,
-                ResponseEvent::Lost,
+                Ok(ResponseEvent::Chunk(Bytes::from_static(b"one\n\xff"))),
+                Ok(ResponseEvent::End { status: 201, content_type: "text/plain".to_owned() }),
+                Ok(ResponseEvent::Error { status: 422, detail: "No \"message\"".to_owned() }),
+                Ok(ResponseEvent::Overrun),
+                Ok(ResponseEvent::Lost),
+                Err(Interruption::KeyEnded),
+                Err(Interruption::Unverified),
+                Err(Interruption::TimedOut),
+                Err(Interruption::OutOfMemory),
             ]
         };
         let bytes: Vec<u8> = events().iter().flat_map(|event| encode_event(event).to_vec()).collect();
@@ -275,22 +288,22 @@ mod tests {
         }
         assert_eq!(decoded, events());
         assert!(received.is_empty());
-        assert_eq!(decode_event(&mut vec![b'c', 0xff, 0xff, 0xff, 0xff]), Some(ResponseEvent::Lost));
+        assert_eq!(decode_event(&mut vec![b'c', 0xff, 0xff, 0xff, 0xff]), Some(Ok(ResponseEvent::Lost)));
     }
 
     #[test]
     fn a_request_is_decoded_as_it_was_encoded() {
-        let caller = Caller { account: [1; 16], key: Some(([2; 16], SecretDigest::from_bytes([3; 32]))) };
+        let caller = Caller { account: [1; 16], key: [2; 16], secret: SecretDigest::from_bytes([3; 32]) };
         let request = NewRequest {
             action: "chat".to_owned(),
             content_type: "text/plain".to_owned(),
             is_stream: true,
-            key: Some([2; 16]),
+            caller,
             body: Bytes::from_static(b"a\nb\xff"),
         };
-        let forwarded = decode(encode(&caller, Some("Porter"), &request)).unwrap();
-        assert_eq!(forwarded.caller.account, [1; 16]);
-        assert_eq!(forwarded.caller.key.unwrap().1.as_bytes(), &[3; 32]);
+        let forwarded = decode(encode(Some("Porter"), &request)).unwrap();
+        let Caller { account, key, secret } = &forwarded.request.caller;
+        assert_eq!((account, key, secret.as_bytes()), (&[1; 16], &[2; 16], &[3; 32]));
         assert_eq!(forwarded.mecha.as_deref(), Some("Porter"));
         assert_eq!((forwarded.request.body, forwarded.request.is_stream), (request.body, true));
         for malformed in [&b""[..], b"\n", b"{}\n", b"no line break"] {

@@ -147,6 +147,8 @@ impl ClientFrame {
             Some("end") => {
                 let ResponseEnd { id, status, content_type } =
                     serde_json::from_str(text).map_err(|_| "the end is not valid")?;
+                // No media type that is allowed is longer.
+                let content_type = content_type.chars().take(TEXT_LIMIT).collect();
                 Ok(Self::Response { id, event: ResponseEvent::End { status, content_type } })
             }
             Some("error") => {
@@ -247,8 +249,8 @@ pub(crate) enum ServerFrame {
         content_type: String,
         /// Whether the caller reads chunks as they come.
         stream: bool,
-        /// The key of the caller; null for the session of the owner.
-        key_id: Option<String>,
+        /// The key of the caller.
+        key_id: String,
         /// How much the runtime may send before the window is extended, in bytes.
         window: u32,
         #[serde(flatten)]

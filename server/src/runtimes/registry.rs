@@ -4,12 +4,11 @@ use crate::clock::Clock;
 use crate::ids::Id;
 use crate::key_cache::cache::KeyCache;
 use crate::key_cache::cluster::identity::NodeIdentity;
-use crate::runtimes::callers::Caller;
 use crate::runtimes::connections::Connections;
 use crate::runtimes::counters::RuntimeCounters;
 use crate::runtimes::forwarding::Forwarded;
 use crate::runtimes::requests::NewRequest;
-use crate::runtimes::triggers::{self, TriggerError, TriggerResponse};
+use crate::runtimes::triggers::{self, Reserved, TriggerError, TriggerResponse};
 use crate::runtimes::worker;
 use crate::store::runtimes as rows;
 use crate::store::{Store, StoreError, lock_account, spawn_transaction};
@@ -130,20 +129,29 @@ impl Runtimes {
     /// No runtime gets the request.
     pub(crate) async fn trigger(
         &self,
-        caller: Caller,
         mecha: Option<&str>,
         request: NewRequest,
+        reserved: Reserved,
     ) -> Result<TriggerResponse, TriggerError> {
-        triggers::begin(&self.0, caller, mecha, request).await
+        triggers::begin(&self.0, mecha, request, reserved).await
+    }
+
+    /// Reserves memory for a request with a body of this length; `None` if there is not enough.
+    pub(crate) fn reserve(&self, body: usize) -> Option<Reserved> {
+        Reserved::new(&self.0, body)
     }
 
     /// As [`Self::trigger`], for a request that another node has forwarded: only the runtimes of this node are considered.
     ///
     /// # Errors
     /// No runtime gets the request.
-    pub(crate) async fn trigger_here(&self, forwarded: Forwarded) -> Result<TriggerResponse, TriggerError> {
-        let Forwarded { caller, mecha, request } = forwarded;
-        triggers::begin_here(&self.0, &caller, mecha.as_deref(), &request).await
+    pub(crate) async fn trigger_here(
+        &self,
+        forwarded: Forwarded,
+        reserved: Reserved,
+    ) -> Result<TriggerResponse, TriggerError> {
+        let Forwarded { mecha, request } = forwarded;
+        triggers::begin_here(&self.0, mecha.as_deref(), request, reserved).await
     }
 
     /// The number of triggers in flight on this node.

@@ -5,6 +5,7 @@
 //! own request.
 
 use crate::ids::{Id, hex};
+use crate::runtimes::callers::Caller;
 use crate::runtimes::frames::{RequestBody, ResponseEvent, ServerFrame};
 use axum::body::Bytes;
 use parking_lot::Mutex;
@@ -17,6 +18,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 pub(crate) const REQUESTS_PER_RUNTIME: usize = 32;
 /// How much of a response a runtime may send before the caller has read it, in bytes.
 pub(crate) const WINDOW: u32 = 256 * 1024;
+/// Maximum number of chunks that the caller has not read: each takes memory, however small it is.
+const CHUNKS_LIMIT: u32 = 16_384;
 /// The window is extended once this much of it was read, in bytes: fewer frames than one for each chunk.
 const EXTENSION: u32 = WINDOW / 4;
 
@@ -27,8 +30,7 @@ pub(crate) struct NewRequest {
     pub(crate) content_type: String,
     /// Whether the caller reads chunks as they come.
     pub(crate) is_stream: bool,
-    /// The key of the caller; `None` for the session of the owner.
-    pub(crate) key: Option<Id>,
+    pub(crate) caller: Caller,
     pub(crate) body: Bytes,
 }
 
@@ -70,6 +72,8 @@ struct OpenRequest {
     window: u32,
     /// How much was read since the window was last extended, in bytes.
     read: u32,
+    /// Chunks that the caller has not read.
+    unread_chunks: u32,
     events: UnboundedSender<ResponseEvent>,
 }
 
@@ -93,31 +97,33 @@ impl Requests {
         }
     }
 
-    /// The frames that are to be sent to the runtime `runtime`.
-    pub(crate) fn take_frames(&self, runtime: &Id) -> Vec<ServerFrame> {
+    /// The next frame that is to be sent to the runtime `runtime`, and for a request its caller, who is to be verified first.
+    pub(crate) fn next_frame(&self, runtime: &Id) -> Option<(ServerFrame, Option<Caller>)> {
         let mut state = self.state.lock();
-        let cancelled = std::mem::take(&mut state.cancelled);
-        let mut frames: Vec<_> =
-            cancelled.into_iter().map(|number| ServerFrame::Cancel { id: id_of(runtime, number) }).collect();
-        for (number, request) in &mut state.open {
+        if let Some(number) = state.cancelled.pop() {
+            return Some((ServerFrame::Cancel { id: id_of(runtime, number) }, None));
+        }
+        state.open.iter_mut().find_map(|(number, request)| {
             let id = id_of(runtime, *number);
-            if let Some(NewRequest { action, content_type, is_stream, key, body }) = request.unsent.take() {
-                frames.push(ServerFrame::Request {
+            if let Some(NewRequest { action, content_type, is_stream, caller, body }) = request.unsent.take()
+            {
+                let frame = ServerFrame::Request {
                     id,
                     action,
                     content_type,
                     stream: is_stream,
-                    key_id: key.as_ref().map(hex),
+                    key_id: hex(&caller.key),
                     window: WINDOW,
                     body: RequestBody::of(&body),
-                });
-            } else if request.read >= EXTENSION {
+                };
+                return Some((frame, Some(caller)));
+            }
+            (request.read >= EXTENSION).then(|| {
                 let bytes = std::mem::take(&mut request.read);
                 request.window = request.window.saturating_add(bytes);
-                frames.push(ServerFrame::Window { id, bytes });
-            }
-        }
-        frames
+                (ServerFrame::Window { id, bytes }, None)
+            })
+        })
     }
 
     /// Passes a part of a response on to its caller. A request whose window is overrun ends, and the runtime is notified.
@@ -138,13 +144,14 @@ impl Requests {
         let is_last = match &event {
             ResponseEvent::Chunk(data) => {
                 let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                request.unread_chunks += 1;
                 match request.window.checked_sub(length) {
-                    Some(left) => {
+                    Some(left) if request.unread_chunks <= CHUNKS_LIMIT => {
                         request.window = left;
                         let _ = request.events.send(event);
                         false
                     }
-                    None => {
+                    _ => {
                         let _ = request.events.send(ResponseEvent::Overrun);
                         state.cancelled.push(number);
                         true
@@ -167,6 +174,7 @@ impl Requests {
     fn extend(&self, number: u64, bytes: usize) {
         let mut state = self.state.lock();
         let Some(request) = state.open.get_mut(&number) else { return };
+        request.unread_chunks = request.unread_chunks.saturating_sub(1);
         request.read = request.read.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
         if request.read >= EXTENSION {
             drop(state);
@@ -208,7 +216,8 @@ impl PendingResponse {
         state.issued += 1;
         let number = state.issued;
         let (sender, events) = unbounded_channel();
-        let open = OpenRequest { unsent: Some(request), window: WINDOW, read: 0, events: sender };
+        let open =
+            OpenRequest { unsent: Some(request), window: WINDOW, read: 0, unread_chunks: 0, events: sender };
         state.open.insert(number, open);
         drop(state);
         requests.changed.notify_one();
@@ -220,7 +229,7 @@ impl PendingResponse {
         self.events.recv().await.unwrap_or(ResponseEvent::Lost)
     }
 
-    /// Lets the runtime send this many bytes more: the caller has read as many.
+    /// Lets the runtime send this many bytes more: the caller has read a chunk of that length.
     pub(crate) fn extend_window(&self, bytes: usize) {
         self.requests.extend(self.number, bytes);
     }

@@ -7,7 +7,8 @@ use crate::ids::{hex, new_id, parse_id};
 use crate::key_cache::verifier::AllowedKey;
 use crate::key_entry::KeyEntry;
 use crate::random::system_rng;
-use crate::runtimes::connections::{Connection, Connections, Instruction, Standing};
+use crate::runtimes::callers::Caller;
+use crate::runtimes::connections::{CallerStanding, Connection, Connections, Instruction, Standing};
 use crate::runtimes::frames::{
     ClientFrame, End, FrameMecha, HELLO_LIMIT, Hello, ResponseEvent, ServerFrame, StatedState, shown,
 };
@@ -33,7 +34,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 /// Timeout of the upgrade, and then of the hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// Timeout of sending a frame.
+/// Timeout of sending a frame, or a fragment of a long one.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Interval of pings.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
@@ -51,6 +52,8 @@ const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(20);
 const FRAMES_PER_SECOND: u32 = 20;
 /// Maximum number of frames per second for requests that have ended. Some are on their way when a caller leaves.
 const IGNORED_FRAMES_PER_SECOND: u32 = 10_000;
+/// Pause after a frame beyond that.
+const FLOOD_PAUSE: Duration = Duration::from_millis(100);
 /// The payload of a ping that measures the round trip.
 const TEST: Bytes = Bytes::from_static(b"test");
 /// Instructions that are queued for a connection.
@@ -218,6 +221,7 @@ impl Session<'_> {
         let mut budgets = Budgets {
             statuses: Budget::new(FRAMES_PER_SECOND),
             ignored: Budget::new(IGNORED_FRAMES_PER_SECOND),
+            is_flooded: false,
         };
         let mut controls = Budget::new(FRAMES_PER_SECOND);
         let mut state = RuntimeState::Idle;
@@ -301,6 +305,9 @@ impl Session<'_> {
             if let Err(end) = handled {
                 return end;
             }
+            if std::mem::take(&mut budgets.is_flooded) {
+                sleep(FLOOD_PAUSE).await;
+            }
             // A runtime that is asked to drain says goodbye itself.
             if let Some(last) = last.filter(|last| last.end != End::DISCONNECTED && requests.in_flight() == 0)
             {
@@ -315,12 +322,30 @@ impl Session<'_> {
         }
     }
 
-    /// Sends the frames of requests, each after the key is verified.
+    /// Sends the frames of requests, each after the keys of the runtime and of the caller are verified.
     async fn send_requests(&self, socket: &mut Socket) -> Result<(), End> {
-        for frame in self.connection.requests.take_frames(&self.connection.id) {
+        while let Some((frame, caller)) = self.connection.requests.next_frame(&self.connection.id) {
+            // A request has no effect if the key of its caller is no longer valid. The endpoint ends it.
+            if let Some(caller) = caller
+                && !self.is_caller_valid(&caller).await?
+            {
+                continue;
+            }
             self.send(socket, &frame).await?;
         }
         Ok(())
+    }
+
+    /// Whether the key of a caller is valid. Without a lease, waits for one.
+    async fn is_caller_valid(&self, caller: &Caller) -> Result<bool, End> {
+        loop {
+            self.valid_entry().await?;
+            match self.runtimes.standing_of_caller(caller) {
+                CallerStanding::Valid => return Ok(true),
+                CallerStanding::Ended => return Ok(false),
+                CallerStanding::Unknown => sleep(LEASE_POLL_INTERVAL).await,
+            }
+        }
     }
 
     /// Applies the effect of a frame that was verified. Returns the state of the runtime, if the frame states it.
@@ -333,7 +358,7 @@ impl Session<'_> {
             ClientFrame::Response { id, event } => {
                 match self.connection.requests.receive(&self.connection.id, &id, event) {
                     Received::Passed => {}
-                    Received::Ignored => budgets.ignored.take()?,
+                    Received::Ignored => budgets.is_flooded = budgets.ignored.take().is_err(),
                     Received::NeverIssued => {
                         return Err(End::violation(1008, "a request that was never sent"));
                     }
@@ -370,7 +395,7 @@ impl Session<'_> {
     async fn send(&self, socket: &mut Socket, frame: &ServerFrame) -> Result<(), End> {
         self.valid_entry().await?;
         let text = serde_json::to_string(frame).unwrap_or_default();
-        timeout(SEND_TIMEOUT, socket.send_text(text)).await.map_err(|_| End::LOST)?
+        socket.send_text(text, SEND_TIMEOUT).await
     }
 
     async fn register(&self, hello: &Hello) -> Result<Registration, StoreError> {
@@ -475,6 +500,8 @@ impl LastRequests {
 struct Budgets {
     statuses: Budget,
     ignored: Budget,
+    /// Whether more frames than [`IGNORED_FRAMES_PER_SECOND`] arrived: the next one waits.
+    is_flooded: bool,
 }
 
 /// When the runtime was last heard, and when it is pinged next.

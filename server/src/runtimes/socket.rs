@@ -96,19 +96,20 @@ impl Socket {
         self.stream.send(message).await.map_err(|error| end_of(&error))
     }
 
-    /// Sends a text message, in several frames if it is long (RFC 6455, section 5.4).
+    /// Sends a text message, in several frames if it is long (RFC 6455, section 5.4). Each must be sent `within` this time.
     ///
     /// # Errors
     /// As [`Self::send`].
-    pub(crate) async fn send_text(&mut self, text: String) -> Result<(), End> {
+    pub(crate) async fn send_text(&mut self, text: String, within: Duration) -> Result<(), End> {
         if text.len() <= FRAGMENT_LEN {
-            return self.send(Message::text(text)).await;
+            return timeout(within, self.send(Message::text(text))).await.map_err(|_| End::LOST)?;
         }
         let mut rest = Bytes::from(text);
         let mut kind = OpCode::Data(Data::Text);
         while !rest.is_empty() {
             let fragment = rest.split_to(rest.len().min(FRAGMENT_LEN));
-            self.send(Message::Frame(Frame::message(fragment, kind, rest.is_empty()))).await?;
+            let frame = Message::Frame(Frame::message(fragment, kind, rest.is_empty()));
+            timeout(within, self.send(frame)).await.map_err(|_| End::LOST)??;
             kind = OpCode::Data(Data::Continue);
         }
         Ok(())

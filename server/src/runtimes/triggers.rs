@@ -2,7 +2,7 @@
 
 use crate::ids::{Id, hex};
 use crate::key_cache::cluster::lease::Moment;
-use crate::runtimes::callers::{Caller, CallerGuard};
+use crate::runtimes::callers::{Caller, CallerGuard, Interruption};
 use crate::runtimes::connections::{CallerStanding, Connection, Connections, Standing};
 use crate::runtimes::forwarding::{NotAccepted, RemoteResponse, forward};
 use crate::runtimes::frames::ResponseEvent;
@@ -42,15 +42,22 @@ pub(crate) enum TriggerError {
     Store(StoreError),
 }
 
-/// Why a response ends before it is complete, other than by the runtime.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Interruption {
-    /// The key of the caller is no longer valid.
-    KeyEnded,
-    /// The key of the caller cannot be verified at the moment.
-    Unverified,
-    /// The runtime takes too long.
-    TimedOut,
+/// Memory that is reserved for a request and its response.
+#[derive(Debug)]
+pub(crate) struct Reserved(OwnedSemaphorePermit);
+
+impl Reserved {
+    /// Reserves memory for a request with a body of this length, and for the window of its response; `None` if there is
+    /// not enough.
+    pub(super) fn new(connections: &Connections, body: usize) -> Option<Self> {
+        reserve(&connections.trigger_memory, body + WINDOW as usize).map(Self)
+    }
+
+    /// Keeps only what a body of this length needs.
+    pub(crate) fn shrink(&mut self, body: usize) {
+        let excess = self.0.num_permits().saturating_sub(units(body + WINDOW as usize) as usize);
+        drop(self.0.split(excess));
+    }
 }
 
 /// A response that is being received. Dropping it cancels the request.
@@ -60,10 +67,18 @@ pub(crate) struct TriggerResponse {
     caller: Caller,
     guard: CallerGuard,
     source: Source,
-    /// The memory of the request and its response, until they end.
-    reserved: OwnedSemaphorePermit,
+    reserved: Reserved,
     deadline: Instant,
     is_started: bool,
+}
+
+/// Where a response comes from.
+#[derive(Debug)]
+enum Source {
+    /// A runtime of this node.
+    Local(PendingResponse),
+    /// Another node.
+    Remote(RemoteResponse),
 }
 
 /// Sends a request to a runtime of this node, or else to another node with a runtime that offers its action.
@@ -72,21 +87,25 @@ pub(crate) struct TriggerResponse {
 /// No runtime gets the request.
 pub(super) async fn begin(
     connections: &Arc<Connections>,
-    caller: Caller,
     mecha: Option<&str>,
     request: NewRequest,
+    reserved: Reserved,
 ) -> Result<TriggerResponse, TriggerError> {
-    let refused = match begin_here(connections, &caller, mecha, &request).await {
+    let guard = register(connections, &request.caller).await?;
+    let refused = match send_here(connections, mecha, &request).await {
         Err(refused @ (TriggerError::NoRuntime | TriggerError::Busy)) => refused,
-        result => return result,
+        pending => {
+            return Ok(response(connections, request.caller, guard, Source::Local(pending?), reserved));
+        }
     };
-    let account = AccountId(hex(&caller.account));
+    let account = AccountId(hex(&request.caller.account));
     let others = connections.store.nodes_offering(&account, &connections.node.id, &request.action).await;
     let mut is_busy = matches!(refused, TriggerError::Busy);
     for url in others.map_err(TriggerError::Store)? {
-        let response = TriggerResponse::prepare(connections, &caller, &request).await?;
-        match forward(&connections.node, &url, &caller, mecha, &request).await {
-            Ok(remote) => return Ok(response.of(Source::Remote(remote))),
+        match forward(&connections.node, &url, mecha, &request).await {
+            Ok(remote) => {
+                return Ok(response(connections, request.caller, guard, Source::Remote(remote), reserved));
+            }
             Err(NotAccepted::NoRuntime) => {}
             Err(NotAccepted::Busy) => is_busy = true,
             Err(NotAccepted::KeyEnded) => return Err(TriggerError::Interrupted(Interruption::KeyEnded)),
@@ -102,45 +121,47 @@ pub(super) async fn begin(
 /// No runtime of this node gets the request.
 pub(super) async fn begin_here(
     connections: &Arc<Connections>,
-    caller: &Caller,
+    mecha: Option<&str>,
+    request: NewRequest,
+    reserved: Reserved,
+) -> Result<TriggerResponse, TriggerError> {
+    let guard = register(connections, &request.caller).await?;
+    let pending = send_here(connections, mecha, &request).await?;
+    Ok(response(connections, request.caller, guard, Source::Local(pending), reserved))
+}
+
+/// Registers a caller, and then verifies it: a change of the key that comes later ends the response.
+async fn register(connections: &Connections, caller: &Caller) -> Result<CallerGuard, TriggerError> {
+    let guard = connections.callers.add(caller.clone());
+    verify(connections, caller).await.map_err(TriggerError::Interrupted)?;
+    Ok(guard)
+}
+
+async fn send_here(
+    connections: &Connections,
     mecha: Option<&str>,
     request: &NewRequest,
-) -> Result<TriggerResponse, TriggerError> {
-    let candidates = connections.offering(&caller.account, &request.action, mecha);
+) -> Result<PendingResponse, TriggerError> {
+    let account = &request.caller.account;
+    let candidates = connections.offering(account, &request.action, mecha);
     if candidates.is_empty() {
-        return Err(connections.why_none(&caller.account, &request.action, mecha).await);
+        return Err(connections.why_none(account, &request.action, mecha).await);
     }
-    let response = TriggerResponse::prepare(connections, caller, request).await?;
-    let pending = candidates
+    candidates
         .iter()
         .find_map(|connection| PendingResponse::begin(&connection.requests, request.clone()))
-        .ok_or(TriggerError::Busy)?;
-    Ok(response.of(Source::Local(pending)))
+        .ok_or(TriggerError::Busy)
 }
 
-/// Where a response comes from.
-#[derive(Debug)]
-enum Source {
-    /// A runtime of this node.
-    Local(PendingResponse),
-    /// Another node.
-    Remote(RemoteResponse),
-}
-
-/// A response whose memory is reserved and whose caller is verified, before the request is sent.
-struct Prepared {
-    connections: Arc<Connections>,
+fn response(
+    connections: &Arc<Connections>,
     caller: Caller,
     guard: CallerGuard,
-    reserved: OwnedSemaphorePermit,
-}
-
-impl Prepared {
-    fn of(self, source: Source) -> TriggerResponse {
-        let Self { connections, caller, guard, reserved } = self;
-        let deadline = Instant::now() + RESPONSE_TIMEOUT;
-        TriggerResponse { connections, caller, guard, source, reserved, deadline, is_started: false }
-    }
+    source: Source,
+    reserved: Reserved,
+) -> TriggerResponse {
+    let (connections, deadline) = (Arc::clone(connections), Instant::now() + RESPONSE_TIMEOUT);
+    TriggerResponse { connections, caller, guard, source, reserved, deadline, is_started: false }
 }
 
 impl Connections {
@@ -180,9 +201,9 @@ impl Connections {
 }
 
 impl Source {
-    async fn next(&mut self) -> ResponseEvent {
+    async fn next(&mut self) -> Result<ResponseEvent, Interruption> {
         match self {
-            Self::Local(pending) => pending.next().await,
+            Self::Local(pending) => Ok(pending.next().await),
             Self::Remote(remote) => remote.next().await,
         }
     }
@@ -202,20 +223,6 @@ async fn verify(connections: &Connections, caller: &Caller) -> Result<(), Interr
 }
 
 impl TriggerResponse {
-    /// Reserves memory for a request and verifies its caller, who is registered first: a change of the key that comes
-    /// later ends the response.
-    async fn prepare(
-        connections: &Arc<Connections>,
-        caller: &Caller,
-        request: &NewRequest,
-    ) -> Result<Prepared, TriggerError> {
-        let reserved = reserve(&connections.trigger_memory, request.body.len() + WINDOW as usize)
-            .ok_or(TriggerError::Busy)?;
-        let guard = connections.callers.add(caller.clone());
-        verify(connections, caller).await.map_err(TriggerError::Interrupted)?;
-        Ok(Prepared { connections: Arc::clone(connections), caller: caller.clone(), guard, reserved })
-    }
-
     /// Waits for the next part of the response, and verifies the caller's key before it is returned.
     ///
     /// # Errors
@@ -226,7 +233,7 @@ impl TriggerResponse {
         let event = tokio::select! {
             biased;
             () = self.guard.ended.cancelled() => return Err(self.interruption()),
-            event = timeout_at(deadline, self.source.next()) => event.map_err(|_| Interruption::TimedOut)?,
+            event = timeout_at(deadline, self.source.next()) => event.map_err(|_| Interruption::TimedOut)??,
         };
         verify(&self.connections, &self.caller).await?;
         self.is_started = true;
@@ -244,16 +251,28 @@ impl TriggerResponse {
     /// Reserves memory for a part of the response that is kept until the response is complete.
     ///
     /// # Errors
-    /// There is none until the response times out.
-    pub(crate) async fn reserve(&mut self, bytes: usize) -> Result<(), Interruption> {
-        let acquired = Arc::clone(&self.connections.trigger_memory).acquire_many_owned(units(bytes));
-        match timeout_at(self.deadline, acquired).await {
-            Ok(Ok(permit)) => {
-                self.reserved.merge(permit);
-                Ok(())
-            }
-            _ => Err(Interruption::TimedOut),
+    /// There is not enough.
+    pub(crate) fn reserve(&mut self, bytes: usize) -> Result<(), Interruption> {
+        let permit = reserve(&self.connections.trigger_memory, bytes).ok_or(Interruption::OutOfMemory)?;
+        self.reserved.0.merge(permit);
+        Ok(())
+    }
+
+    /// Waits until `delivery` is complete: a part of the response is passed on to the caller, who may read slowly.
+    ///
+    /// # Errors
+    /// The response ends first.
+    pub(crate) async fn deliver<T>(&self, delivery: impl Future<Output = T>) -> Result<T, Interruption> {
+        tokio::select! {
+            biased;
+            () = self.guard.ended.cancelled() => Err(self.interruption()),
+            delivered = timeout_at(self.deadline, delivery) => delivered.map_err(|_| Interruption::TimedOut),
         }
+    }
+
+    /// The memory of the response, for as long as its body exists.
+    pub(crate) fn into_reserved(self) -> Reserved {
+        self.reserved
     }
 
     fn interruption(&self) -> Interruption {

@@ -265,6 +265,8 @@ async fn a_caller_is_rejected_with_the_reason() {
     }
     assert_eq!(scene.status_at(&format!("/v1/trigger/{}", "a".repeat(200))).await, 404);
     assert_eq!(scene.status_at("/v1/trigger/%ff").await, 404);
+    assert_eq!(scene.status_at("/v1/trigger/chat?mecha=").await, 400);
+    assert_eq!(scene.status_at("/v1/trigger/chat?mecha=%00").await, 400);
     let twice = scene.call_at("/v1/trigger/chat?mecha=a&mecha=b", &[], b"{}").await.end().await;
     assert_eq!((twice.status, twice.problem().as_str()), (400, "invalid_parameter"));
     let large = scene.call(&[], &vec![b'a'; 1_048_577]).await.end().await;
@@ -462,9 +464,18 @@ async fn a_slow_caller_delays_only_its_own_request() {
     let mut peer = scene.runtime("a").await;
     let slow = scene.call(EVENTS, b"slow").await;
     let (_, id) = request_of(&mut peer).await;
-    // What the window and the buffers of the connection hold.
-    for _ in 0..4 {
-        chunk(&mut peer, &id, &"x".repeat(65_536)).await;
+    // Until the window, and the buffers of the connection, are full.
+    let (mut window, mut sent) = (262_144_i64, 0_i64);
+    loop {
+        while window >= 65_536 {
+            chunk(&mut peer, &id, &"x".repeat(65_536)).await;
+            (window, sent) = (window - 65_536, sent + 65_536);
+        }
+        match timeout(Duration::from_millis(500), peer.frame()).await {
+            Ok(frame) => window += frame["bytes"].as_i64().unwrap(),
+            Err(_) => break,
+        }
+        assert!(sent < 64 << 20, "the window never closes");
     }
     let fast = scene.call(&[], b"fast").await;
     let of_fast = loop {
@@ -485,6 +496,71 @@ async fn a_slow_caller_delays_only_its_own_request() {
         }
     }
     scene.is_idle().await;
+}
+
+#[tokio::test]
+async fn a_request_whose_caller_is_revoked_before_it_is_sent_never_reaches_the_runtime() {
+    let mut scene = Scene::new().await;
+    let mut peer = scene.runtime("a").await;
+    // The runtime does not read, so that most of these requests wait in the server.
+    let body = vec![b'a'; 1_000_000];
+    let mut calls = Vec::new();
+    for _ in 0..20 {
+        calls.push(scene.call(&[], &body).await);
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while scene.place.app.console.runtimes.triggers() < 20 {
+        assert!(Instant::now() < deadline);
+        sleep(Duration::from_millis(10)).await;
+    }
+    scene.place.ada.post("/rpc/keys/set-active", &[("key_id", &scene.id), ("active", "false")]).await.list();
+    let mut received = 0;
+    while let Ok(frame) = timeout(Duration::from_secs(1), peer.frame()).await {
+        received += usize::from(frame["type"] == "request");
+    }
+    assert!(received < 20, "{received} requests were sent");
+    for call in calls {
+        assert_eq!(call.end().await.status, 401);
+    }
+    scene.is_idle().await;
+}
+
+#[tokio::test]
+async fn a_revoked_caller_that_does_not_read_cancels_its_request_at_once() {
+    let mut scene = Scene::new().await;
+    let mut peer = scene.runtime("a").await;
+    let stream = scene.call(EVENTS, b"{}").await;
+    let (_, id) = request_of(&mut peer).await;
+    let mut window = 262_144_i64;
+    loop {
+        while window >= 65_536 {
+            chunk(&mut peer, &id, &"x".repeat(65_536)).await;
+            window -= 65_536;
+        }
+        match timeout(Duration::from_millis(500), peer.frame()).await {
+            Ok(frame) => window += frame["bytes"].as_i64().unwrap(),
+            Err(_) => break,
+        }
+    }
+    scene.place.ada.post("/rpc/keys/set-active", &[("key_id", &scene.id), ("active", "false")]).await.list();
+    let cancel = timeout(Duration::from_secs(1), peer.frame()).await.unwrap();
+    assert_eq!(cancel, json!({"type": "cancel", "id": id}));
+    scene.is_idle().await;
+    assert!(!stream.end().await.is_complete);
+}
+
+#[tokio::test]
+async fn a_stream_over_http_1_0_is_rejected_because_its_failure_would_look_complete() {
+    let scene = Scene::new().await;
+    let mut stream = TcpStream::connect(scene.place.address).await.unwrap();
+    let request = format!(
+        "POST /v1/trigger/chat HTTP/1.0\r\nAuthorization: Bearer {}\r\nAccept: text/event-stream\r\n\r\n",
+        scene.secret
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    assert!(response.starts_with("HTTP/1.0 505"), "{response}");
 }
 
 #[tokio::test]

@@ -4,27 +4,32 @@ use crate::client::ClientIp;
 use crate::http::problem::{ApiProblem, KeyProblems};
 use crate::http::verify::credential::authenticate;
 use crate::key_cache::verifier::Requirement;
-use crate::runtimes::callers::Caller;
+use crate::runtimes::callers::{Caller, Interruption};
 use crate::runtimes::frames::{ResponseEvent, is_action};
 use crate::runtimes::requests::NewRequest;
-use crate::runtimes::triggers::{Interruption, TriggerError, TriggerResponse};
+use crate::runtimes::triggers::{Reserved, TriggerError, TriggerResponse};
 use crate::state::AppState;
 use app::domain::access::TRIGGER;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
 use axum::response::Response;
 use futures::stream::unfold;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::timeout;
 
 /// Size limit of the body of a request, and of a response that is not streamed, in bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
+/// From this length of a response on, its window is extended.
+const EXTEND_FROM: usize = 128 * 1024;
+/// How long the end of a stream waits for a caller that reads slowly.
+const LAST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Timeout for the body of a request to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Length limit of the media type of a request, in bytes.
@@ -54,6 +59,7 @@ const EVENT_STREAM: &str = "text/event-stream";
         (status = 408, description = "The body of the request did not arrive"),
         (status = 413, description = "The body of the request exceeds 1 MiB"),
         (status = 502, description = "The runtime was lost, or its response is invalid or exceeds 1 MiB"),
+        (status = 505, description = "A stream of events was requested over HTTP/1.0"),
         (status = 504, description = "The runtime sent nothing within 60 seconds"),
         KeyProblems
     ),
@@ -75,12 +81,16 @@ pub(crate) async fn trigger(
     let Path(action) = action.ok_or(ApiProblem::NoSuchAction)?;
     let mecha = mecha(request.uri().query().unwrap_or_default())?;
     let is_stream = accepts_events(request.headers());
+    // A failed stream would look complete: it cannot be told from one that the server closes.
+    if is_stream && request.version() < Version::HTTP_11 {
+        return Err(ApiProblem::HttpVersion);
+    }
     let content_type = media_type(request.headers());
-    let body = read(request).await?;
-    let caller = Caller { account: key.account, key: Some((key.key, key.secret)) };
-    let new = NewRequest { action, content_type, is_stream, key: Some(key.key), body };
+    let (body, reserved) = read(&state, request).await?;
+    let caller = Caller { account: key.account, key: key.key, secret: key.secret };
+    let new = NewRequest { action, content_type, is_stream, caller, body };
     let response =
-        state.runtimes.trigger(caller, mecha.as_deref(), new).await.map_err(|error| match error {
+        state.runtimes.trigger(mecha.as_deref(), new, reserved).await.map_err(|error| match error {
             TriggerError::NeverOffered => ApiProblem::NoSuchAction,
             TriggerError::NoRuntime => ApiProblem::NoRuntime,
             TriggerError::Busy => ApiProblem::Busy,
@@ -101,6 +111,8 @@ fn mecha(query: &str) -> Result<Option<String>, ApiProblem> {
     let mut mechas = pairs.into_iter().filter(|(name, _)| name == "mecha").map(|(_, value)| value);
     match (mechas.next(), mechas.next()) {
         (Some(_), Some(_)) => Err(ApiProblem::InvalidParameter),
+        // No Mecha has such a name.
+        (Some(name), None) if name.is_empty() || name.contains('\0') => Err(ApiProblem::InvalidParameter),
         (mecha, _) => Ok(mecha),
     }
 }
@@ -117,14 +129,20 @@ fn media_type(headers: &HeaderMap) -> String {
     stated.filter(|kind| kind.len() <= MEDIA_TYPE_LIMIT).unwrap_or_default().to_owned()
 }
 
-/// Reads the body of a request.
-async fn read(request: Request) -> Result<Bytes, ApiProblem> {
+/// Reads the body of a request, for which memory is reserved first.
+async fn read(state: &AppState, request: Request) -> Result<(Bytes, Reserved), ApiProblem> {
     let stated = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if stated.is_some_and(|length: u64| length > BODY_LIMIT as u64) {
         return Err(ApiProblem::PayloadTooLarge);
     }
+    let length = stated.and_then(|length| usize::try_from(length).ok()).unwrap_or(BODY_LIMIT);
+    let mut reserved = state.runtimes.reserve(length).ok_or(ApiProblem::Busy)?;
     match timeout(BODY_TIMEOUT, Limited::new(request.into_body(), BODY_LIMIT).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Ok(body)) => {
+            let body = body.to_bytes();
+            reserved.shrink(body.len());
+            Ok((body, reserved))
+        }
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(ApiProblem::PayloadTooLarge),
         Ok(Err(_)) | Err(_) => Err(ApiProblem::BodyTimeout),
     }
@@ -133,30 +151,48 @@ async fn read(request: Request) -> Result<Bytes, ApiProblem> {
 /// Receives a whole response.
 async fn whole(mut response: TriggerResponse) -> Result<Response, ApiProblem> {
     let mut body = Vec::new();
+    // What is kept takes the memory of the window, until that is extended.
+    let mut unextended = 0;
     loop {
         match response.next().await? {
             ResponseEvent::Chunk(data) => {
                 if body.len() + data.len() > BODY_LIMIT {
                     return Err(ApiProblem::InvalidResponse);
                 }
-                response.reserve(data.len()).await?;
-                response.extend_window(data.len());
                 body.extend_from_slice(&data);
+                unextended += data.len();
+                if body.len() > EXTEND_FROM {
+                    response.reserve(unextended)?;
+                    response.extend_window(std::mem::take(&mut unextended));
+                }
             }
-            event => return complete(event, body),
+            event => {
+                let (status, content_type) = last(event)?;
+                return complete(status, content_type, body, Some(response.into_reserved()));
+            }
         }
     }
 }
 
-/// The response after its last part.
-fn complete(event: ResponseEvent, body: Vec<u8>) -> Result<Response, ApiProblem> {
-    let (status, content_type) = last(event)?;
+/// A complete response. Its memory is `reserved` until it is sent.
+fn complete(
+    status: StatusCode,
+    content_type: &'static str,
+    body: Vec<u8>,
+    reserved: Option<Reserved>,
+) -> Result<Response, ApiProblem> {
     if status == StatusCode::NO_CONTENT && !body.is_empty() {
         return Err(ApiProblem::InvalidResponse);
     }
-    let mut response = Response::new(Body::from(body));
+    let length = body.len();
+    let held = Full::new(Bytes::from(body)).map_frame(move |frame| {
+        let _ = &reserved;
+        frame
+    });
+    let mut response = Response::new(if length == 0 { Body::empty() } else { Body::new(held) });
     *response.status_mut() = status;
     if status != StatusCode::NO_CONTENT {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
     Ok(sandboxed(response))
@@ -201,49 +237,72 @@ async fn stream(mut response: TriggerResponse) -> Result<Response, ApiProblem> {
     let first = match response.next().await? {
         ResponseEvent::Chunk(data) => data,
         event => {
-            let response = complete(event, Vec::new())?;
-            let status = response.status();
-            return Ok(if status.is_success() { events(Body::from(end_event(status))) } else { response });
+            let (status, content_type) = last(event)?;
+            if status.is_success() {
+                return Ok(events(Body::from(end_event(status))));
+            }
+            return complete(status, content_type, Vec::new(), None);
         }
     };
-    let parts = unfold(Stream::Received(response, first), |stream| async {
-        let (response, received) = match stream {
-            Stream::Received(response, data) => (response, Ok(ResponseEvent::Chunk(data))),
-            Stream::Open(mut response) => {
-                let received = response.next().await.map_err(ApiProblem::from);
-                (response, received)
-            }
-            Stream::Broken => {
+    let (sender, receiver) = channel(1);
+    tokio::spawn(pass_on(response, first, sender));
+    let parts = unfold(Some(receiver), |receiver| async {
+        let mut receiver = receiver?;
+        match receiver.recv().await {
+            Some(Part::Event(event)) => Some((Ok(event), Some(receiver))),
+            Some(Part::Last(event)) => Some((Ok(event), None)),
+            None => {
                 // The server sends what it has buffered while it waits, and drops it on an error.
                 tokio::task::yield_now().await;
-                return Some((Err(io::Error::from(io::ErrorKind::ConnectionAborted)), Stream::Complete));
+                Some((Err(io::Error::from(io::ErrorKind::ConnectionAborted)), None))
             }
-            Stream::Complete => return None,
-        };
-        let sent = received.and_then(|event| match event {
-            ResponseEvent::Chunk(data) => {
-                let event = chunk_event(&data).ok_or(ApiProblem::InvalidResponse)?;
-                response.extend_window(data.len());
-                Ok((event, Stream::Open(response)))
-            }
-            event => last(event).map(|(status, _)| (end_event(status), Stream::Complete)),
-        });
-        Some(match sent {
-            Ok((event, next)) => (Ok(event), next),
-            Err(problem) => (Ok(error_event(&problem)), Stream::Broken),
-        })
+        }
     });
     Ok(events(Body::from_stream(parts)))
 }
 
-/// How far a stream has come.
-enum Stream {
-    /// The first chunk is received.
-    Received(TriggerResponse, Bytes),
-    Open(TriggerResponse),
-    /// A failure was reported; the connection is aborted next.
-    Broken,
-    Complete,
+/// A part of a stream. A stream without the last one is broken.
+enum Part {
+    Event(Bytes),
+    Last(Bytes),
+}
+
+/// Passes a response on to its caller. It ends when the caller leaves, and when its key ends, whether the caller reads or
+/// not: the request is then cancelled at once.
+async fn pass_on(mut response: TriggerResponse, first: Bytes, sender: Sender<Part>) {
+    let mut received = Ok(ResponseEvent::Chunk(first));
+    loop {
+        let (part, length) = match received.map_err(ApiProblem::from).and_then(part) {
+            Ok(part) => part,
+            Err(problem) => (Part::Event(error_event(&problem)), None),
+        };
+        let Some(length) = length else {
+            // The request has ended, and does not wait for a caller that reads slowly.
+            drop(response);
+            let _ = timeout(LAST_TIMEOUT, sender.send(part)).await;
+            return;
+        };
+        if !matches!(response.deliver(sender.send(part)).await, Ok(Ok(()))) {
+            return;
+        }
+        response.extend_window(length);
+        received = tokio::select! {
+            biased;
+            () = sender.closed() => return,
+            received = response.next() => received,
+        };
+    }
+}
+
+/// The part for an event, and the length of its chunk.
+fn part(event: ResponseEvent) -> Result<(Part, Option<usize>), ApiProblem> {
+    match event {
+        ResponseEvent::Chunk(data) => {
+            let event = chunk_event(&data).ok_or(ApiProblem::InvalidResponse)?;
+            Ok((Part::Event(event), Some(data.len())))
+        }
+        event => last(event).map(|(status, _)| (Part::Last(end_event(status)), None)),
+    }
 }
 
 fn events(body: Body) -> Response {
@@ -285,6 +344,7 @@ impl From<Interruption> for ApiProblem {
             Interruption::KeyEnded => Self::InvalidToken,
             Interruption::Unverified => Self::Unavailable,
             Interruption::TimedOut => Self::RuntimeTimeout,
+            Interruption::OutOfMemory => Self::Busy,
         }
     }
 }
