@@ -3,6 +3,7 @@
 use crate::runtimes::{Peer, Place, serve};
 use crate::test_app::{Browser, TestApp};
 use crate::triggers::{Call, EVENTS, chunk, end, request_of};
+use axum::serve::Listener;
 use serde_json::json;
 use server::http::{listeners, node_listener};
 use std::net::SocketAddr;
@@ -13,20 +14,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-/// An address that nothing listens on yet.
-async fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
-}
-
-/// A node whose listener for other nodes is at `address`. Other nodes reach it at `url`.
-async fn node(first: &TestApp, address: SocketAddr, url: &str) -> (TestApp, JoinHandle<()>) {
-    let flags = ["--sign-ups", "open", "--node-listen", &address.to_string(), "--node-url", url];
+/// A node with a listener for other nodes. They reach it there, or at `url`.
+async fn node(first: &TestApp, url: Option<&str>) -> (TestApp, SocketAddr, JoinHandle<()>) {
+    let listener = listeners::bind_tcp(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let own = format!("http://{address}");
+    let listen = address.to_string();
+    let flags = ["--sign-ups", "open", "--node-listen", &listen, "--node-url", url.unwrap_or(&own)];
     let app = first.restart_with(&flags).await;
-    let listener = listeners::bind_tcp(address).await.unwrap();
     let router = node_listener::router(Arc::new(app.console.clone()));
     let shutdown = app.console.shutdown.clone();
     let serving = tokio::spawn(listeners::serve(listener, move |_| router.clone(), shutdown));
-    (app, serving)
+    (app, address, serving)
 }
 
 /// A caller's node, and a runtime on another node.
@@ -51,11 +50,8 @@ impl Scene {
             "these tests need PostgreSQL: run them with tools/postgres.sh"
         );
         let (key, secret) = place.ada.create("Caller").await;
-        let own = free_address().await;
-        let (callers_node, _) = node(&place.app, own, &format!("http://{own}")).await;
-        let listener = free_address().await;
-        let other = format!("http://{listener}");
-        let (runtimes_node, serving) = node(&place.app, listener, url.unwrap_or(&other)).await;
+        let (callers_node, _, _) = node(&place.app, None).await;
+        let (runtimes_node, listener, serving) = node(&place.app, url).await;
         let peer = Peer::welcomed(serve(&runtimes_node).await, &place.key.secret, "a").await;
         let caller = serve(&callers_node).await;
         Self { place, caller, secret, key, peer, callers_node, runtimes_node, serving, listener }
