@@ -50,7 +50,7 @@ rust-test: ## Rust tests: unit tests, and the real router on fresh SQLite and Po
 browser-test: ## Browser tests against the release build; the main ones also on PostgreSQL
 	cargo build --locked -p server --example seed
 	cd end2end && npx tsc --noEmit && npx playwright test
-	cd end2end && ../tools/postgres.sh npx playwright test account api-keys live rotation
+	cd end2end && ../tools/postgres.sh npx playwright test account api-keys live permissions no-javascript rotation
 
 api-test: ## API tests generated from the OpenAPI document, against the release build
 	tools/schemathesis.sh

@@ -321,7 +321,7 @@ test("the arrow keys, Home and End move in a menu, and it closes when the focus 
   await page.keyboard.press("Enter");
   const focused = () => page.evaluate(() => (document.activeElement as HTMLElement | null)?.innerText.split("\n")[0]?.trim());
   await expect.poll(focused).toBe("Rename");
-  for (const [key, item] of [["ArrowDown", "Refresh"], ["End", "Delete"], ["ArrowDown", "Rename"], ["ArrowUp", "Delete"], ["Home", "Rename"]] as const) {
+  for (const [key, item] of [["ArrowDown", "Edit"], ["End", "Delete"], ["ArrowDown", "Rename"], ["ArrowUp", "Delete"], ["Home", "Rename"]] as const) {
     await page.keyboard.press(key);
     expect(await focused(), key).toBe(item);
   }
