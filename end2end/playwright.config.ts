@@ -27,7 +27,8 @@ export default defineConfig({
   retries: 0,
   workers: 2,
   reporter: [["line"]],
-  timeout: 60_000,
+  // The longest test takes half a minute on an idle machine.
+  timeout: 150_000,
   expect: { timeout: 10_000 },
   use: { baseURL: BASE_URL, locale: "en-GB", timezoneId: "Europe/Berlin", trace: "retain-on-failure" },
   projects: [
