@@ -22,6 +22,17 @@ pub fn parse_id(text: &str) -> Option<Id> {
     (text.len() == 32).then(|| Uuid::try_parse(text).ok().map(Uuid::into_bytes))?
 }
 
+/// Parses a SHA-256 digest of 64 hex digits. Returns `None` for any other text.
+#[must_use]
+pub fn parse_digest(hex: &str) -> Option<[u8; 32]> {
+    let (high, low) = hex.split_at_checked(32)?;
+    let mut digest = [0; 32];
+    let (first, second) = digest.split_at_mut(16);
+    first.copy_from_slice(&parse_id(high)?);
+    second.copy_from_slice(&parse_id(low)?);
+    Some(digest)
+}
+
 /// Formats an id as 32 lower-case hex digits.
 #[must_use]
 pub fn hex(id: &Id) -> String {

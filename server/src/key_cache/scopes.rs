@@ -71,7 +71,7 @@ impl OfferedScopes {
         if required == RequiredScopes::default() {
             return None;
         }
-        let lacks = |scope: &&str| of_key.is_some_and(|of_key| of_key.split(' ').all(|has| has != *scope));
+        let lacks = |scope: &&str| !has_scope(of_key, scope);
         let missing = self.required(required).find(lacks).map(MissingScope);
         missing.or(required.is_impossible.then_some(MissingScope("")))
     }
@@ -80,6 +80,12 @@ impl OfferedScopes {
         let scopes = self.0.iter().enumerate();
         scopes.filter(move |(at, _)| required.offered & (1 << at) != 0).map(|(_, scope)| scope.as_str())
     }
+}
+
+/// Whether a key has a scope. `of_key` is the text of its scopes, or `None` for access to everything.
+#[must_use]
+pub fn has_scope(of_key: Option<&str>, scope: &str) -> bool {
+    of_key.is_none_or(|of_key| of_key.split(' ').any(|has| has == scope))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::ids::{Id, hex};
 use crate::key_cache::cache::{KeyCache, NoLease};
 use crate::key_cache::cluster::identity::NodeIdentity;
 use crate::key_cache::cluster::lease::Moment;
+use crate::key_cache::scopes::has_scope;
 use crate::key_entry::KeyEntry;
 use crate::runtimes::callers::{Caller, Callers};
 use crate::runtimes::counters::RuntimeCounters;
@@ -206,9 +207,7 @@ impl Connections {
     /// Whether a response may be returned to its caller: the key must be valid, belong to the
     /// account and have the scope `trigger`.
     pub(crate) fn standing_of_caller(&self, caller: &Caller) -> CallerStanding {
-        let has_scope = |entry: &KeyEntry| {
-            entry.scopes.as_ref().is_none_or(|scopes| scopes.split(' ').any(|scope| scope == TRIGGER))
-        };
+        let has_scope = |entry: &KeyEntry| has_scope(entry.scopes.as_deref(), TRIGGER);
         match self.standing_of(&caller.secret, caller.key, None) {
             Standing::Valid(entry) if entry.account == caller.account && has_scope(&entry) => {
                 CallerStanding::Valid

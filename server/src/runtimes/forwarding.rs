@@ -4,7 +4,7 @@
 //! with its secret. The other node verifies the caller's key itself, and responds with a stream of events. Each event is
 //! its kind, the length of its data in four bytes, and its data.
 
-use crate::ids::{Id, hex, parse_id};
+use crate::ids::{Id, hex, parse_digest, parse_id};
 use crate::key_cache::cluster::identity::NodeIdentity;
 use crate::runtimes::callers::{Caller, Interruption};
 use crate::runtimes::frames::ResponseEvent;
@@ -80,12 +80,10 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<Forwarded> {
     let end = bytes.iter().position(|b| *b == b'\n')?;
     let head: Head = serde_json::from_slice(&bytes.split_to(end)).ok()?;
     let body = bytes.split_off(1);
-    let (high, low) = head.secret.split_at_checked(32)?;
-    let digest = [parse_id(high)?, parse_id(low)?].concat();
     let caller = Caller {
         account: parse_id(&head.account)?,
         key: parse_id(&head.key)?,
-        secret: SecretDigest::from_bytes(digest.try_into().ok()?),
+        secret: SecretDigest::from_bytes(parse_digest(&head.secret)?),
     };
     Some(Forwarded {
         mecha: head.mecha,

@@ -14,7 +14,7 @@ use crate::runtimes::frames::{
 };
 use crate::runtimes::requests::Received;
 use crate::runtimes::socket::Socket;
-use crate::runtimes::worker::{LEASE_WAIT, LOST_AFTER_SECONDS};
+use crate::runtimes::worker::{LEASE_POLL_INTERVAL, LEASE_WAIT, LOST_AFTER_SECONDS};
 use crate::store::runtimes::{self as rows, NewRuntime, Registration};
 use crate::store::{StoreError, spawn_transaction};
 use app::domain::account::AccountId;
@@ -46,8 +46,6 @@ const LOST_AFTER: Duration = Duration::from_secs(45);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long requests in flight may take at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(9);
-/// Interval at which a frame that waits for a lease checks for it.
-const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Maximum number of frames per second of each kind: status frames with empty chunks, and control frames.
 const FRAMES_PER_SECOND: u32 = 20;
 /// Maximum number of frames per second for requests that have ended. Some are on their way when a caller leaves.

@@ -7,7 +7,7 @@ use crate::runtimes::connections::{CallerStanding, Connection, Connections, Stan
 use crate::runtimes::forwarding::{NotAccepted, RemoteResponse, forward};
 use crate::runtimes::frames::ResponseEvent;
 use crate::runtimes::requests::{NewRequest, PendingResponse, WINDOW};
-use crate::runtimes::worker::LEASE_WAIT;
+use crate::runtimes::worker::{LEASE_POLL_INTERVAL, LEASE_WAIT};
 use crate::store::StoreError;
 use app::domain::account::AccountId;
 use app::domain::unicode::fold;
@@ -20,8 +20,6 @@ use tokio::time::{Instant, sleep, timeout_at};
 const FIRST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Timeout of a whole response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
-/// Interval at which a response that waits for a lease checks for it.
-const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Unit in which memory is counted, in bytes.
 const MEMORY_UNIT: usize = 1024;
 

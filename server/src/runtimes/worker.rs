@@ -22,6 +22,8 @@ const PAUSE_FACTOR: u32 = 10;
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 /// How long connections stay open while the node holds no lease.
 pub(crate) const LEASE_WAIT: Duration = Duration::from_secs(10);
+/// Interval at which a frame or a response that waits for a lease checks for it.
+pub(crate) const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Interval at which commands are read, and changed states are stored.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a node must have been without a lease until other nodes record that its connections were lost. Longer than

@@ -1,6 +1,6 @@
 //! Reads the entries of the key cache from the database.
 
-use crate::ids::parse_id;
+use crate::ids::{parse_digest, parse_id};
 use crate::key_entry::{EntryMecha, KeyEntry};
 use crate::store::{Store, StoreError, Tx, is_postgres, postgres, sqlite, with_timeout};
 use app::domain::account::AccountId;
@@ -305,13 +305,4 @@ fn unescape(line: &str) -> String {
         });
     }
     text
-}
-
-fn parse_digest(hex: &str) -> Option<[u8; 32]> {
-    let (high, low) = hex.split_at_checked(32)?;
-    let mut digest = [0; 32];
-    let (first, second) = digest.split_at_mut(16);
-    first.copy_from_slice(&parse_id(high)?);
-    second.copy_from_slice(&parse_id(low)?);
-    Some(digest)
 }

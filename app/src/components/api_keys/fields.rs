@@ -42,10 +42,18 @@ fn FieldRow(
             >
                 {(!hint.is_empty()).then_some(hint)}
             </p>
-            <p class="error" id=format!("{id}-error")>
-                {error.map(|error| view! { <Icon name="alert" /> <span>{error}</span> })}
-            </p>
+            <ErrorText field error />
         </div>
+    }
+}
+
+/// The place for the error of a field.
+#[component]
+fn ErrorText(field: Field, error: Option<String>) -> impl IntoView {
+    view! {
+        <p class="error" id=format!("{}-error", field.name())>
+            {error.map(|error| view! { <Icon name="alert" /> <span>{error}</span> })}
+        </p>
     }
 }
 
@@ -252,9 +260,7 @@ pub(super) fn access(form: &FormState, policy: &KeyPolicy, of_key: &Access) -> i
             {radio(Access::CHOSEN, is_restricted, keys::ACCESS_CHOSEN)}
             <div class="scopes">
                 {scopes}
-                <p class="error" id="scopes-error">
-                    {error.map(|error| view! { <Icon name="alert" /> <span>{error}</span> })}
-                </p>
+                <ErrorText field=Field::Scopes error />
             </div>
         </fieldset>
     }

@@ -81,7 +81,7 @@ pub(crate) async fn trigger(
     let Path(action) = action.ok_or(ApiProblem::NoSuchAction)?;
     let mecha = mecha(request.uri().query().unwrap_or_default())?;
     let is_stream = accepts_events(request.headers());
-    // A failed stream would look complete: it cannot be told from one that the server closes.
+    // HTTP/1.0 has no chunked encoding: the end of the connection would mean that a failed stream is complete.
     if is_stream && request.version() < Version::HTTP_11 {
         return Err(ApiProblem::HttpVersion);
     }
