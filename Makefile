@@ -17,8 +17,9 @@ serve: setup ## Build for release and serve on http://127.0.0.1:3000, with SQLit
 watch: setup ## Serve for development: rebuild and reload on every change
 	cargo leptos watch
 
-build: setup site ## Build for release: the one file target/release/mecha-console
+build: setup site ## Build for release: target/release/mecha-console, and the command line target/release/mecha
 	cargo leptos build --release --server-only --bin-features embed
+	cargo build --locked --release -p cli
 
 # The copy keeps its files while they are the same, so that the binary is not built again.
 site:
@@ -35,16 +36,16 @@ test: ## Install missing tools and run all checks and tests
 
 check: ## Check format, lints (server and WebAssembly), docs, unused dependencies, spelling and links
 	cargo fmt --all --check
-	cargo clippy --locked -p app -p server --all-targets -- -D warnings
+	cargo clippy --locked -p app -p server -p cli --all-targets -- -D warnings
 	cargo clippy --locked -p frontend --target wasm32-unknown-unknown -- -D warnings
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links -A rustdoc::bare-urls" cargo doc --locked --quiet --no-deps --document-private-items -p app -p server
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links -A rustdoc::bare-urls" cargo doc --locked --quiet --no-deps --document-private-items -p app -p server -p cli
 	cargo machete
 	target/checks/bin/typos
 	tools/unit.sh
 	cd end2end && npx remark --quiet --frail --use remark-validate-links=repository:false ../README.md ../SECURITY.md ../docs
 
 rust-test: ## Rust tests: unit tests, and the real router on fresh SQLite and PostgreSQL databases
-	cargo test --locked -p app -p server -- --skip several_nodes::
+	cargo test --locked -p app -p server -p cli -- --skip several_nodes::
 	tools/postgres.sh cargo test --locked -p server --test it -- --skip backup:: --skip locked_database::
 
 browser-test: ## Browser tests against the release build; the main ones also on PostgreSQL

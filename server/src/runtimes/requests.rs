@@ -22,6 +22,8 @@ pub(crate) const WINDOW: u32 = 256 * 1024;
 const CHUNKS_LIMIT: u32 = 16_384;
 /// The window is extended once this much of it was read, in bytes: fewer frames than one for each chunk.
 const EXTENSION: u32 = WINDOW / 4;
+/// It is also extended once this many chunks were read: a runtime counts them too.
+const EXTENSION_CHUNKS: u32 = CHUNKS_LIMIT / 4;
 
 /// A request to a runtime.
 #[derive(Clone, Debug)]
@@ -72,9 +74,18 @@ struct OpenRequest {
     window: u32,
     /// How much was read since the window was last extended, in bytes.
     read: u32,
+    /// Chunks that were read since then.
+    read_chunks: u32,
     /// Chunks that the caller has not read.
     unread_chunks: u32,
     events: UnboundedSender<ResponseEvent>,
+}
+
+impl OpenRequest {
+    /// Whether the runtime should learn how much was read.
+    fn is_extension_due(&self) -> bool {
+        self.read >= EXTENSION || self.read_chunks >= EXTENSION_CHUNKS
+    }
 }
 
 impl Requests {
@@ -118,8 +129,9 @@ impl Requests {
                 };
                 return Some((frame, Some(caller)));
             }
-            (request.read >= EXTENSION).then(|| {
+            request.is_extension_due().then(|| {
                 let bytes = std::mem::take(&mut request.read);
+                request.read_chunks = 0;
                 request.window = request.window.saturating_add(bytes);
                 (ServerFrame::Window { id, bytes }, None)
             })
@@ -176,7 +188,8 @@ impl Requests {
         let Some(request) = state.open.get_mut(&number) else { return };
         request.unread_chunks = request.unread_chunks.saturating_sub(1);
         request.read = request.read.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        if request.read >= EXTENSION {
+        request.read_chunks += 1;
+        if request.is_extension_due() {
             drop(state);
             self.changed.notify_one();
         }
@@ -216,8 +229,14 @@ impl PendingResponse {
         state.issued += 1;
         let number = state.issued;
         let (sender, events) = unbounded_channel();
-        let open =
-            OpenRequest { unsent: Some(request), window: WINDOW, read: 0, unread_chunks: 0, events: sender };
+        let open = OpenRequest {
+            unsent: Some(request),
+            window: WINDOW,
+            read: 0,
+            read_chunks: 0,
+            unread_chunks: 0,
+            events: sender,
+        };
         state.open.insert(number, open);
         drop(state);
         requests.changed.notify_one();

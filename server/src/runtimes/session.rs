@@ -249,9 +249,19 @@ impl Session<'_> {
                 timers.heard_at = Instant::now();
             }
             let handled = match event {
-                Event::Message(Ok(Message::Text(text))) => {
-                    self.apply(&text, &mut budgets).map(|stated| state = stated.unwrap_or(state))
-                }
+                Event::Message(Ok(Message::Text(text))) => match self.apply(&text, &mut budgets) {
+                    // A pong that comes later says that no more requests follow.
+                    Ok(Some(RuntimeState::Draining)) => {
+                        state = RuntimeState::Draining;
+                        self.connection.set_state(state);
+                        self.send_requests(socket).await
+                    }
+                    Ok(stated) => {
+                        state = stated.unwrap_or(state);
+                        Ok(())
+                    }
+                    Err(end) => Err(end),
+                },
                 Event::Message(Ok(Message::Binary(_))) => Err(BINARY),
                 Event::Message(Ok(Message::Pong(payload))) => {
                     if let Some(sent_at) = tested_at.take_if(|_| payload == TEST) {

@@ -7,6 +7,7 @@ mod activity;
 mod api_access;
 mod api_key;
 mod backup;
+mod cli;
 mod coherence;
 mod console_account;
 mod console_keys;

@@ -37,7 +37,12 @@ pub(crate) struct Place {
 
 /// Serves the router of a console with the listener of the server.
 pub(crate) async fn serve(app: &TestApp) -> SocketAddr {
-    let listener = listeners::bind_tcp(([127, 0, 0, 1], 0).into()).await.unwrap();
+    serve_at(app, ([127, 0, 0, 1], 0).into()).await
+}
+
+/// Like [`serve`], at this address.
+pub(crate) async fn serve_at(app: &TestApp, address: SocketAddr) -> SocketAddr {
+    let listener = listeners::bind_tcp(address).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (router, shutdown) = (app.router.clone(), app.console.shutdown.clone());
     let service_of = move |peer: SocketAddr| Extension(ConnectInfo(peer)).layer(router.clone());

@@ -1,0 +1,60 @@
+//! `mecha`: calls the Mechas of a console, and connects programs as Mechas.
+
+mod api;
+mod args;
+mod commands;
+mod config;
+mod failure;
+mod http_client;
+mod output;
+mod random;
+mod runtime;
+mod secret;
+mod server_url;
+mod target;
+mod transport;
+
+use args::{Cli, Command};
+use clap::{CommandFactory, Parser};
+use failure::Failure;
+use std::process::ExitCode;
+use tokio::runtime::Builder;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let is_connect_once = matches!(&cli.command, Command::Connect(options) if options.once);
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::log(format_args!("mecha: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(run(cli));
+    // A read of the terminal or of a file that blocks must not keep the process.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::log(format_args!("mecha: {failure}"));
+            ExitCode::from(failure.exit_code(is_connect_once))
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { target, command } = cli;
+    match command {
+        Command::Login { json } => commands::login::run(&target, json).await,
+        Command::Logout { json } => commands::logout::run(&target, json),
+        Command::Whoami { json } => commands::whoami::run(&target, json).await,
+        Command::Status { json } => commands::status::run(&target, json).await,
+        Command::Trigger(options) => commands::trigger::run(&target, options).await,
+        Command::Connect(options) => runtime::run(&target, options).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "mecha", &mut script);
+            output::write(&script)
+        }
+    }
+}

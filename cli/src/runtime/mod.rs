@@ -1,0 +1,277 @@
+//! `mecha connect`: connects as a Mecha, and stays connected.
+
+mod connection;
+mod frames;
+pub(crate) mod handler;
+mod response;
+mod session;
+
+use crate::args::{ConnectOptions, TargetOptions};
+use crate::failure::Failure;
+use crate::output::log;
+use crate::random;
+use crate::secret::{KeySource, Secret};
+use crate::server_url::ServerUrl;
+use crate::target::Target;
+use connection::{Connected, End, connect};
+use frames::Hello;
+use handler::Handle;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+/// Limit of the first random wait before a reconnect. It doubles up to [`LONGEST_WAIT`].
+const SHORTEST_WAIT: Duration = Duration::from_millis(500);
+/// Limit of the random wait before a reconnect.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// A connection that lasted this long resets the wait.
+const STABLE_AFTER: Duration = Duration::from_secs(30);
+/// Interval of attempts while the key or the Mecha is switched off.
+const SWITCHED_OFF_WAIT: Duration = Duration::from_secs(60);
+/// How long a runtime waits until it is switched on again.
+const SWITCHED_OFF_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Interval at which the key file is read.
+const KEY_FILE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What all connections of this process share.
+struct Runtime {
+    url: ServerUrl,
+    key: KeySource,
+    hello: Hello,
+    handles: Vec<Handle>,
+    /// Limits the commands that run at the same time.
+    permits: Arc<Semaphore>,
+    timeout: Duration,
+    /// This process was asked to stop: finish the requests in flight.
+    draining: CancellationToken,
+    /// This process was asked to stop for the second time: cancel them.
+    aborting: CancellationToken,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The runtime cannot connect, or may not do so any more.
+pub(crate) async fn run(options: &TargetOptions, connect: ConnectOptions) -> Result<(), Failure> {
+    let target = Target::find(options)?;
+    handler::check(&connect.handles)?;
+    let runtime = Arc::new(Runtime {
+        url: target.url,
+        key: target.key,
+        hello: hello(&connect),
+        permits: Arc::new(Semaphore::new(connect.concurrency.into())),
+        timeout: Duration::from_secs(connect.timeout.into()),
+        handles: connect.handles,
+        draining: CancellationToken::new(),
+        aborting: CancellationToken::new(),
+    });
+    listen_for_signals(&runtime)?;
+    Supervisor { runtime, once: connect.once, attempt: 0, switched_off_at: None, replaced: JoinSet::new() }
+        .run()
+        .await
+}
+
+fn hello(options: &ConnectOptions) -> Hello {
+    Hello {
+        instance: random::instance(),
+        name: options.name.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        os: std::env::consts::OS,
+        arch: std::env::consts::ARCH,
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        actions: options.handles.iter().map(|handle| handle.action.clone()).collect(),
+    }
+}
+
+/// The first signal drains the runtime, the second one cancels its requests.
+fn listen_for_signals(runtime: &Runtime) -> Result<(), Failure> {
+    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+        let mut signals = signal(kind).map_err(|error| Failure::error(format!("signals: {error}")))?;
+        let (draining, aborting) = (runtime.draining.clone(), runtime.aborting.clone());
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                if draining.is_cancelled() {
+                    aborting.cancel();
+                }
+                draining.cancel();
+            }
+        });
+    }
+    Ok(())
+}
+
+impl Runtime {
+    /// What a notice of the server means for this runtime.
+    fn notice(&self, what: &str, at: &str) -> String {
+        let next = match &self.key {
+            KeySource::File(path) => format!("write the new one to {}", path.display()),
+            KeySource::Value(_) => "start this runtime with the new one".to_owned(),
+        };
+        match what {
+            "rotated" => format!("the key was rotated: this secret stops being valid at {at}; {next}"),
+            "expiring" => format!("the key expires at {at}: issue another one, and {next}"),
+            _ => format!("notice of the server: {what} at {at}"),
+        }
+    }
+}
+
+/// Keeps a runtime connected.
+struct Supervisor {
+    runtime: Arc<Runtime>,
+    once: bool,
+    /// Attempts since the last connection that was stable.
+    attempt: u32,
+    switched_off_at: Option<Instant>,
+    /// Connections that were replaced with a new secret, until they have finished their requests.
+    replaced: JoinSet<End>,
+}
+
+/// The connection that gets requests.
+struct Current {
+    secret: Secret,
+    serving: JoinHandle<End>,
+    since: Instant,
+}
+
+impl Supervisor {
+    async fn run(mut self) -> Result<(), Failure> {
+        let result = self.stay_connected().await;
+        while self.replaced.join_next().await.is_some() {}
+        result
+    }
+
+    async fn stay_connected(&mut self) -> Result<(), Failure> {
+        while !self.runtime.draining.is_cancelled() {
+            let secret = self.runtime.key.read()?;
+            let end = match self.connect(&secret).await {
+                Some(Ok(current)) => self.serve(current).await,
+                Some(Err(end)) => (end, secret),
+                None => return Ok(()),
+            };
+            let (end, secret) = end;
+            match self.wait_before_next(end, &secret)? {
+                Some(wait) => {
+                    tokio::select! {
+                        () = sleep(wait) => {}
+                        () = self.runtime.draining.cancelled() => {}
+                        _ = self.changed_secret(&secret) => {}
+                    }
+                }
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Connects. `None` if this process was asked to stop.
+    async fn connect(&self, secret: &Secret) -> Option<Result<Current, End>> {
+        let runtime = &self.runtime;
+        let connecting = connect(&runtime.url, secret, &runtime.hello);
+        let connected = runtime.draining.run_until_cancelled(connecting).await?;
+        Some(connected.map(|connected| self.start(connected, secret.clone())))
+    }
+
+    fn start(&self, connected: Connected, secret: Secret) -> Current {
+        let Connected { mecha, key_id, expires_at, .. } = &connected;
+        let expires = expires_at.as_ref().map_or("never expires".to_owned(), |at| format!("expires at {at}"));
+        log(format_args!("connected to {} as {mecha} (the key {key_id} {expires})", self.runtime.url));
+        let serving = tokio::spawn(session::serve(Arc::clone(&self.runtime), connected, secret.clone()));
+        Current { secret, serving, since: Instant::now() }
+    }
+
+    /// Serves a connection to its end. A new secret in the key file is adopted: another connection replaces this one, which
+    /// finishes its requests. Returns the last secret.
+    async fn serve(&mut self, mut current: Current) -> (End, Secret) {
+        let mut rejected = None;
+        loop {
+            let known = rejected.as_ref().unwrap_or(&current.secret);
+            let new = tokio::select! {
+                end = &mut current.serving => {
+                    if current.since.elapsed() >= STABLE_AFTER {
+                        self.attempt = 0;
+                    }
+                    self.switched_off_at = None;
+                    return (end.unwrap_or_else(|_| End::lost("the connection has failed")), current.secret);
+                }
+                new = self.changed_secret(known) => new,
+            };
+            match self.connect(&new).await {
+                Some(Ok(replacement)) => {
+                    log("adopted the new secret of the key file");
+                    let previous = std::mem::replace(&mut current, replacement);
+                    self.replaced.spawn(async move {
+                        previous.serving.await.unwrap_or_else(|_| End::lost("the connection has failed"))
+                    });
+                    rejected = None;
+                }
+                Some(Err(End::Retry(failure, _))) => {
+                    log(format_args!("the new secret cannot be adopted yet: {failure}"));
+                    sleep(KEY_FILE_INTERVAL).await;
+                }
+                Some(Err(_)) => {
+                    log(
+                        "the new secret of the key file is not valid for a runtime; staying connected with the previous one",
+                    );
+                    rejected = Some(new);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Waits until the key file contains another secret than `known`.
+    async fn changed_secret(&self, known: &Secret) -> Secret {
+        loop {
+            let KeySource::File(_) = &self.runtime.key else { return std::future::pending().await };
+            sleep(KEY_FILE_INTERVAL).await;
+            // While the file is being replaced, it may be empty or missing.
+            if let Some(secret) = self.runtime.key.read().ok().filter(|secret| secret != known) {
+                return secret;
+            }
+        }
+    }
+
+    /// How long to wait before the next attempt; `None` if the runtime has stopped.
+    fn wait_before_next(&mut self, end: End, secret: &Secret) -> Result<Option<Duration>, Failure> {
+        if self.runtime.draining.is_cancelled() && !matches!(end, End::Final(_)) {
+            return Ok(None);
+        }
+        // The key was rotated a moment ago.
+        let has_new_secret = self.runtime.key.read().is_ok_and(|new| new != *secret);
+        let (failure, wait) = match end {
+            End::Stopped => return Ok(None),
+            End::Replaced => {
+                return Err(Failure::denied("another connection of this process has replaced this one"));
+            }
+            End::Final(failure) | End::Unauthorized(failure)
+                if failure.kind == crate::failure::Kind::Denied && has_new_secret =>
+            {
+                log(format_args!("{}; the key file contains another secret", failure.message));
+                return Ok(Some(Duration::ZERO));
+            }
+            End::Final(failure) => return Err(failure),
+            End::Unauthorized(failure) => match self.switched_off_at {
+                Some(since) if since.elapsed() < SWITCHED_OFF_LIMIT => (failure, SWITCHED_OFF_WAIT),
+                _ => return Err(failure),
+            },
+            End::SwitchedOff(failure) => {
+                self.switched_off_at.get_or_insert_with(Instant::now);
+                (failure, SWITCHED_OFF_WAIT)
+            }
+            End::Retry(failure, after) => {
+                let limit = SHORTEST_WAIT.saturating_mul(1 << self.attempt.min(10)).min(LONGEST_WAIT);
+                self.attempt += 1;
+                (failure, limit.mul_f64(random::fraction()) + after.unwrap_or_default())
+            }
+        };
+        if self.once {
+            return Err(failure);
+        }
+        log(format_args!("{}; trying again in {:.1} s", failure.message, wait.as_secs_f64()));
+        Ok(Some(wait))
+    }
+}
