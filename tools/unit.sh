@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Checks the systemd unit: its syntax, and that its exposure is at most 1.5 of 10.
+# Checks the systemd units: their syntax, and that the exposure of each is at most 1.5 of 10.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
-unit=$root/mecha-console.service
-# The binary need not be installed on this machine.
-sed 's#^ExecStart=.*#ExecStart=/bin/true#' deploy/mecha-console.service >"$unit"
-systemd-analyze verify --man=no "$unit"
-systemd-analyze security --offline=true --threshold=15 "$unit" | tail -1
+for unit in deploy/mecha-console.service examples/mecha-runtime.service; do
+  copy=$root/$(basename $unit)
+  # The binary need not be installed on this machine.
+  sed 's#^ExecStart=.*#ExecStart=/bin/true#' $unit >"$copy"
+  systemd-analyze verify --man=no "$copy"
+  systemd-analyze security --offline=true --threshold=15 "$copy" | tail -1
+done

@@ -322,6 +322,17 @@ pub fn events_of(mecha: &MechaId) -> String {
     format!("{EVENTS}?mecha={}", mecha.as_str())
 }
 
+/// The name in URLs of the dialog that calls an action of a Mecha.
+#[cfg(feature = "ssr")]
+pub const TRY_DIALOG: &str = "try-action";
+
+/// The path to which the form is posted that calls an action of a Mecha.
+#[cfg(feature = "ssr")]
+#[must_use]
+pub fn try_action(mecha: &MechaId) -> String {
+    format!("{}/try", mecha_page(mecha))
+}
+
 /// The path of the page of a Mecha.
 #[cfg(feature = "ssr")]
 #[must_use]

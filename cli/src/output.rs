@@ -20,7 +20,7 @@ pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
 /// Writes a line to standard output.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub(crate) fn line(text: impl Display) -> Result<(), Failure> {
     write(format!("{}\n", printable(&text.to_string())).as_bytes())
 }
@@ -28,7 +28,7 @@ pub(crate) fn line(text: impl Display) -> Result<(), Failure> {
 /// Writes a value to standard output, as JSON.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::error(error.to_string()))?;
     write(format!("{text}\n").as_bytes())

@@ -1,4 +1,4 @@
-import { execFileSync, execFile, spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { type Socket, createSocket } from "node:dgram";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
@@ -9,6 +9,7 @@ import { promisify } from "node:util";
 import { expect, test } from "@playwright/test";
 import { type Files, GATEWAYS, freePort, startApi, withGateway, withPorts } from "./gateways";
 import { generate, live, signUp } from "./support";
+import { authority } from "./tls";
 
 // The console is served at an https:// URL. The page renders the configuration of each gateway for this URL, and each
 // gateway must verify the certificate of the console.
@@ -18,20 +19,6 @@ test.use({ ignoreHTTPSErrors: true });
 const curl = promisify(execFile);
 const folder = mkdtempSync(join(tmpdir(), "https-"));
 test.afterAll(() => rmSync(folder, { recursive: true }));
-
-const openssl = (...args: string[]) => execFileSync("openssl", args, { cwd: folder, stdio: ["ignore", "ignore", "ignore"] });
-
-/** Creates a certificate authority; returns a certificate for `host` that it has signed. */
-function authority(ca: string, host: string): { key: Buffer; cert: Buffer } {
-  const name = `${ca}-${host}`;
-  const ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  writeFileSync(join(folder, `${ca}.ext`), "basicConstraints=critical,CA:TRUE\n");
-  openssl("req", "-x509", ...ec, "-keyout", `${ca}.key`, "-out", `${ca}.pem`, "-days", "2", "-subj", `/CN=${ca}`);
-  writeFileSync(join(folder, "host.ext"), `subjectAltName=DNS:${host}\n`);
-  openssl("req", ...ec, "-keyout", `${name}.key`, "-out", `${name}.csr`, "-subj", `/CN=${host}`);
-  openssl("x509", "-req", "-in", `${name}.csr`, "-CA", `${ca}.pem`, "-CAkey", `${ca}.key`, "-CAcreateserial", "-days", "2", "-extfile", "host.ext", "-out", `${name}.pem`);
-  return { key: readFileSync(join(folder, `${name}.key`)), cert: readFileSync(join(folder, `${name}.pem`)) };
-}
 
 /** Starts a DNS server that resolves every name to 127.0.0.1, since HAProxy does not read /etc/hosts. */
 async function nameServer(): Promise<Socket> {
@@ -49,9 +36,9 @@ async function nameServer(): Promise<Socket> {
 
 test("each gateway configuration for an https console accepts only a trusted certificate with the name of the console", async ({ page }) => {
   test.setTimeout(180_000);
-  const wrongAuthority = authority("other", "localhost");
-  const wrongName = authority("wrong", "other.example");
-  const right = authority("right", "localhost");
+  const wrongAuthority = authority(folder, "other", "localhost");
+  const wrongName = authority(folder, "wrong", "other.example");
+  const right = authority(folder, "right", "localhost");
   // Both authorities are trusted, so the certificate of the second is invalid only because of its name.
   writeFileSync(join(folder, "trusted.pem"), Buffer.concat(["right", "wrong"].map((ca) => readFileSync(join(folder, `${ca}.pem`)))));
   const [plain, tls] = [await freePort(), await freePort()];

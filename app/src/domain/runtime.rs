@@ -4,6 +4,7 @@ use super::api_key::KeyId;
 use super::id;
 use super::mecha::{Mecha, MechaId};
 use super::timestamp::{DAY, Timestamp};
+use std::collections::BTreeSet;
 
 /// Maximum number of runtimes that are connected as one Mecha.
 pub const RUNTIMES_PER_MECHA: usize = 16;
@@ -142,6 +143,8 @@ pub struct Runtime {
     pub is_previous: bool,
     /// What it runs on and what it is.
     pub program: Program,
+    /// The actions that it offers.
+    pub actions: Vec<String>,
     /// IP address of the runtime.
     pub address: String,
     /// What it is doing.
@@ -178,6 +181,23 @@ pub struct MechaRuntimes {
     pub connected: Vec<Runtime>,
     /// Connections that ended in the last 30 days, and the last one in any case, newest first.
     pub ended: Vec<Runtime>,
+}
+
+impl MechaRuntimes {
+    /// The actions that runtimes offer now, in alphabetical order.
+    #[must_use]
+    pub fn actions(&self) -> Vec<String> {
+        let offered: BTreeSet<_> = self.connected.iter().flat_map(|runtime| &runtime.actions).collect();
+        offered.into_iter().cloned().collect()
+    }
+
+    /// The actions that no runtime offers now, and that one has offered in the last 30 days, in alphabetical order.
+    #[must_use]
+    pub fn past_actions(&self) -> Vec<String> {
+        let offered = self.actions();
+        let past: BTreeSet<_> = self.ended.iter().flat_map(|runtime| &runtime.actions).collect();
+        past.into_iter().filter(|action| !offered.contains(action)).cloned().collect()
+    }
 }
 
 /// The state of a Mecha.
@@ -308,6 +328,7 @@ mod tests {
             key_name: "Runtime".to_owned(),
             is_previous: false,
             program: Program::default(),
+            actions: Vec::new(),
             address: "127.0.0.1".to_owned(),
             state,
             note: String::new(),

@@ -101,9 +101,21 @@ pub(super) fn show(content: &Node) {
 
 /// Shows the content of a `<template>` of the page.
 pub(super) fn show_template(selector: &str) {
-    let template = dom::find(selector).map(JsCast::unchecked_into::<HtmlTemplateElement>);
-    if let Some(copy) = template.and_then(|template| template.content().clone_node_with_deep(true).ok()) {
+    if let Some(copy) = copy_of(selector) {
         show(&copy);
+    }
+}
+
+/// A copy of the content of a `<template>` of the page.
+fn copy_of(selector: &str) -> Option<Node> {
+    let template = dom::find(selector)?.unchecked_into::<HtmlTemplateElement>();
+    template.content().clone_node_with_deep(true).ok()
+}
+
+/// Replaces the frame of a response with a new one: the next response then adds no entry to the history.
+pub(super) fn renew_frame() {
+    if let (Some(copy), Some(place)) = (copy_of("#frame"), dom::find("[data-frame]")) {
+        dom::move_children(&copy, &place);
     }
 }
 

@@ -53,6 +53,11 @@ pub(super) fn enable() {
         else {
             return;
         };
+        // The browser shows the response in the frame that the form names.
+        if form.has_attribute("target") {
+            dialog::renew_frame();
+            return;
+        }
         event.prevent_default();
         let button = event.submitter().map(JsCast::unchecked_into::<Element>);
         if form.id() == "way-out" {

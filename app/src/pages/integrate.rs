@@ -5,12 +5,13 @@ use super::layout::SettingsFrame;
 use super::not_found::ErrorPage;
 use crate::backend::{self, SignedIn, require_account};
 use crate::components::copyable::Copyable;
-use crate::components::mechas::runtimes::runtime_client;
+use crate::components::mechas::actions::curl;
+use crate::components::mechas::runtimes::{connect_commands, runtime_client};
 use crate::components::tabs::Tabs;
 use crate::error::ConsoleError;
 use crate::islands::Enhancements;
 use crate::routes::{Dialog, HOME, INTEGRATE, OPENAPI, REFERENCE, RUNTIME_REFERENCE};
-use crate::text::{integrate, runtimes};
+use crate::text::{integrate, mechas, runtimes};
 use leptos::either::Either;
 use leptos::prelude::*;
 
@@ -70,6 +71,11 @@ fn content(origin: &str) -> impl IntoView + use<> {
         ),
         (integrate::ONE_HEADER, format!("curl -H \"X-Api-Key: $MECHA_API_KEY_SECRET\" {url}")),
         (integrate::BASIC, format!("curl -u \"$MECHA_API_KEY_ID:$MECHA_API_KEY_SECRET\" {url}")),
+    ];
+    let of_mechas = [
+        (integrate::CALL, curl(origin, "chat", None, false)),
+        (integrate::STREAM, curl(origin, "chat", None, true)),
+        (mechas::TRIGGER, format!("mecha trigger chat '{}'", runtimes::TRY_EXAMPLE)),
     ];
     let calls = [
         (
@@ -134,7 +140,11 @@ fn content(origin: &str) -> impl IntoView + use<> {
                 <h2 id="runtime">{runtimes::CONNECT}</h2>
                 <p>{runtimes::CONNECT_LEAD}</p>
                 <ol>{runtimes::STEPS.map(|step| view! { <li>{step}</li> }).into_iter().collect_view()}</ol>
+                <p>{runtimes::INSTALL}</p>
+                {snippet(runtimes::COMMAND_LINE, connect_commands(origin))}
                 {snippet(runtimes::PYTHON_CLIENT, runtime_client(origin))}
+                <p>{runtimes::CALL_LEAD}</p>
+                {of_mechas.into_iter().map(|(what, value)| snippet(what, value)).collect_view()}
                 <p>
                     <a href=RUNTIME_REFERENCE>{runtimes::CONTRACT}</a>
                 </p>

@@ -8,7 +8,7 @@ use crate::domain::field_error::Field;
 use crate::domain::mecha::{KeyOwner, Mecha};
 use crate::domain::runtime::{MechaRuntimes, RuntimeId};
 use crate::error::ConsoleError;
-use crate::routes::{Dialog, MechaDialog};
+use crate::routes::{Dialog, MechaDialog, TRY_DIALOG};
 use crate::view::dialog::{DialogView, FormView, MechaFormView, RevealView};
 use crate::view::key::KeyListView;
 use crate::view::mecha::MechaView;
@@ -45,13 +45,19 @@ pub(super) async fn load(
         None => None,
         Some(mecha) => {
             let runtimes = backend::mechas()?.runtimes(&who.account, &mecha.id).await?;
-            Some(MechaView::of(mecha, runtimes))
+            Some(MechaView::of(mecha, runtimes, origin()?))
         }
     };
     let keys = backend::keys()?.list(&who.account, owner).await?;
     let usage = backend::keys()?.daily_usage(&who.account, &keys).await?;
     let list = KeyListView::of(&keys, mecha.clone(), backend::keys()?.policy(), &usage);
     let name = parameter("dialog");
+    if name == TRY_DIALOG
+        && let Some(mecha) = &mecha
+    {
+        let dialog = Some(try_action(mecha, parameter("trigger")));
+        return Ok(KeyContent { list, dialog, failure: String::new() });
+    }
     let of_mecha =
         mecha.filter(|_| MechaDialog::parse(&name).is_some_and(|dialog| dialog != MechaDialog::New));
     let detail = state.refusal.detail.clone();
@@ -84,9 +90,9 @@ async fn reveal(who: &SignedIn, list: &KeyList, mecha: Option<Mecha>) -> Result<
     let usage = backend::keys()?.daily_usage(&who.account, list).await.unwrap_or_default();
     let new = list.new.as_ref().ok_or(ConsoleError::Internal)?;
     let key = list.find(&new.id).ok_or(ConsoleError::Internal)?;
-    let mecha = mecha.map(|mecha| MechaView::of(mecha, MechaRuntimes::default()));
+    let origin = origin()?;
+    let mecha = mecha.map(|mecha| MechaView::of(mecha, MechaRuntimes::default(), origin.clone()));
     let view = KeyListView::of(list, mecha, backend::keys()?.policy(), &usage);
-    let origin = backend::accounts()?.origin(&backend::request()?);
     let reveal = RevealView {
         key: view.find(&new.id).cloned().ok_or(ConsoleError::Internal)?,
         secret: new.secret.clone(),
@@ -95,6 +101,16 @@ async fn reveal(who: &SignedIn, list: &KeyList, mecha: Option<Mecha>) -> Result<
         origin,
     };
     Ok(KeyContent { list: view, dialog: Some(DialogView::Reveal(reveal)), failure: String::new() })
+}
+
+/// The origin at which this client reaches the console.
+fn origin() -> Result<String, ConsoleError> {
+    Ok(backend::accounts()?.origin(&backend::request()?))
+}
+
+fn try_action(mecha: &MechaView, action: String) -> DialogView {
+    let is_known = [mecha.runtimes.actions(), mecha.runtimes.past_actions()].concat().contains(&action);
+    if is_known { DialogView::TryAction(mecha.mecha.id.clone(), action) } else { DialogView::ActionGone }
 }
 
 fn mecha_form(dialog: MechaDialog, mecha: MechaView, state: FormState) -> DialogView {

@@ -35,9 +35,9 @@ pub const STORE_TITLE: &str = "Where to store it";
 pub const STORE_GOOD: &str =
     "Good: environment variables, secret managers, CI/CD secret storage, secure operator runbooks.";
 pub const STORE_BAD: &str = "Bad: source code, screenshots, public notes, shared plaintext documents.";
-/// The heading that the command of the CLI will have.
 pub const CONNECT: &str = "mecha connect";
-pub const CONNECT_CODE: &str = "Python client";
+pub const CONNECT_COMMANDS: &str = "mecha commands";
+pub const TRIGGER: &str = "mecha trigger";
 pub const SYSTEMD: &str = "systemd";
 pub const DOCKER: &str = "Docker";
 pub const KUBERNETES: &str = "Kubernetes";

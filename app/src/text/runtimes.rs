@@ -15,12 +15,16 @@ pub const CONNECT: &str = "Connect a Mecha runtime";
 pub const STEPS: [&str; 4] = [
     "Issue a key, and copy its secret. It is shown once.",
     "Store the secret where the program runs: in a secret manager or an environment variable, never in the source code.",
-    "Start the program with the secret. It connects to this console, and needs no open port of its own.",
-    "See it come online here. From then on you can test, drain and disconnect it, and cut it off by switching its key off.",
+    "Start the program with mecha connect. It connects to this console, and needs no open port of its own.",
+    "See it come online here. From then on you can call its actions, test, drain and disconnect it, and cut it off by switching its key off.",
 ];
 pub const CONNECT_LEAD: &str = "A program connects as a Mecha with one of its keys, over a WebSocket that the program opens. You see it on the page of \
      the Mecha, and cut it off there at once.";
 pub const PYTHON_CLIENT: &str = "A client in Python";
+pub const COMMAND_LINE: &str = "With the command line";
+pub const HOW: &str = "How to install and use mecha";
+pub const INSTALL: &str = "mecha, the command line, is in the archive of each release beside the server: copy it to a folder of your PATH. From the source code: cargo install --locked --path cli. It connects as a Mecha, and runs a command for each request: its standard input is the request, and its standard output the response.";
+pub const CALL_LEAD: &str = "Then call the Mecha from anywhere, with a key of the account. The second line returns each part of the response as it comes.";
 pub const CONTRACT: &str = "The WebSocket contract";
 pub const TEST: &str = "Test";
 pub const DRAIN: &str = "Drain";
@@ -34,6 +38,24 @@ pub const WAITING: &str = "Waiting for the runtime to connect …";
 pub const WAITING_HINT: &str =
     "Start the program where you stored the secret. This changes by itself as soon as the runtime connects.";
 pub const NO_HELLO: &str = "A program connected with this key, but sent no valid hello within 10 seconds. Check that it is a runtime.";
+pub const ACTIONS: &str = "Actions";
+pub const YOUR_ACTIONS: &str = "Actions that runtimes offer";
+pub const ACTIONS_LEAD: &str =
+    "Call an action with a key of the account. The variable MECHA_API_KEY_SECRET holds its secret.";
+pub const NOT_OFFERED: &str = "Offline";
+pub const TRY: &str = "Try it";
+pub const TRY_TITLE: &str = "Try an action";
+pub const TRY_LEAD: &str =
+    "Sends a request to a connected runtime, as you. It has the effect that it always has.";
+pub const TRY_BODY: &str = "Body of the request";
+pub const TRY_EXAMPLE: &str = "{\"message\": \"Hello\"}";
+pub const TRY_STREAM: &str = "Stream: show each part of the response as it comes";
+pub const ACTION_GONE_TITLE: &str = "This action does not exist";
+pub const ACTION_GONE: &str = "No runtime of this Mecha offers it, or did in the last 30 days.";
+pub const SEND: &str = "Send";
+pub const RESPONSE: &str = "Response";
+pub const SIGNED_OUT: &str = "Your session has ended. Reload the page to sign in again.";
+pub const TOO_LONG: &str = "Only the first 1 MiB is shown. The request was cancelled.";
 pub const CURRENT_SECRET: &str = "current secret";
 pub const PREVIOUS_SECRET: &str = "old secret";
 
@@ -167,6 +189,18 @@ pub fn with_key(runtime: &Runtime) -> String {
 #[must_use]
 pub fn since(ago: &str) -> String {
     format!("connected {ago}")
+}
+
+/// A response that is complete.
+#[must_use]
+pub fn completed(status: u16, milliseconds: u128) -> String {
+    format!("{status} in {milliseconds} ms")
+}
+
+/// The accessible name of a control for an action, such as `Try it: chat`.
+#[must_use]
+pub fn about_action(label: &str, action: &str) -> String {
+    format!("{label}: {action}")
 }
 
 /// A measured round trip.

@@ -2,7 +2,7 @@
 
 use crate::domain::api_key::KeyId;
 use crate::domain::key_policy::KeyPolicy;
-use crate::domain::mecha::{KeyOwner, Mecha};
+use crate::domain::mecha::{KeyOwner, Mecha, MechaId};
 use crate::domain::runtime::Runtime;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::usage::KeyUsage;
@@ -25,6 +25,10 @@ pub enum DialogView {
     Gone,
     /// The runtime of the dialog is not connected any more.
     RuntimeGone,
+    /// The form that calls this action of a Mecha.
+    TryAction(MechaId, String),
+    /// No runtime of the Mecha offers the action of the dialog, or did in the last 30 days.
+    ActionGone,
 }
 
 /// The form of a dialog.

@@ -13,13 +13,15 @@ pub struct MechaView {
     pub state: MechaState,
     /// Its runtimes.
     pub runtimes: MechaRuntimes,
+    /// The origin of this console, for the examples: `https://keys.example.com`.
+    pub origin: String,
 }
 
 impl MechaView {
     /// The view of a Mecha with these runtimes.
     #[must_use]
-    pub fn of(mecha: Mecha, runtimes: MechaRuntimes) -> Self {
-        Self { state: MechaState::of(&mecha, &runtimes), mecha, runtimes }
+    pub fn of(mecha: Mecha, runtimes: MechaRuntimes, origin: String) -> Self {
+        Self { state: MechaState::of(&mecha, &runtimes), mecha, runtimes, origin }
     }
 
     /// The connected runtime with this id.

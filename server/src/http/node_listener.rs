@@ -1,11 +1,14 @@
 //! The listener for other nodes (`--node-listen`): triggers that they forward to the runtimes of this node.
 
 use crate::http::problem::ApiProblem;
+use crate::ids::hex;
 use crate::key_cache::cluster::identity::secret_hash;
+use crate::runtimes::callers::Credential;
 use crate::runtimes::forwarding::{self, NODE, decode, encode_event};
 use crate::runtimes::frames::ResponseEvent;
 use crate::runtimes::triggers::{TriggerError, TriggerResponse};
 use crate::state::AppState;
+use app::domain::account::AccountId;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -42,6 +45,12 @@ async fn trigger(State(state): State<Arc<AppState>>, request: Request) -> Result
     let body = body.ok_or_else(|| StatusCode::BAD_REQUEST.into_response())?;
     reserved.shrink(body.len());
     let forwarded = decode(body).ok_or_else(|| StatusCode::BAD_REQUEST.into_response())?;
+    let caller = &forwarded.request.caller;
+    if let Credential::Session(session) = &caller.credential
+        && !state.sessions.is_hash_live(session, &AccountId(hex(&caller.account))).await
+    {
+        return Err(StatusCode::GONE.into_response());
+    }
     let response = state.runtimes.trigger_here(forwarded, reserved).await;
     Ok(Response::new(events(response.map_err(|error| refuse(&error))?)))
 }

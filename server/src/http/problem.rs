@@ -140,7 +140,8 @@ impl ApiProblem {
         }
     }
 
-    fn title(&self) -> &'static str {
+    /// A short description of the problem.
+    pub(crate) fn title(&self) -> &'static str {
         match self {
             Self::Unauthenticated => "This needs an API key.",
             Self::InvalidToken => "The API key is not valid.",

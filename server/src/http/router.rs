@@ -1,7 +1,7 @@
 //! All routes and all layers.
 
 use crate::http::console::site_files::SiteFiles;
-use crate::http::console::{form_actions, key_events, pages};
+use crate::http::console::{form_actions, key_events, pages, try_action};
 use crate::http::middleware::client_ip::{self, TrustedProxies};
 use crate::http::middleware::{
     compression, host_check, origin_check, request_metrics, request_target, security_headers, session_cookie,
@@ -29,6 +29,7 @@ pub fn build(state: AppState, files: SiteFiles, trusted_proxies: TrustedProxies)
         .merge(form_actions::router(pages.clone()))
         .merge(api::owners(Arc::clone(&state)))
         .merge(key_events::router(Arc::clone(&state)))
+        .merge(try_action::router(Arc::clone(&state)))
         .fallback_service(pages)
         .layer(compression::layer());
     let browser_routes = session_cookie::router(Arc::clone(&state), &browser_routes)

@@ -8,15 +8,38 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 
-/// Who requests an action: a program with a key of the account.
+/// Who requests an action.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     /// The account.
     pub(crate) account: Id,
-    /// The key.
-    pub(crate) key: Id,
-    /// The secret that was presented.
-    pub(crate) secret: SecretDigest,
+    /// What authenticates the caller.
+    pub(crate) credential: Credential,
+}
+
+/// What authenticates a caller.
+#[derive(Clone, Debug)]
+pub(crate) enum Credential {
+    /// A key of the account.
+    Key {
+        /// The id of the key.
+        id: Id,
+        /// The secret that was presented.
+        secret: SecretDigest,
+    },
+    /// The owner who is signed in to the console: the SHA-256 of the id of the session. The endpoint ends the response when
+    /// the session ends.
+    Session([u8; 32]),
+}
+
+impl Caller {
+    /// The key of the caller; `None` if it is the owner.
+    pub(crate) fn key(&self) -> Option<&Id> {
+        match &self.credential {
+            Credential::Key { id, .. } => Some(id),
+            Credential::Session(_) => None,
+        }
+    }
 }
 
 /// Why a response ends before it is complete, other than by the runtime.

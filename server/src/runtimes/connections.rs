@@ -7,7 +7,7 @@ use crate::key_cache::cluster::identity::NodeIdentity;
 use crate::key_cache::cluster::lease::Moment;
 use crate::key_cache::scopes::has_scope;
 use crate::key_entry::KeyEntry;
-use crate::runtimes::callers::{Caller, Callers};
+use crate::runtimes::callers::{Caller, Callers, Credential};
 use crate::runtimes::counters::RuntimeCounters;
 use crate::runtimes::frames::{End, Notice};
 use crate::runtimes::requests::Requests;
@@ -204,11 +204,12 @@ impl Connections {
         }
     }
 
-    /// Whether a response may be returned to its caller: the key must be valid, belong to the
-    /// account and have the scope `trigger`.
+    /// Whether a response may be returned to its caller: the key must be valid, belong to the account and have the scope
+    /// `trigger`. The session of an owner is in the database, and is verified by the endpoint.
     pub(crate) fn standing_of_caller(&self, caller: &Caller) -> CallerStanding {
         let has_scope = |entry: &KeyEntry| has_scope(entry.scopes.as_deref(), TRIGGER);
-        match self.standing_of(&caller.secret, caller.key, None) {
+        let Credential::Key { id, secret } = &caller.credential else { return CallerStanding::Valid };
+        match self.standing_of(secret, *id, None) {
             Standing::Valid(entry) if entry.account == caller.account && has_scope(&entry) => {
                 CallerStanding::Valid
             }

@@ -1,12 +1,12 @@
 //! Forwards triggers to the node that holds a runtime, in one hop.
 //!
 //! The node that a caller has reached sends the request over HTTP to the `--node-url` of another node, and authenticates
-//! with its secret. The other node verifies the caller's key itself, and responds with a stream of events. Each event is
+//! with its secret. The other node verifies the caller's key or session itself, and responds with a stream of events. Each event is
 //! its kind, the length of its data in four bytes, and its data.
 
 use crate::ids::{Id, hex, parse_digest, parse_id};
 use crate::key_cache::cluster::identity::NodeIdentity;
-use crate::runtimes::callers::{Caller, Interruption};
+use crate::runtimes::callers::{Caller, Credential, Interruption};
 use crate::runtimes::frames::ResponseEvent;
 use crate::runtimes::requests::NewRequest;
 use crate::secret::SecretDigest;
@@ -39,8 +39,9 @@ const EVENT_HEADER_LEN: usize = 5;
 #[derive(Serialize, Deserialize)]
 struct Head {
     account: String,
-    /// The key of the caller. `secret` is the SHA-256 of its secret, in hexadecimal.
-    key: String,
+    /// The key of the caller; `None` if it is the owner, with a session of the console.
+    key: Option<String>,
+    /// The SHA-256 of the secret, or of the id of the session, in hexadecimal.
     secret: String,
     mecha: Option<String>,
     action: String,
@@ -56,14 +57,17 @@ pub(crate) struct Forwarded {
 
 /// Encodes a request for another node.
 fn encode(mecha: Option<&str>, request: &NewRequest) -> Bytes {
-    let digest = |digest: &SecretDigest| {
-        let (high, low) = digest.as_bytes().split_at(16);
+    let digest = |digest: &[u8; 32]| {
+        let (high, low) = digest.split_at(16);
         [high, low].iter().filter_map(|half| Some(hex(&<Id>::try_from(*half).ok()?))).collect::<String>()
     };
     let head = Head {
         account: hex(&request.caller.account),
-        key: hex(&request.caller.key),
-        secret: digest(&request.caller.secret),
+        key: request.caller.key().map(hex),
+        secret: match &request.caller.credential {
+            Credential::Key { secret, .. } => digest(secret.as_bytes()),
+            Credential::Session(session) => digest(session),
+        },
         mecha: mecha.map(ToOwned::to_owned),
         action: request.action.clone(),
         content_type: request.content_type.clone(),
@@ -80,11 +84,12 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<Forwarded> {
     let end = bytes.iter().position(|b| *b == b'\n')?;
     let head: Head = serde_json::from_slice(&bytes.split_to(end)).ok()?;
     let body = bytes.split_off(1);
-    let caller = Caller {
-        account: parse_id(&head.account)?,
-        key: parse_id(&head.key)?,
-        secret: SecretDigest::from_bytes(parse_digest(&head.secret)?),
+    let digest = parse_digest(&head.secret)?;
+    let credential = match head.key {
+        Some(key) => Credential::Key { id: parse_id(&key)?, secret: SecretDigest::from_bytes(digest) },
+        None => Credential::Session(digest),
     };
+    let caller = Caller { account: parse_id(&head.account)?, credential };
     Some(Forwarded {
         mecha: head.mecha,
         request: NewRequest {
@@ -291,19 +296,26 @@ mod tests {
 
     #[test]
     fn a_request_is_decoded_as_it_was_encoded() {
-        let caller = Caller { account: [1; 16], key: [2; 16], secret: SecretDigest::from_bytes([3; 32]) };
-        let request = NewRequest {
-            action: "chat".to_owned(),
-            content_type: "text/plain".to_owned(),
-            is_stream: true,
-            caller,
-            body: Bytes::from_static(b"a\nb\xff"),
-        };
-        let forwarded = decode(encode(Some("Porter"), &request)).unwrap();
-        let Caller { account, key, secret } = &forwarded.request.caller;
-        assert_eq!((account, key, secret.as_bytes()), (&[1; 16], &[2; 16], &[3; 32]));
-        assert_eq!(forwarded.mecha.as_deref(), Some("Porter"));
-        assert_eq!((forwarded.request.body, forwarded.request.is_stream), (request.body, true));
+        let key = Credential::Key { id: [2; 16], secret: SecretDigest::from_bytes([3; 32]) };
+        for credential in [key, Credential::Session([4; 32])] {
+            let request = NewRequest {
+                action: "chat".to_owned(),
+                content_type: "text/plain".to_owned(),
+                is_stream: true,
+                caller: Caller { account: [1; 16], credential },
+                body: Bytes::from_static(b"a\nb\xff"),
+            };
+            let forwarded = decode(encode(Some("Porter"), &request)).unwrap();
+            let caller = &forwarded.request.caller;
+            assert_eq!((caller.account, caller.key()), ([1; 16], request.caller.key()));
+            let digest = match &caller.credential {
+                Credential::Key { secret, .. } => *secret.as_bytes(),
+                Credential::Session(session) => *session,
+            };
+            assert_eq!(digest, if caller.key().is_some() { [3; 32] } else { [4; 32] });
+            assert_eq!(forwarded.mecha.as_deref(), Some("Porter"));
+            assert_eq!((forwarded.request.body, forwarded.request.is_stream), (request.body, true));
+        }
         for malformed in [&b""[..], b"\n", b"{}\n", b"no line break"] {
             assert!(decode(Bytes::from_static(malformed)).is_none());
         }

@@ -249,8 +249,8 @@ pub(crate) enum ServerFrame {
         content_type: String,
         /// Whether the caller reads chunks as they come.
         stream: bool,
-        /// The key of the caller.
-        key_id: String,
+        /// The key of the caller; null if it is the owner, in the console.
+        key_id: Option<String>,
         /// How much the runtime may send before the window is extended, in bytes.
         window: u32,
         #[serde(flatten)]

@@ -123,7 +123,7 @@ impl Requests {
                     action,
                     content_type,
                     stream: is_stream,
-                    key_id: hex(&caller.key),
+                    key_id: caller.key().map(hex),
                     window: WINDOW,
                     body: RequestBody::of(&body),
                 };

@@ -233,8 +233,13 @@ impl DatabaseSessions {
     /// Whether a session of this account has not ended; false if the database does not respond. The check does not
     /// count as a use of the session.
     pub async fn is_live(&self, id: &Id, account: &AccountId) -> bool {
+        self.is_hash_live(&hash(id), account).await
+    }
+
+    /// Like [`Self::is_live`], for the session whose id has this SHA-256 digest.
+    pub(crate) async fn is_hash_live(&self, id_hash: &[u8], account: &AccountId) -> bool {
         let (idle_since, created_since) = limits(self.clock.now());
-        let row = self.store.session(&hash(id), idle_since, created_since).await;
+        let row = self.store.session(id_hash, idle_since, created_since).await;
         row.is_ok_and(|row| row.is_some_and(|row| row.account_id == account.0))
     }
 

@@ -21,7 +21,7 @@ use std::collections::{HashMap, HashSet};
 macro_rules! select_runtimes {
     ($and:literal) => {
         concat!(
-            "SELECT r.id, r.mecha_id, r.key_id, r.key_name, r.node, r.name, r.version, r.os, r.arch, r.host, r.address,
+            "SELECT r.id, r.mecha_id, r.key_id, r.key_name, r.node, r.name, r.version, r.os, r.arch, r.host, r.actions, r.address,
                     r.state, r.note, r.round_trip, r.connected_at, r.ended_at, r.end_reason,
                     CASE WHEN k.old_digest = r.secret_digest THEN 1 ELSE 0 END AS is_previous
              FROM runtimes r LEFT JOIN api_keys k ON k.id = r.key_id WHERE r.account_id = $1 ",
@@ -42,6 +42,7 @@ struct RuntimeRow {
     os: String,
     arch: String,
     host: String,
+    actions: String,
     address: String,
     state: String,
     note: String,
@@ -68,6 +69,7 @@ impl RuntimeRow {
                 arch: self.arch,
                 host: self.host,
             },
+            actions: self.actions.split_whitespace().map(ToOwned::to_owned).collect(),
             address: self.address,
             state: RuntimeState::parse(&self.state).unwrap_or_default(),
             note: self.note,

@@ -31,6 +31,7 @@ mod security;
 mod several_nodes;
 mod test_app;
 mod triggers;
+mod try_action;
 mod upgrades;
 mod usage;
 mod verify;

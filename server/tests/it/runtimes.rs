@@ -201,7 +201,7 @@ async fn a_runtime_connects_appears_on_the_page_and_says_goodbye() {
     {
         assert!(page.contains(text), "{text} is not in {page}");
     }
-    assert!(!page.contains(">chat<") && place.ada.get("/mechas").await.body.contains("Connected, idle"));
+    assert!(page.contains("Try it: chat") && place.ada.get("/mechas").await.body.contains("Connected, idle"));
     peer.status("lifting <b>").await;
     place.wait_for("lifting &lt;b").await;
     assert!(place.page().await.contains("Busy"));

@@ -4,6 +4,7 @@ use super::fields::{access, confirm_name, description, expiry, grace, name};
 use super::frame::{CloseButton, FormButtons, Frame, OwnerField, Summary, Warning};
 use super::reveal::Reveal;
 use super::usage::Usage;
+use crate::components::mechas::actions::try_dialog;
 use crate::components::mechas::dialog::mecha_dialog;
 use crate::components::mechas::runtimes::AffectedRuntimes;
 use crate::domain::access::Access;
@@ -38,6 +39,8 @@ pub(crate) fn Dialog(
             .into_any()
         }
         DialogView::Gone => message(page, keys::GONE_TITLE, keys::GONE),
+        DialogView::TryAction(mecha, action) => try_dialog(&mecha, action),
+        DialogView::ActionGone => message(page, texts::ACTION_GONE_TITLE, texts::ACTION_GONE),
         DialogView::RuntimeGone => message(page, mechas::RUNTIME_GONE_TITLE, mechas::RUNTIME_GONE),
     });
     view! {

@@ -49,7 +49,7 @@ pub(crate) fn Frame(
 
 /// A button that closes its dialog.
 #[component]
-pub(super) fn CloseButton(label: &'static str) -> impl IntoView {
+pub(crate) fn CloseButton(label: &'static str) -> impl IntoView {
     view! {
         <button class="button quiet" form=WAY_OUT>
             {label}

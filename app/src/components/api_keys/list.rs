@@ -3,6 +3,7 @@
 use super::dialog::NewKeyTemplate;
 use super::key_row::KeyRow;
 use crate::components::icon::Icon;
+use crate::components::mechas::actions::Actions;
 use crate::components::mechas::header::MechaHeader;
 use crate::components::mechas::runtimes::{History, Runtimes};
 use crate::routes::Dialog;
@@ -70,7 +71,9 @@ pub(super) fn Keys(list: KeyListView) -> impl IntoView {
     let here = page.clone();
     view! {
         <div id="list" data-now=now.0 data-page=here>
-            {mecha.clone().map(|mecha| view! { <MechaHeader mecha=mecha.clone() now /> <Runtimes mecha now /> })}
+            {mecha.clone().map(|mecha| view! { <MechaHeader mecha=mecha.clone() now />
+                    <Runtimes mecha=mecha.clone() now />
+                    <Actions mecha /> })}
             <header class="page-head">
                 <div>{title}</div>
                 <div class="page-act">

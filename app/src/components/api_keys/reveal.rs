@@ -3,7 +3,7 @@
 use super::frame::{CloseButton, PreviousNote, Summary};
 use crate::components::copyable::Copyable;
 use crate::components::icon::Icon;
-use crate::components::mechas::runtimes::runtime_client;
+use crate::components::mechas::runtimes::connect_commands;
 use crate::components::tabs::Tabs;
 use crate::domain::runtime::Runtime;
 use crate::domain::usage::DenialReason;
@@ -103,7 +103,6 @@ fn examples(id: &str, secret: &str, origin: &str) -> Vec<(&'static str, AnyView)
 
 /// Ways to store the key of a Mecha, one per tab.
 fn stores(secret: &str, origin: &str) -> Vec<(&'static str, AnyView)> {
-    let client = runtime_client(origin);
     let systemd = format!(
         "printf %s '{secret}' | sudo systemd-creds encrypt --name=mecha-key - /etc/credstore.encrypted/mecha-key"
     );
@@ -112,7 +111,7 @@ fn stores(secret: &str, origin: &str) -> Vec<(&'static str, AnyView)> {
         format!("printf %s '{secret}' | kubectl create secret generic mecha-key --from-file=key=/dev/stdin");
     vec![
         tab(keys::ENV, keys::ENV_LINES, runtime_env(secret, origin), true),
-        tab(mechas::CONNECT, mechas::CONNECT_CODE, client, false),
+        tab(mechas::CONNECT, mechas::CONNECT_COMMANDS, connect_commands(origin), false),
         tab(mechas::SYSTEMD, mechas::SYSTEMD_COMMAND, systemd, true),
         tab(mechas::DOCKER, mechas::DOCKER_COMMAND, docker, true),
         tab(mechas::KUBERNETES, mechas::KUBERNETES_COMMAND, kubernetes, true),

@@ -1,5 +1,6 @@
 //! Mechas: their list, and the header of the page of one. Its keys are those of [`super::api_keys`].
 
+pub(crate) mod actions;
 pub(crate) mod dialog;
 pub(crate) mod header;
 pub(crate) mod runtimes;

@@ -1,11 +1,13 @@
 //! The runtimes of a Mecha: those that are connected, and the history of connections.
 
+use crate::components::copyable::Copyable;
 use crate::components::icon::Icon;
 use crate::components::moment::{DateAndTime, Moment};
 use crate::domain::mecha::KeyOwner;
 use crate::domain::runtime::{Runtime, RuntimeCommand, RuntimeState};
 use crate::domain::timestamp::Timestamp;
 use crate::routes::{Action, INTEGRATE, MechaDialog, RUNTIME_REFERENCE, page_of};
+use crate::text::mechas;
 use crate::text::runtimes as text;
 use crate::text::time::ago;
 use crate::view::mecha::MechaView;
@@ -15,6 +17,17 @@ use leptos::prelude::*;
 /// The client in Python, for this origin of the console.
 pub(crate) fn runtime_client(origin: &str) -> String {
     include_str!("../../../../examples/runtime.py").replace("http://127.0.0.1:3000", origin)
+}
+
+/// The commands that store a key and connect as its Mecha. The first one asks for the secret, which stays out of the history
+/// of the shell.
+pub(crate) fn connect_commands(origin: &str) -> String {
+    // The command line sends keys without encryption only if it is told so, or to the same machine.
+    let is_local = ["http://127.0.0.1", "http://localhost", "http://[::1]"]
+        .iter()
+        .any(|local| origin.strip_prefix(local).is_some_and(|port| port.is_empty() || port.starts_with(':')));
+    let allow = if origin.starts_with("https://") || is_local { "" } else { " --allow-http" };
+    format!("mecha login --url {origin}{allow}\nmecha connect{allow} --handle chat=./chat.sh")
 }
 
 /// The connected runtimes, each with what its owner can ask of it.
@@ -142,8 +155,9 @@ pub(crate) fn History(mecha: MechaView) -> impl IntoView {
             <details id="connect">
                 <summary>{text::CONNECT}</summary>
                 <ol>{text::STEPS.map(|step| view! { <li>{step}</li> }).into_iter().collect_view()}</ol>
+                <Copyable what=mechas::CONNECT_COMMANDS value=connect_commands(&mecha.origin) />
                 <p>
-                    <a href=format!("{INTEGRATE}#runtime")>{text::PYTHON_CLIENT}</a>
+                    <a href=format!("{INTEGRATE}#runtime")>{text::HOW}</a>
                     " · "
                     <a href=RUNTIME_REFERENCE>{text::CONTRACT}</a>
                 </p>

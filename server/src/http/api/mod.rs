@@ -12,7 +12,7 @@ mod reference;
 mod runtime;
 mod session_auth;
 mod sessions;
-mod trigger;
+pub(crate) mod trigger;
 mod users_me;
 
 pub use openapi::{KEY_SCHEMES, PAIR_SCHEMES, SESSION_SCHEME, description};

@@ -4,7 +4,7 @@ use crate::client::ClientIp;
 use crate::http::problem::{ApiProblem, KeyProblems};
 use crate::http::verify::credential::authenticate;
 use crate::key_cache::verifier::Requirement;
-use crate::runtimes::callers::{Caller, Interruption};
+use crate::runtimes::callers::{Caller, Credential, Interruption};
 use crate::runtimes::frames::{ResponseEvent, is_action};
 use crate::runtimes::requests::NewRequest;
 use crate::runtimes::triggers::{Reserved, TriggerError, TriggerResponse};
@@ -87,20 +87,10 @@ pub(crate) async fn trigger(
     }
     let content_type = media_type(request.headers());
     let (body, reserved) = read(&state, request).await?;
-    let caller = Caller { account: key.account, key: key.key, secret: key.secret };
+    let credential = Credential::Key { id: key.key, secret: key.secret };
+    let caller = Caller { account: key.account, credential };
     let new = NewRequest { action, content_type, is_stream, caller, body };
-    let response =
-        state.runtimes.trigger(mecha.as_deref(), new, reserved).await.map_err(|error| match error {
-            TriggerError::NeverOffered => ApiProblem::NoSuchAction,
-            TriggerError::NoRuntime => ApiProblem::NoRuntime,
-            TriggerError::Busy => ApiProblem::Busy,
-            TriggerError::Lost => ApiProblem::RuntimeLost,
-            TriggerError::Interrupted(interruption) => interruption.into(),
-            TriggerError::Store(error) => {
-                tracing::error!(%error, "the actions of runtimes could not be read");
-                ApiProblem::Unavailable
-            }
-        })?;
+    let response = state.runtimes.trigger(mecha.as_deref(), new, reserved).await?;
     if is_stream { stream(response).await } else { whole(response).await }
 }
 
@@ -199,7 +189,10 @@ fn complete(
 }
 
 /// Status and media type of a response that is complete.
-fn last(event: ResponseEvent) -> Result<(StatusCode, &'static str), ApiProblem> {
+///
+/// # Errors
+/// The response has failed.
+pub(crate) fn last(event: ResponseEvent) -> Result<(StatusCode, &'static str), ApiProblem> {
     match event {
         ResponseEvent::End { status, content_type } => {
             let status = status_of_runtime(status, true).ok_or(ApiProblem::InvalidResponse)?;
@@ -336,6 +329,22 @@ fn end_event(status: StatusCode) -> Bytes {
 fn error_event(problem: &ApiProblem) -> Bytes {
     let body = serde_json::to_string(&problem.body()).unwrap_or_default();
     format!("event: error\ndata: {body}\n\n").into()
+}
+
+impl From<TriggerError> for ApiProblem {
+    fn from(error: TriggerError) -> Self {
+        match error {
+            TriggerError::NeverOffered => Self::NoSuchAction,
+            TriggerError::NoRuntime => Self::NoRuntime,
+            TriggerError::Busy => Self::Busy,
+            TriggerError::Lost => Self::RuntimeLost,
+            TriggerError::Interrupted(interruption) => interruption.into(),
+            TriggerError::Store(error) => {
+                tracing::error!(%error, "the actions of runtimes could not be read");
+                Self::Unavailable
+            }
+        }
+    }
 }
 
 impl From<Interruption> for ApiProblem {

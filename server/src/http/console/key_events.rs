@@ -104,6 +104,7 @@ async fn events(
     };
     let now = Instant::now();
     let stream = KeyEventStream {
+        origin: state.origin_of(&extensions, &headers).to_string(),
         watch,
         state,
         session,
@@ -129,6 +130,8 @@ struct KeyEventStream {
     watch: Watch,
     state: Arc<AppState>,
     session: Session,
+    /// The origin of the page.
+    origin: String,
     /// What owns the keys of the page.
     owner: KeyOwner,
     /// Whether the page shows all Mechas instead of keys.
@@ -248,7 +251,7 @@ impl KeyEventStream {
         let Some(id) = self.owner.mecha() else { return Some(None) };
         let mecha = self.state.mechas.find(account, id).await.ok()??;
         let runtimes = self.state.mechas.runtimes(account, id).await.ok()?;
-        Some(Some(MechaView::of(mecha, runtimes)))
+        Some(Some(MechaView::of(mecha, runtimes, self.origin.clone())))
     }
 
     /// The runtime that has connected with the new secret that the page shows, or that an attempt to do so failed.

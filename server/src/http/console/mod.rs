@@ -5,3 +5,4 @@ pub(crate) mod form_actions;
 pub(crate) mod key_events;
 pub(crate) mod pages;
 pub mod site_files;
+pub(crate) mod try_action;

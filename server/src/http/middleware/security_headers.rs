@@ -46,14 +46,14 @@ pub(crate) async fn set_headers(
     response
 }
 
-/// The content security policy of a page (CSP Level 3). It allows the console's own styles and scripts, and the inline
-/// script with this nonce.
+/// The content security policy of a page (CSP Level 3). It allows the console's own styles, scripts and
+/// frames, and the inline script with this nonce.
 pub(crate) fn page_policy(nonce: &str) -> String {
     // `cargo leptos watch` notifies the page of changes over a WebSocket.
     let watch = if std::env::var_os("LEPTOS_WATCH").is_some() { " ws:" } else { "" };
     format!(
         "default-src 'none'; script-src 'self' 'nonce-{nonce}' 'wasm-unsafe-eval'; style-src 'self'; \
-         img-src 'self'; font-src 'self'; connect-src 'self'{watch}; form-action 'self'; object-src 'none'; base-uri 'none'; \
+         img-src 'self'; font-src 'self'; frame-src 'self'; connect-src 'self'{watch}; form-action 'self'; object-src 'none'; base-uri 'none'; \
          frame-ancestors 'none'"
     )
 }
