@@ -12,6 +12,7 @@ setup: ## Install missing tools for building
 	@tools/setup.sh build
 
 serve: setup ## Build for release and serve on http://127.0.0.1:3000, with SQLite in ./data
+	cargo build --locked --release -p cli
 	cargo leptos serve --release --precompress
 
 watch: setup ## Serve for development: rebuild and reload on every change
@@ -65,8 +66,8 @@ size: ## Show the size of the page; fails if it exceeds the budget
 bench: ## Benchmark verifications against a bare axum server (twenty minutes)
 	@tools/setup.sh bench
 	@$(MAKE) --no-print-directory build
-	cargo build --locked --release -p server --example bare --example fill
-	node tools/bench/bench.mjs; sqlite=$$?; node tools/bench/runtimes.mjs || sqlite=1; POSTGRES_FSYNC=on tools/postgres.sh node tools/bench/postgres.mjs && exit $$sqlite
+	cargo build --locked --release -p server --example bare --example bare_proxy --example bare_runtime --example fill
+	node tools/bench/bench.mjs; sqlite=$$?; node tools/bench/runtimes.mjs || sqlite=1; node tools/bench/triggers.mjs || sqlite=1; POSTGRES_FSYNC=on tools/postgres.sh node tools/bench/postgres.mjs && exit $$sqlite
 
 bench-peers: ## Benchmark the same verification in other projects (three minutes)
 	@tools/setup.sh bench-peers

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:https";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import AxeBuilder from "@axe-core/playwright";
 import { type Page, expect, test } from "@playwright/test";
@@ -177,9 +177,8 @@ test("the unit and the compose file of the runtime name files and options that e
   const [, command] = compose.match(/command: \[mecha, (.*)\]/) ?? [];
   for (const args of [options?.split(" ") ?? [], command?.split(", ") ?? []]) {
     // With the options of the file, only the URL is missing.
-    const { status, stderr } = spawnSync(MECHA, args, { env: { MECHA_KEY: "x" }, encoding: "utf8" });
+    const { status, stderr } = spawnSync(MECHA, args, { env: { MECHA_KEY: "x", HOME: tmpdir() }, encoding: "utf8" });
     expect([status, stderr]).toEqual([2, expect.stringContaining("no URL of a console is given")]);
     expect(args.join(" ")).toMatch(/stream\.py$/);
   }
-  expect(resolve("../examples/stream.py")).toBeTruthy();
 });

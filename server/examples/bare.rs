@@ -25,6 +25,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/hit", any(hit))
         .route("/miss", any(miss))
         .route("/page", any(async move || Html(Bytes::clone(&page))))
+        // The upstream of `bare_proxy`.
+        .route("/v1/trigger/{action}", any(async |body: Bytes| body))
         .route("/", any(async || "ok"));
     axum::serve(tokio::net::TcpListener::bind(address).await?, router).await?;
     Ok(())

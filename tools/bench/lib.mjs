@@ -59,11 +59,11 @@ function cpu(pids) {
 export const memory = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]) * 1024;
 
 /** Runs one load. Returns the requests per second, the 99th percentile in milliseconds, and the processor time per request in µs. */
-export function load(port, path, secrets, pids, status, { seconds = SECONDS, headers = {}, connections = CONNECTIONS } = {}) {
+export function load(port, path, secrets, pids, status, { seconds = SECONDS, headers = {}, connections = CONNECTIONS, body } = {}) {
   const before = cpu(pids);
   const url = `http://127.0.0.1:${port}`;
   const args = ["-t1", `-c${connections}`, `-d${seconds}s`, "--latency", "-s", `${root}tools/bench/requests.lua`, url, path, secrets, ...Object.entries(headers).flat()];
-  const text = execFileSync("wrk", args, { encoding: "utf8" });
+  const text = execFileSync("wrk", args, { encoding: "utf8", env: { ...process.env, ...(body && { BODY: body }) } });
   const used = cpu(pids) - before;
   const [, amount, unit] = /99%\s+([\d.]+)(us|ms|s)/.exec(text);
   const requests = Number(/(\d+) requests in/.exec(text)[1]);

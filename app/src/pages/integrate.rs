@@ -73,8 +73,8 @@ fn content(origin: &str) -> impl IntoView + use<> {
         (integrate::BASIC, format!("curl -u \"$MECHA_API_KEY_ID:$MECHA_API_KEY_SECRET\" {url}")),
     ];
     let of_mechas = [
-        (integrate::CALL, curl(origin, "chat", None, false)),
-        (integrate::STREAM, curl(origin, "chat", None, true)),
+        (mechas::CALL, curl(origin, "chat", None, false)),
+        (mechas::CALL_STREAM, curl(origin, "chat", None, true)),
         (mechas::TRIGGER, format!("mecha trigger chat '{}'", runtimes::TRY_EXAMPLE)),
     ];
     let calls = [

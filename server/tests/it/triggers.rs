@@ -2,7 +2,7 @@
 
 use crate::runtimes::{Peer, Place, serve};
 use crate::test_app::{Browser, TestApp};
-use futures::SinkExt;
+use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -713,4 +713,34 @@ async fn a_replaced_connection_and_one_at_shutdown_finish_their_requests() {
     assert_eq!(second.end().await.body, "finished, too");
     assert_eq!(newer.close_code().await, 1012);
     stopping.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_runtime_that_sends_nothing_for_a_minute_times_out() {
+    let scene = Scene::new().await;
+    let mut peer = scene.runtime("a").await;
+    let started = Instant::now();
+    let (whole, stream) = (scene.call(&[], b"{}").await, scene.call(EVENTS, b"{}").await);
+    let (_, of_whole) = request_of(&mut peer).await;
+    let (_, of_stream) = request_of(&mut peer).await;
+    let responding = async {
+        // The runtime responds to pings meanwhile.
+        let mut cancelled = Vec::new();
+        while cancelled.len() < 2 {
+            if let Message::Text(text) = peer.0.next().await.unwrap().unwrap() {
+                let frame: Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(frame["type"], "cancel");
+                cancelled.push(frame["id"].as_str().unwrap().to_owned());
+            }
+        }
+        cancelled
+    };
+    let (whole, stream, mut cancelled) = tokio::join!(whole.end(), stream.end(), responding);
+    for answer in [whole, stream] {
+        assert_eq!((answer.status, answer.problem().as_str()), (504, "runtime-timeout"));
+    }
+    assert!((59..70).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    cancelled.sort();
+    assert_eq!(cancelled, [of_whole, of_stream]);
+    scene.is_idle().await;
 }

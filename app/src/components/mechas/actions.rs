@@ -52,10 +52,12 @@ fn row(mecha: &MechaView, action: &str, is_offered: bool) -> impl IntoView + use
                 " "
                 {offline}
             </p>
-            <Copyable
-                what=texts::about_action("curl", action)
-                value=curl(&mecha.origin, action, Some(id), false)
-            />
+            <div class="field">
+                <Copyable
+                    what=texts::about_action("curl", action)
+                    value=curl(&mecha.origin, action, Some(id), false)
+                />
+            </div>
             <div class="runtime-act">
                 <form action=mecha_page(id)>
                     <input type="hidden" name="trigger" value=action.to_owned() />

@@ -155,7 +155,9 @@ pub(crate) fn History(mecha: MechaView) -> impl IntoView {
             <details id="connect">
                 <summary>{text::CONNECT}</summary>
                 <ol>{text::STEPS.map(|step| view! { <li>{step}</li> }).into_iter().collect_view()}</ol>
-                <Copyable what=mechas::CONNECT_COMMANDS value=connect_commands(&mecha.origin) />
+                <div class="field">
+                    <Copyable what=mechas::CONNECT_COMMANDS value=connect_commands(&mecha.origin) />
+                </div>
                 <p>
                     <a href=format!("{INTEGRATE}#runtime")>{text::HOW}</a>
                     " · "

@@ -216,3 +216,46 @@ async fn a_node_accepts_requests_only_from_nodes_that_hold_a_lease() {
     scene.callers_node.console.key_cache.shut_down().await;
     assert_eq!(status_of(scene.listener, &format!("{id}{secret}")).await, 401);
 }
+
+#[tokio::test]
+async fn a_response_on_a_node_that_loses_its_lease_breaks_and_the_runtime_is_notified() {
+    let mut scene = Scene::new(None).await;
+    let mut stream = scene.call(EVENTS, b"{}").await;
+    let (_, id) = request_of(&mut scene.peer).await;
+    chunk(&mut scene.peer, &id, "with a lease").await;
+    stream.read_until("data: with a lease\n\n").await;
+    // The node no longer extends its lease, as if it had lost the database.
+    scene.callers_node.console.key_cache.shut_down().await;
+    let started = Instant::now();
+    chunk(&mut scene.peer, &id, "without a lease").await;
+    let answer = stream.end().await;
+    assert!(!answer.is_complete && !answer.body.contains("without a lease"), "{}", answer.body);
+    assert!(started.elapsed() < Duration::from_secs(16), "{:?}", started.elapsed());
+    assert_eq!(scene.peer.frame().await["type"], "cancel");
+    scene.is_idle().await;
+}
+
+#[tokio::test]
+async fn the_owner_tries_an_action_of_a_runtime_on_another_node_while_signed_in() {
+    let mut scene = Scene::new(None).await;
+    let mut ada = scene.place.ada.clone();
+    ada.router = scene.callers_node.router.clone();
+    let path = format!("/mechas/{}/try", scene.place.mecha);
+    let send = |mut ada: Browser| {
+        let path = path.clone();
+        tokio::spawn(async move { ada.submit(&path, &[("trigger", "chat"), ("body", "hi")]).await })
+    };
+    let response = send(ada.clone());
+    let (frame, id) = request_of(&mut scene.peer).await;
+    assert_eq!((&frame["key_id"], &frame["body"]), (&json!(null), &json!("hi")));
+    chunk(&mut scene.peer, &id, "forwarded").await;
+    end(&mut scene.peer, &id, 200, "text/plain").await;
+    assert!(response.await.unwrap().body.contains("<pre>forwarded</pre><p>200 in "));
+    let response = send(ada.clone());
+    let (_, id) = request_of(&mut scene.peer).await;
+    chunk(&mut scene.peer, &id, "part").await;
+    scene.place.ada.post("/rpc/account/sign-out", &[]).await;
+    assert!(response.await.unwrap().body.contains("Your session has ended"));
+    assert_eq!(scene.peer.frame().await["type"], "cancel");
+    scene.is_idle().await;
+}
