@@ -11,7 +11,7 @@ use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::error::Error;
 use tokio::task::JoinSet;
-use tokio_tungstenite::connect_async;
+use tokio_tungstenite::connect_async_with_config;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let mut request = format!("ws://{address}/api/v1/runtime").into_client_request()?;
             request.headers_mut().insert("authorization", format!("Bearer {secret}").parse()?);
             request.headers_mut().insert("sec-websocket-protocol", "mecha.runtime.v1".parse()?);
-            let (mut socket, _) = connect_async(request).await?;
+            let (mut socket, _) = connect_async_with_config(request, None, true).await?;
             let instance = format!("{} {number}", std::process::id());
             let hello = json!({"type": "hello", "instance": instance, "actions": ["chat", "hold"]});
             socket.send(Message::text(hello.to_string())).await?;
