@@ -1,6 +1,6 @@
 //! Establishes the connection of a runtime.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::http_client::{AGENT, redirect, rejection, retry_after};
 use crate::runtime::frames::{FRAME_LIMIT, Hello, RuntimeFrame, SUBPROTOCOL, ServerFrame};
 use crate::secret::Secret;
@@ -90,8 +90,7 @@ pub(crate) struct Connected {
 /// The connection is not established.
 pub(crate) async fn connect(url: &ServerUrl, secret: &Secret, hello: &Hello) -> Result<Connected, End> {
     let stream = transport::connect(url).await.map_err(|failure| {
-        let may_pass = failure.kind == crate::failure::Kind::Unreachable;
-        if may_pass { End::Retry(failure, None) } else { End::Final(failure) }
+        if failure.kind == Kind::Unreachable { End::Retry(failure, None) } else { End::Final(failure) }
     })?;
     let welcomed = timeout(HANDSHAKE_TIMEOUT, async {
         let config =

@@ -7,7 +7,7 @@ mod response;
 mod session;
 
 use crate::args::{ConnectOptions, TargetOptions};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::output::log;
 use crate::random;
 use crate::secret::{KeySource, Secret};
@@ -145,14 +145,17 @@ impl Supervisor {
     }
 
     async fn stay_connected(&mut self) -> Result<(), Failure> {
+        let mut secret = self.runtime.key.read()?;
         while !self.runtime.draining.is_cancelled() {
-            let secret = self.runtime.key.read()?;
             let end = match self.connect(&secret).await {
-                Some(Ok(current)) => self.serve(current).await,
-                Some(Err(end)) => (end, secret),
+                Some(Ok(current)) => {
+                    let (end, last) = self.serve(current).await;
+                    secret = last;
+                    end
+                }
+                Some(Err(end)) => end,
                 None => return Ok(()),
             };
-            let (end, secret) = end;
             match self.wait_before_next(end, &secret)? {
                 Some(wait) => {
                     tokio::select! {
@@ -163,6 +166,8 @@ impl Supervisor {
                 }
                 None => return Ok(()),
             }
+            // While the file is being replaced, it may be empty or missing.
+            secret = self.runtime.key.read().unwrap_or(secret);
         }
         Ok(())
     }
@@ -248,7 +253,7 @@ impl Supervisor {
                 return Err(Failure::denied("another connection of this process has replaced this one"));
             }
             End::Final(failure) | End::Unauthorized(failure)
-                if failure.kind == crate::failure::Kind::Denied && has_new_secret =>
+                if failure.kind == Kind::Denied && has_new_secret =>
             {
                 log(format_args!("{}; the key file contains another secret", failure.message));
                 return Ok(Some(Duration::ZERO));
