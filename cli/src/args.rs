@@ -1,6 +1,8 @@
 //! The command line.
 
+use crate::failure::Failure;
 use crate::runtime::handler::Handle;
+use crate::secret::variable;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -31,12 +33,25 @@ pub(crate) struct TargetOptions {
     /// File that contains the key, and nothing else [env: MECHA_KEY_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
-    /// Profile of `mecha login`
-    #[arg(long, global = true, value_name = "NAME", env = "MECHA_PROFILE", default_value = "default")]
-    pub(crate) profile: String,
+    /// Profile of `mecha login` [env: MECHA_PROFILE] [default: default]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
     /// Send the key to another machine without TLS
     #[arg(long, global = true)]
     pub(crate) allow_http: bool,
+}
+
+impl TargetOptions {
+    /// The name of the profile that the command line or the environment states, or `default`.
+    ///
+    /// # Errors
+    /// The variable is not valid.
+    pub(crate) fn profile(&self) -> Result<String, Failure> {
+        Ok(match &self.profile {
+            Some(profile) => profile.clone(),
+            None => variable("MECHA_PROFILE")?.unwrap_or_else(|| "default".to_owned()),
+        })
+    }
 }
 
 /// The commands.

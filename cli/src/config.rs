@@ -78,19 +78,17 @@ impl Config {
     /// It cannot be written.
     pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
         let text = toml::to_string(self).map_err(|error| Failure::error(error.to_string()))?;
+        // A link to a file elsewhere stays one.
+        let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let new = path.with_extension(format!("{}.new", process::id()));
         let replaced = (|| {
             if let Some(folder) = path.parent() {
                 DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
             }
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&new, path)
+            let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+            written.and_then(|()| fs::rename(&new, path)).inspect_err(|_| drop(fs::remove_file(&new)))
         })();
-        replaced.map_err(|error| {
-            let _ = fs::remove_file(&new);
-            Failure::error(format!("{} cannot be written: {error}", path.display()))
-        })
+        replaced.map_err(|error| Failure::error(format!("{} cannot be written: {error}", path.display())))
     }
 }

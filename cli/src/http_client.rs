@@ -18,8 +18,10 @@ use tokio::time::timeout;
 
 /// What the command line calls itself in requests.
 pub(crate) const AGENT: &str = concat!("mecha/", env!("CARGO_PKG_VERSION"));
-/// Timeout until a response begins. The server waits 60 s for a runtime.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(90);
+/// Timeout until the response to an API request begins.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Timeout of the response of a runtime. The server limits it to 10 minutes, and returns it when it is complete.
+pub(crate) const TRIGGER_TIMEOUT: Duration = Duration::from_secs(11 * 60);
 /// Timeout of the body of a response that is not streamed.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Size limit of a response that is not streamed, in bytes.
@@ -49,7 +51,7 @@ impl Problem {
     }
 }
 
-/// Sends a request, and returns the head of its response. The body is read from it.
+/// Sends a request, and returns the head of its response, which must begin within `limit`. The body is read from it.
 ///
 /// # Errors
 /// There is no response, or it is a redirect.
@@ -60,6 +62,7 @@ pub(crate) async fn send(
     path: &str,
     headers: HeaderMap,
     body: Bytes,
+    limit: Duration,
 ) -> Result<Response<Incoming>, Failure> {
     let not_sent = |error: http::Error| Failure::usage(format!("the request cannot be sent: {error}"));
     let mut request = Request::builder()
@@ -76,11 +79,9 @@ pub(crate) async fn send(
         http1::handshake(stream).await.map_err(|error| no_response(url, &error))?;
     // It ends when the response has been read or is dropped.
     tokio::spawn(connection);
-    let response = timeout(RESPONSE_TIMEOUT, sender.send_request(request)).await;
+    let response = timeout(limit, sender.send_request(request)).await;
     let response = response
-        .map_err(|_| {
-            Failure::unreachable(format!("{url} does not respond within {} s", RESPONSE_TIMEOUT.as_secs()))
-        })?
+        .map_err(|_| Failure::unreachable(format!("{url} does not respond within {} s", limit.as_secs())))?
         .map_err(|error| no_response(url, &error))?;
     match redirect(url, response.status(), response.headers()) {
         Some(failure) => Err(failure),
@@ -93,7 +94,8 @@ pub(crate) async fn send(
 /// # Errors
 /// There is no response, or it is not the object.
 pub(crate) async fn get(url: &ServerUrl, secret: &Secret, path: &str) -> Result<Value, Failure> {
-    let response = send(url, secret, Method::GET, path, HeaderMap::new(), Bytes::new()).await?;
+    let response =
+        send(url, secret, Method::GET, path, HeaderMap::new(), Bytes::new(), RESPONSE_TIMEOUT).await?;
     let (head, body) = response.into_parts();
     let body = collect(url, body).await?;
     if head.status != StatusCode::OK {

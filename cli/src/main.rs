@@ -23,23 +23,21 @@ use tokio::runtime::Builder;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let is_connect_once = matches!(&cli.command, Command::Connect(options) if options.once);
-    let runtime = match Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            output::log(format_args!("mecha: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
+    let result = start(cli);
+    if let Err(failure) = &result {
+        output::log(format_args!("mecha: {failure}"));
+    }
+    output::flush_log();
+    result.map_or_else(|failure| ExitCode::from(failure.exit_code(is_connect_once)), |()| ExitCode::SUCCESS)
+}
+
+fn start(cli: Cli) -> Result<(), Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::error(error.to_string()))?;
     let result = runtime.block_on(run(cli));
     // A read of the terminal or of a file that blocks must not keep the process.
     runtime.shutdown_background();
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            output::log(format_args!("mecha: {failure}"));
-            ExitCode::from(failure.exit_code(is_connect_once))
-        }
-    }
+    result
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {

@@ -3,7 +3,14 @@
 use crate::failure::Failure;
 use serde::Serialize;
 use std::fmt::Display;
-use std::io::{ErrorKind, Write, stderr, stdout};
+use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
+use std::sync::LazyLock;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+/// Lines of the log that wait to be written.
+const LOG_CAPACITY: usize = 1024;
 
 /// Writes bytes to standard output at once.
 ///
@@ -34,9 +41,49 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     write(format!("{text}\n").as_bytes())
 }
 
-/// Writes a line to standard error. Without standard error, the line is lost and the command goes on.
+/// Writes the response of a runtime to standard output: as it is, but for a terminal without characters that control it.
+///
+/// # Errors
+/// As [`write()`].
+pub(crate) fn response(bytes: &[u8]) -> Result<(), Failure> {
+    if stdout().is_terminal() {
+        return write(printable(&String::from_utf8_lossy(bytes)).as_bytes());
+    }
+    write(bytes)
+}
+
+/// What the thread that writes the log receives.
+enum Entry {
+    Line(String),
+    /// All lines before this one are written: respond.
+    Flush(SyncSender<()>),
+}
+
+/// The thread that writes the log. A standard error that nobody reads must not stop the program.
+static LOG: LazyLock<SyncSender<Entry>> = LazyLock::new(|| {
+    let (sender, entries) = sync_channel(LOG_CAPACITY);
+    thread::spawn(move || {
+        for entry in entries {
+            match entry {
+                Entry::Line(line) => drop(stderr().lock().write_all(line.as_bytes())),
+                Entry::Flush(done) => drop(done.try_send(())),
+            }
+        }
+    });
+    sender
+});
+
+/// Writes a line to standard error. If nobody reads it, lines are dropped.
 pub(crate) fn log(text: impl Display) {
-    let _ = stderr().lock().write_all(format!("{}\n", printable(&text.to_string())).as_bytes());
+    let _ = LOG.try_send(Entry::Line(format!("{}\n", printable(&text.to_string()))));
+}
+
+/// Waits until the log is written, at most one second.
+pub(crate) fn flush_log() {
+    let (done, is_done) = sync_channel(1);
+    if LOG.try_send(Entry::Flush(done)).is_ok() {
+        let _ = is_done.recv_timeout(Duration::from_secs(1));
+    }
 }
 
 /// A text without characters that control a terminal. Texts of the server and of handlers are not trusted with it.

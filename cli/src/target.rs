@@ -23,14 +23,12 @@ impl Target {
         if let (Some(url), Some(key)) = (&url, &key) {
             return Ok(Self { url: url.clone(), key: key.clone() });
         }
-        let profile = Config::read(&Config::path()?)?.profiles.remove(&options.profile);
+        let name = options.profile()?;
+        let profile = Config::read(&Config::path()?)?.profiles.remove(&name);
         let Some(Profile { url: own, key: secret }) = profile else {
             let missing = if url.is_none() { "no URL of a console" } else { "no key" };
-            return Err(Failure::usage(format!(
-                "{missing} is given, and there is no profile {:?}",
-                options.profile
-            ))
-            .hint("Run mecha login, or set MECHA_URL and MECHA_KEY."));
+            return Err(Failure::usage(format!("{missing} is given, and there is no profile {:?}", name))
+                .hint("Run mecha login, or set MECHA_URL and MECHA_KEY."));
         };
         let own = ServerUrl::parse(&own, options.allow_http)?;
         let Some(key) = key else {
@@ -38,7 +36,7 @@ impl Target {
             if url.as_ref().is_some_and(|url| *url != own) {
                 return Err(Failure::usage(format!(
                     "the key of the profile {:?} belongs to {own}, and is not sent to another console",
-                    options.profile
+                    name
                 ))
                 .hint("Run mecha login with another --profile, or set MECHA_KEY."));
             }

@@ -14,7 +14,7 @@ use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
 const DEFAULT_URL: &str = "http://127.0.0.1:3000";
 
 pub(crate) async fn run(options: &TargetOptions, json: bool) -> Result<(), Failure> {
-    let path = Config::path()?;
+    let (path, name) = (Config::path()?, options.profile()?);
     // A file that is not valid must not cost the key that is typed now.
     let mut config = Config::read(&path)?;
     let url = match stated_url(options)? {
@@ -27,13 +27,13 @@ pub(crate) async fn run(options: &TargetOptions, json: bool) -> Result<(), Failu
     };
     let key = fetch::<Key>(&url, &secret, "/api/v1/key").await?;
     let profile = Profile { url: url.to_string(), key: secret.expose().to_owned() };
-    config.profiles.insert(options.profile.clone(), profile);
+    config.profiles.insert(name.clone(), profile);
     config.write(&path)?;
     if json {
-        return output::json(&json!({"profile": options.profile, "url": url.to_string(), "key": key.json}));
+        return output::json(&json!({"profile": name, "url": url.to_string(), "key": key.json}));
     }
     output::line(format_args!("Signed in to {url} with {}.", key.value))?;
-    output::line(format_args!("Stored as profile {:?} in {}.", options.profile, path.display()))
+    output::line(format_args!("Stored as profile {:?} in {}.", name, path.display()))
 }
 
 fn read_url() -> Result<String, Failure> {

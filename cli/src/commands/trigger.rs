@@ -2,7 +2,7 @@
 
 use crate::args::{TargetOptions, TriggerOptions};
 use crate::failure::Failure;
-use crate::http_client::{Problem, collect, rejection, send};
+use crate::http_client::{Problem, TRIGGER_TIMEOUT, collect, rejection, send};
 use crate::output;
 use crate::target::Target;
 use bytes::Bytes;
@@ -13,11 +13,14 @@ use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::IgnoredAny;
 use serde_json::Value;
-use std::fs;
+use std::fs::File;
 use std::io::{Read, stdin};
+use tokio::time::timeout;
 
 /// The characters of RFC 3986, section 2.3, are not encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// How much is read of the body of a request, in bytes: more than the server accepts.
+const BODY_LIMIT: u64 = 1024 * 1024 + 1;
 const EVENTS: &str = "text/event-stream";
 
 pub(crate) async fn run(options: &TargetOptions, trigger: TriggerOptions) -> Result<(), Failure> {
@@ -33,18 +36,19 @@ pub(crate) async fn run(options: &TargetOptions, trigger: TriggerOptions) -> Res
     let query =
         trigger.mecha.as_deref().map(|mecha| format!("?mecha={}", encoded(mecha))).unwrap_or_default();
     let path = format!("/v1/trigger/{}{query}", encoded(&trigger.action));
-    let response = send(&target.url, &target.key.read()?, Method::POST, &path, headers, body).await?;
+    let response =
+        send(&target.url, &target.key.read()?, Method::POST, &path, headers, body, TRIGGER_TIMEOUT).await?;
     let (head, body) = response.into_parts();
     let is_stream =
         head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(EVENTS.as_bytes()));
     if head.status.is_success() && is_stream {
-        return print_events(body).await;
+        return timeout(TRIGGER_TIMEOUT, print_events(body)).await.unwrap_or_else(|_| Err(broken()));
     }
     let body = collect(&target.url, body).await?;
     if !head.status.is_success() && (Problem::of(&head.headers, &body).is_some() || body.is_empty()) {
         return Err(rejection(&target.url, head.status, &head.headers, &body));
     }
-    output::write(&body)?;
+    output::response(&body)?;
     if head.status.is_success() {
         return Ok(());
     }
@@ -58,11 +62,20 @@ fn read_data(data: Option<&str>) -> Result<Bytes, Failure> {
         None => Bytes::new(),
         Some("-") => {
             let mut body = Vec::new();
-            stdin().lock().read_to_end(&mut body).map_err(|error| failure("standard input", error))?;
+            stdin()
+                .lock()
+                .take(BODY_LIMIT)
+                .read_to_end(&mut body)
+                .map_err(|error| failure("standard input", error))?;
             body.into()
         }
         Some(text) => match text.strip_prefix('@') {
-            Some(path) => fs::read(path).map_err(|error| failure(path, error))?.into(),
+            Some(path) => {
+                let mut body = Vec::new();
+                let read = File::open(path).and_then(|file| file.take(BODY_LIMIT).read_to_end(&mut body));
+                read.map_err(|error| failure(path, error))?;
+                body.into()
+            }
             None => text.to_owned().into(),
         },
     })
@@ -96,7 +109,7 @@ async fn print_events(mut body: Incoming) -> Result<(), Failure> {
                         ),
                     });
                 }
-                _ => output::write(format!("{}\n", event.data).as_bytes())?,
+                _ => output::response(format!("{}\n", event.data).as_bytes())?,
             }
         }
     }

@@ -12,6 +12,7 @@ use http::{HeaderValue, StatusCode};
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
@@ -31,6 +32,10 @@ pub(crate) enum End {
     Stopped,
     /// Another connection of this process has replaced it.
     Replaced,
+    /// The key is no longer valid.
+    KeyEnded(Failure),
+    /// The owner has disconnected this runtime.
+    Disconnected(Failure),
     /// Do not try again.
     Final(Failure),
     /// Try again, at the earliest after this time.
@@ -49,7 +54,7 @@ impl End {
         let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
         match code {
             1000 => Self::Stopped,
-            4401 => Self::Final(
+            4401 => Self::KeyEnded(
                 Failure::denied(
                     "the key is no longer valid: it was deleted, it expired, or its secret was replaced",
                 )
@@ -57,7 +62,7 @@ impl End {
             ),
             4403 => Self::SwitchedOff(Failure::denied("the key or the Mecha is switched off")),
             4409 => Self::Replaced,
-            4410 => Self::Final(
+            4410 => Self::Disconnected(
                 Failure::denied("the owner has disconnected this runtime")
                     .hint("It may connect again when you start it."),
             ),
@@ -120,6 +125,9 @@ fn request(url: &ServerUrl, secret: &Secret) -> Result<Request, Error> {
 fn rejected(url: &ServerUrl, error: Error) -> End {
     let response = match error {
         Error::Http(response) => response,
+        Error::ConnectionClosed | Error::Protocol(ProtocolError::HandshakeIncomplete) => {
+            return End::lost(&format!("{url} closed the connection during the handshake"));
+        }
         Error::Io(error) => return End::lost(&format!("the handshake with {url} failed: {error}")),
         error => return End::Final(Failure::error(format!("the handshake with {url} failed: {error}"))),
     };
@@ -156,7 +164,12 @@ async fn greet(mut socket: Socket, hello: &Hello) -> Result<Connected, End> {
                 };
                 return Ok(Connected { socket, mecha: mecha.name, key_id, expires_at });
             }
-            Some(Ok(Message::Close(frame))) => return Err(End::of_close(frame)),
+            Some(Ok(Message::Close(frame))) => {
+                return Err(match End::of_close(frame) {
+                    End::Stopped => End::lost("the server closed the connection"),
+                    end => end,
+                });
+            }
             Some(Ok(_)) => {}
             Some(Err(error)) => return Err(lost(error)),
             None => return Err(End::of_close(None)),

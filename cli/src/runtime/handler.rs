@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::output::log;
 use crate::secret::Secret;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use std::env;
 use std::ffi::OsString;
 use std::io;
@@ -13,13 +13,15 @@ use std::str::FromStr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// Maximum number of actions of a runtime, and the length limit of their names, in bytes.
 const ACTIONS_LIMIT: usize = 32;
 const ACTION_LIMIT: usize = 64;
 /// How long a command may take to end after SIGTERM. Then it gets SIGKILL.
 const TERMINATION_TIMEOUT: Duration = Duration::from_secs(5);
+/// Interval at which it is checked whether the group has ended.
+const TERMINATION_INTERVAL: Duration = Duration::from_millis(20);
 /// How long output is read after the command has ended.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Length limit of a line of a log, in bytes. Longer ones are split.
@@ -138,20 +140,33 @@ impl Running {
                 count = &mut read => return count,
                 ended = self.child.wait() => ended?,
             };
+            self.ended_at = Some(Instant::now());
+            self.group = self.group.filter(has_processes);
         }
-        let deadline = *self.ended_at.get_or_insert_with(Instant::now) + OUTPUT_TIMEOUT;
+        let deadline = self.ended_at.unwrap_or_else(Instant::now) + OUTPUT_TIMEOUT;
         timeout_at(deadline, read).await.unwrap_or(Ok(0))
     }
 
     /// Waits until the command has ended. Processes that it left behind may still run.
     pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait().await
+        let status = self.child.wait().await?;
+        self.group = self.group.filter(has_processes);
+        Ok(status)
     }
 
     /// Ends the process group: at first with SIGTERM, then with SIGKILL.
     pub(crate) async fn terminate(mut self) {
         self.signal(Signal::TERM);
-        let _ = timeout(TERMINATION_TIMEOUT, self.child.wait()).await;
+        let deadline = Instant::now() + TERMINATION_TIMEOUT;
+        // Processes that the command left behind may run longer than the command.
+        let _ = timeout_at(deadline, self.child.wait()).await;
+        loop {
+            self.group = self.group.filter(has_processes);
+            if self.group.is_none() || Instant::now() >= deadline {
+                return;
+            }
+            sleep(TERMINATION_INTERVAL).await;
+        }
     }
 
     fn signal(&self, signal: Signal) {
@@ -160,6 +175,11 @@ impl Running {
             let _ = kill_process_group(group, signal);
         }
     }
+}
+
+/// Whether a process of a group is left. If not, its number may soon be that of another group.
+fn has_processes(group: &Pid) -> bool {
+    test_kill_process_group(*group).is_ok()
 }
 
 impl Drop for Running {

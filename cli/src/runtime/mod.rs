@@ -7,7 +7,7 @@ mod response;
 mod session;
 
 use crate::args::{ConnectOptions, TargetOptions};
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::output::log;
 use crate::random;
 use crate::secret::{KeySource, Secret};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 /// Limit of the random wait before a reconnect.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Limit of the wait that a server asks for.
+const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// A connection that lasted this long resets the wait.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
 /// Interval of attempts while the key or the Mecha is switched off.
@@ -70,9 +72,16 @@ pub(crate) async fn run(options: &TargetOptions, connect: ConnectOptions) -> Res
         aborting: CancellationToken::new(),
     });
     listen_for_signals(&runtime)?;
-    Supervisor { runtime, once: connect.once, attempt: 0, switched_off_at: None, replaced: JoinSet::new() }
-        .run()
-        .await
+    Supervisor {
+        runtime,
+        once: connect.once,
+        attempt: 0,
+        switched_off_at: None,
+        is_adopting: false,
+        replaced: JoinSet::new(),
+    }
+    .run()
+    .await
 }
 
 fn hello(options: &ConnectOptions) -> Hello {
@@ -89,7 +98,7 @@ fn hello(options: &ConnectOptions) -> Hello {
 
 /// The first signal drains the runtime, the second one cancels its requests.
 fn listen_for_signals(runtime: &Runtime) -> Result<(), Failure> {
-    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
         let mut signals = signal(kind).map_err(|error| Failure::error(format!("signals: {error}")))?;
         let (draining, aborting) = (runtime.draining.clone(), runtime.aborting.clone());
         tokio::spawn(async move {
@@ -126,6 +135,8 @@ struct Supervisor {
     /// Attempts since the last connection that was stable.
     attempt: u32,
     switched_off_at: Option<Instant>,
+    /// Whether an attempt to connect with a new secret has failed, although the server may have accepted it.
+    is_adopting: bool,
     /// Connections that were replaced with a new secret, until they have finished their requests.
     replaced: JoinSet<End>,
 }
@@ -135,6 +146,8 @@ struct Current {
     secret: Secret,
     serving: JoinHandle<End>,
     since: Instant,
+    /// Lets this connection finish its requests and end.
+    draining: CancellationToken,
 }
 
 impl Supervisor {
@@ -184,8 +197,9 @@ impl Supervisor {
         let Connected { mecha, key_id, expires_at, .. } = &connected;
         let expires = expires_at.as_ref().map_or("never expires".to_owned(), |at| format!("expires at {at}"));
         log(format_args!("connected to {} as {mecha} (the key {key_id} {expires})", self.runtime.url));
-        let serving = tokio::spawn(session::serve(Arc::clone(&self.runtime), connected, secret.clone()));
-        Current { secret, serving, since: Instant::now() }
+        let (runtime, draining) = (Arc::clone(&self.runtime), self.runtime.draining.child_token());
+        let serving = tokio::spawn(session::serve(runtime, connected, secret.clone(), draining.clone()));
+        Current { secret, serving, since: Instant::now(), draining }
     }
 
     /// Serves a connection to its end. A new secret in the key file is adopted: another connection replaces this one, which
@@ -195,27 +209,29 @@ impl Supervisor {
         loop {
             let known = rejected.as_ref().unwrap_or(&current.secret);
             let new = tokio::select! {
-                end = &mut current.serving => {
-                    if current.since.elapsed() >= STABLE_AFTER {
-                        self.attempt = 0;
-                    }
-                    self.switched_off_at = None;
-                    return (end.unwrap_or_else(|_| End::lost("the connection has failed")), current.secret);
-                }
+                end = &mut current.serving => return self.ended(end, current.secret, current.since),
                 new = self.changed_secret(known) => new,
             };
             match self.connect(&new).await {
                 Some(Ok(replacement)) => {
                     log("adopted the new secret of the key file");
                     let previous = std::mem::replace(&mut current, replacement);
+                    // The server lets it finish its requests if the key is the same. Another key replaces nothing.
+                    previous.draining.cancel();
                     self.replaced.spawn(async move {
                         previous.serving.await.unwrap_or_else(|_| End::lost("the connection has failed"))
                     });
-                    rejected = None;
+                    (rejected, self.is_adopting) = (None, false);
                 }
-                Some(Err(End::Retry(failure, _))) => {
-                    log(format_args!("the new secret cannot be adopted yet: {failure}"));
-                    sleep(KEY_FILE_INTERVAL).await;
+                Some(Err(End::Retry(failure, after))) => {
+                    // The server may have accepted the connection, and closes this one as replaced.
+                    self.is_adopting = true;
+                    let wait = self.backoff(after);
+                    log(format_args!("the new secret cannot be adopted yet: {}", failure.message));
+                    tokio::select! {
+                        () = sleep(wait) => {}
+                        end = &mut current.serving => return self.ended(end, current.secret, current.since),
+                    }
                 }
                 Some(Err(_)) => {
                     log(
@@ -226,6 +242,26 @@ impl Supervisor {
                 None => {}
             }
         }
+    }
+
+    fn ended(&mut self, end: Result<End, JoinError>, secret: Secret, since: Instant) -> (End, Secret) {
+        if since.elapsed() >= STABLE_AFTER {
+            self.attempt = 0;
+        }
+        self.switched_off_at = None;
+        let end = match end.unwrap_or_else(|_| End::lost("the connection has failed")) {
+            End::Replaced if self.is_adopting => End::lost("the connection with the new secret was lost"),
+            end => end,
+        };
+        self.is_adopting = false;
+        (end, secret)
+    }
+
+    /// The wait before the next attempt: full jitter, after the time that the server states.
+    fn backoff(&mut self, after: Option<Duration>) -> Duration {
+        let limit = SHORTEST_WAIT.saturating_mul(1 << self.attempt.min(10)).min(LONGEST_WAIT);
+        self.attempt = self.attempt.saturating_add(1);
+        limit.mul_f64(random::fraction()) + after.unwrap_or_default().min(RETRY_AFTER_LIMIT)
     }
 
     /// Waits until the key file contains another secret than `known`.
@@ -242,22 +278,21 @@ impl Supervisor {
 
     /// How long to wait before the next attempt; `None` if the runtime has stopped.
     fn wait_before_next(&mut self, end: End, secret: &Secret) -> Result<Option<Duration>, Failure> {
-        if self.runtime.draining.is_cancelled() && !matches!(end, End::Final(_)) {
+        if self.runtime.draining.is_cancelled() && !matches!(end, End::Final(_) | End::KeyEnded(_)) {
             return Ok(None);
         }
         // The key was rotated a moment ago.
-        let has_new_secret = self.runtime.key.read().is_ok_and(|new| new != *secret);
+        let has_new_secret = !self.once && self.runtime.key.read().is_ok_and(|new| new != *secret);
         let (failure, wait) = match end {
             End::Stopped => return Ok(None),
             End::Replaced => {
                 return Err(Failure::denied("another connection of this process has replaced this one"));
             }
-            End::Final(failure) | End::Unauthorized(failure)
-                if failure.kind == Kind::Denied && has_new_secret =>
-            {
+            End::KeyEnded(failure) | End::Unauthorized(failure) if has_new_secret => {
                 log(format_args!("{}; the key file contains another secret", failure.message));
                 return Ok(Some(Duration::ZERO));
             }
+            End::KeyEnded(failure) | End::Disconnected(failure) => return Err(failure),
             End::Final(failure) => return Err(failure),
             End::Unauthorized(failure) => match self.switched_off_at {
                 Some(since) if since.elapsed() < SWITCHED_OFF_LIMIT => (failure, SWITCHED_OFF_WAIT),
@@ -267,11 +302,7 @@ impl Supervisor {
                 self.switched_off_at.get_or_insert_with(Instant::now);
                 (failure, SWITCHED_OFF_WAIT)
             }
-            End::Retry(failure, after) => {
-                let limit = SHORTEST_WAIT.saturating_mul(1 << self.attempt.min(10)).min(LONGEST_WAIT);
-                self.attempt += 1;
-                (failure, limit.mul_f64(random::fraction()) + after.unwrap_or_default())
-            }
+            End::Retry(failure, after) => (failure, self.backoff(after)),
         };
         if self.once {
             return Err(failure);

@@ -28,6 +28,8 @@ pub(crate) struct Window(Arc<WindowState>);
 
 #[derive(Debug)]
 struct WindowState {
+    /// The size at the beginning. A chunk never waits for more.
+    size: u32,
     bytes: Semaphore,
     chunks: Semaphore,
     /// The lengths of the chunks that were sent and not read, first those that were sent first.
@@ -36,8 +38,9 @@ struct WindowState {
 
 impl Window {
     pub(crate) fn new(bytes: u32) -> Self {
-        let (bytes, chunks) = (Semaphore::new(bytes as usize), Semaphore::new(CHUNKS_LIMIT));
-        Self(Arc::new(WindowState { bytes, chunks, unread: Mutex::default() }))
+        let (size, chunks) = (bytes, Semaphore::new(CHUNKS_LIMIT));
+        let bytes = Semaphore::new(bytes as usize);
+        Self(Arc::new(WindowState { size, bytes, chunks, unread: Mutex::default() }))
     }
 
     /// Extends the window: this many bytes were read.
@@ -56,7 +59,7 @@ impl Window {
 
     /// Waits until a chunk of this length may be sent.
     async fn take(&self, length: usize) {
-        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        let length = u32::try_from(length).unwrap_or(u32::MAX).min(self.0.size);
         let (chunk, bytes) = tokio::join!(self.0.chunks.acquire(), self.0.bytes.acquire_many(length));
         if let (Ok(chunk), Ok(bytes), Ok(mut unread)) = (chunk, bytes, self.0.unread.lock()) {
             chunk.forget();
@@ -88,23 +91,27 @@ impl Failed {
 }
 
 impl Response {
-    /// Runs the command, and sends its output and how it ended.
+    /// Runs the command, and sends its output and how it ended. Returns when the processes of the command have ended.
     pub(crate) async fn run(mut self, permits: Arc<Semaphore>, secret: Secret) {
         let label = format!("{} {}", self.request.action, self.request.id);
-        let started = Instant::now();
         let Some(permit) = self.cancelled.run_until_cancelled(permits.acquire()).await else { return };
-        let result = match self.start(&secret, &label) {
+        let started = Instant::now();
+        match self.start(&secret, &label) {
             Ok(mut running) => {
                 let responding = timeout(self.timeout, self.respond(&mut running));
                 let result = self.cancelled.run_until_cancelled(responding).await;
+                let result = result.map(|result| result.unwrap_or_else(|_| Err(self.timed_out())));
+                self.end(result, started, &label).await;
                 running.terminate().await;
-                result.map(|result| result.unwrap_or_else(|_| Err(self.timed_out())))
             }
-            Err(failed) => Some(Err(failed)),
-        };
+            Err(failed) => self.end(Some(Err(failed)), started, &label).await,
+        }
         drop(permit);
-        let elapsed = started.elapsed().as_millis();
-        let id = self.request.id.clone();
+    }
+
+    /// Sends how the response ended; `None` if it was cancelled.
+    async fn end(&self, result: Option<Result<&'static str, Failed>>, started: Instant, label: &str) {
+        let (id, elapsed) = (self.request.id.clone(), started.elapsed().as_millis());
         let frame = match result {
             None => {
                 log(format_args!("{label}: cancelled after {elapsed} ms: nobody waits for the response"));
@@ -230,6 +237,10 @@ impl Output {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.is_empty() {
                 self.empty_lines += 1;
+                // As many empty lines are a chunk of their own.
+                if self.empty_lines == CHUNK_LEN {
+                    chunks.push(with_empty_lines(&mut self.empty_lines, &[]).split_off(1));
+                }
             } else {
                 chunks.push(with_empty_lines(&mut self.empty_lines, line));
             }
@@ -293,6 +304,11 @@ mod tests {
         assert_eq!(lines(&["one\r\ntwo"]), ["one", "two"]);
         assert_eq!(lines(&["one\n\n\ntwo\n\n"]), ["one", "\n\ntwo"]);
         assert_eq!(lines(&["", ""]), [""; 0]);
+        // However many empty lines there are, a chunk stays short.
+        let many = "\n".repeat(3 * CHUNK_LEN + 2) + "end";
+        let chunks = lines(&[&many]);
+        assert!(chunks.iter().all(|chunk| chunk.len() <= CHUNK_LEN), "{chunks:?}");
+        assert_eq!(chunks.join("\n"), many);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 const LOST_AFTER: Duration = Duration::from_secs(45);
 /// How long requests in flight may take when this runtime drains.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much earlier than the server's deadline the requests are cancelled: their commands have to end, and the server has to
+/// be notified.
+const DRAIN_MARGIN: Duration = Duration::from_secs(7);
 /// How long the server may take to confirm that no more requests follow, and later to close the connection.
 const CONFIRMATION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Interval of status frames: the server accepts 20 per second.
@@ -31,8 +35,13 @@ const FRAMES_CAPACITY: usize = 16;
 /// The payload of the ping that follows the status `draining`.
 const LAST_REQUEST: Bytes = Bytes::from_static(b"last request");
 
-/// Serves a connection until it ends.
-pub(crate) async fn serve(runtime: Arc<Runtime>, connected: Connected, secret: Secret) -> End {
+/// Serves a connection until it ends. Once `draining` is cancelled, it finishes its requests.
+pub(crate) async fn serve(
+    runtime: Arc<Runtime>,
+    connected: Connected,
+    secret: Secret,
+    draining: CancellationToken,
+) -> End {
     let (sink, stream) = connected.socket.split();
     let (frames, receiver) = channel(FRAMES_CAPACITY);
     let (pings, ping_receiver) = channel(1);
@@ -42,6 +51,7 @@ pub(crate) async fn serve(runtime: Arc<Runtime>, connected: Connected, secret: S
     let session = Session {
         runtime,
         secret,
+        draining,
         frames,
         pings,
         closed: closed.clone(),
@@ -84,10 +94,10 @@ enum Drain {
     /// The server may still send requests. Those in flight are finished until this time.
     Finishing { by: Instant, confirmed_by: Instant, is_confirmed: bool },
     /// Goodbye is said. The server closes the connection until this time.
-    Leaving { by: Instant },
+    Closing { by: Instant },
 }
 
-/// The state that the server knows, and when it may be told again.
+/// The state that was last reported, and when the next one may be.
 struct Status {
     sent: State,
     next_at: Instant,
@@ -97,6 +107,8 @@ struct Status {
 struct Session {
     runtime: Arc<Runtime>,
     secret: Secret,
+    /// Cancelled when this connection is to finish its requests.
+    draining: CancellationToken,
     frames: Sender<RuntimeFrame>,
     pings: Sender<Bytes>,
     /// Ends the responses: nobody receives them.
@@ -126,13 +138,14 @@ impl Session {
                 return end;
             }
             self.report_state();
-            let (runtime, wake_at) = (Arc::clone(&self.runtime), self.next_timer(heard_at + LOST_AFTER));
+            let (draining, aborting) = (self.draining.clone(), self.runtime.aborting.clone());
+            let wake_at = self.next_timer(heard_at + LOST_AFTER);
             tokio::select! {
                 message = stream.next() => {
                     heard_at = Instant::now();
                     let received = match message {
                         Some(Ok(Message::Text(text))) => self.receive(&text),
-                        Some(Ok(Message::Close(frame))) => Err(End::of_close(frame)),
+                        Some(Ok(Message::Close(frame))) => Err(self.closed_with(frame)),
                         Some(Ok(Message::Pong(payload))) => {
                             self.confirm(&payload);
                             Ok(())
@@ -154,8 +167,8 @@ impl Session {
                         self.open.remove(&id);
                     }
                 }
-                () = runtime.draining.cancelled(), if self.drain.is_none() => self.begin_drain(DRAIN_TIMEOUT),
-                () = runtime.aborting.cancelled(), if !self.is_aborted => {
+                () = draining.cancelled(), if self.drain.is_none() => self.begin_drain(DRAIN_TIMEOUT),
+                () = aborting.cancelled(), if !self.is_aborted => {
                     self.is_aborted = true;
                     self.cancel_all();
                 }
@@ -187,8 +200,8 @@ impl Session {
             }
             ServerFrame::Drain { deadline_ms } => {
                 log("the owner asks this runtime to drain");
-                self.runtime.draining.cancel();
-                self.begin_drain(Duration::from_millis(deadline_ms).min(DRAIN_TIMEOUT));
+                let within = Duration::from_millis(deadline_ms).min(DRAIN_TIMEOUT);
+                self.begin_drain(within.saturating_sub(DRAIN_MARGIN));
             }
             ServerFrame::Notice { what, at } => log(self.runtime.notice(&what, &at)),
             ServerFrame::Welcome { .. } | ServerFrame::Unknown => {}
@@ -197,14 +210,12 @@ impl Session {
     }
 
     fn begin(&mut self, request: Request) {
-        let Some(handle) = self.runtime.handles.iter().find(|handle| handle.action == request.action) else {
+        let handle = self.runtime.handles.iter().find(|handle| handle.action == request.action);
+        let Some(handle) = handle.filter(|_| !self.is_aborted) else {
             // The server sends only actions of the hello.
-            log(format_args!("{} {}: there is no handler", request.action, request.id));
-            let frame = RuntimeFrame::Error {
-                id: request.id,
-                status: 500,
-                detail: "There is no handler.".to_owned(),
-            };
+            let detail = if self.is_aborted { "The runtime stops." } else { "There is no handler." };
+            log(format_args!("{} {}: {detail}", request.action, request.id));
+            let frame = RuntimeFrame::Error { id: request.id, status: 503, detail: detail.to_owned() };
             let _ = self.frames.try_send(frame);
             return;
         };
@@ -236,6 +247,18 @@ impl Session {
         }
     }
 
+    /// What a close frame means here.
+    fn closed_with(&self, frame: Option<CloseFrame>) -> End {
+        match (End::of_close(frame), &self.drain) {
+            // The server has waited long enough, and reports it as a disconnection by the owner.
+            (End::Disconnected(_), Some(_)) => End::Stopped,
+            (End::Stopped, None | Some(Drain::Finishing { .. })) => {
+                End::lost("the server closed the connection")
+            }
+            (end, _) => end,
+        }
+    }
+
     /// The server has received the status `draining`, so no more requests follow.
     fn confirm(&mut self, payload: &Bytes) {
         if let Some(Drain::Finishing { is_confirmed, .. }) = &mut self.drain {
@@ -258,16 +281,16 @@ impl Session {
                 let is_idle = self.open.is_empty() && (is_confirmed || confirmed_by <= now);
                 if is_idle || by + CONFIRMATION_TIMEOUT <= now {
                     let _ = timeout(CONFIRMATION_TIMEOUT, self.frames.send(RuntimeFrame::Bye)).await;
-                    self.drain = Some(Drain::Leaving { by: Instant::now() + CONFIRMATION_TIMEOUT });
+                    self.drain = Some(Drain::Closing { by: Instant::now() + CONFIRMATION_TIMEOUT });
                 }
                 None
             }
-            Some(Drain::Leaving { by }) if by <= now => Some(End::Stopped),
+            Some(Drain::Closing { by }) if by <= now => Some(End::Stopped),
             _ => None,
         }
     }
 
-    /// Tells the server what this runtime does, if that has changed and may be told again.
+    /// Reports what this runtime does, if that has changed and the last report is old enough.
     fn report_state(&mut self) {
         let state = match self.drain {
             Some(_) => State::Draining,
@@ -294,7 +317,7 @@ impl Session {
             Some(Drain::Finishing { by, confirmed_by, .. }) => {
                 [confirmed_by, by, by + CONFIRMATION_TIMEOUT].into_iter().find(|due| *due > now)
             }
-            Some(Drain::Leaving { by }) => Some(by),
+            Some(Drain::Closing { by }) => Some(by),
             None => None,
         };
         let status = Some(self.status.next_at).filter(|due| *due > now);

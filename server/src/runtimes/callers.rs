@@ -4,6 +4,7 @@ use crate::ids::Id;
 use crate::secret::SecretDigest;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
@@ -17,8 +18,8 @@ pub(crate) struct Caller {
     pub(crate) credential: Credential,
 }
 
-/// What authenticates a caller.
-#[derive(Clone, Debug)]
+/// What authenticates a caller. `Debug` shows no secret and no session.
+#[derive(Clone)]
 pub(crate) enum Credential {
     /// A key of the account.
     Key {
@@ -30,6 +31,15 @@ pub(crate) enum Credential {
     /// The owner who is signed in to the console: the SHA-256 of the id of the session. The endpoint ends the response when
     /// the session ends.
     Session([u8; 32]),
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key { id, .. } => f.debug_struct("Key").field("id", id).finish_non_exhaustive(),
+            Self::Session(_) => f.write_str("Session(…)"),
+        }
+    }
 }
 
 impl Caller {

@@ -64,6 +64,8 @@ struct State {
     cancelled: Vec<u64>,
     /// Whether no further requests are accepted.
     is_closed: bool,
+    /// Whether the runtime states that it is draining: it accepts no requests for now.
+    is_draining: bool,
 }
 
 #[derive(Debug)]
@@ -97,6 +99,11 @@ impl Requests {
     /// Accepts no further requests.
     pub(crate) fn close(&self) {
         self.state.lock().is_closed = true;
+    }
+
+    /// Accepts no requests while the runtime states that it is draining.
+    pub(crate) fn set_draining(&self, is_draining: bool) {
+        self.state.lock().is_draining = is_draining;
     }
 
     /// Ends all requests, because the connection has ended.
@@ -223,7 +230,7 @@ impl PendingResponse {
     /// Begins a request; `None` if too many are in flight, or no more are accepted.
     pub(crate) fn begin(requests: &Arc<Requests>, request: NewRequest) -> Option<Self> {
         let mut state = requests.state.lock();
-        if state.is_closed || state.open.len() >= REQUESTS_PER_RUNTIME {
+        if state.is_closed || state.is_draining || state.open.len() >= REQUESTS_PER_RUNTIME {
             return None;
         }
         state.issued += 1;

@@ -250,15 +250,12 @@ impl Session<'_> {
             }
             let handled = match event {
                 Event::Message(Ok(Message::Text(text))) => match self.apply(&text, &mut budgets) {
-                    // A pong that comes later says that no more requests follow.
-                    Ok(Some(RuntimeState::Draining)) => {
-                        state = RuntimeState::Draining;
-                        self.connection.set_state(state);
+                    Ok(None) => Ok(()),
+                    Ok(Some(stated)) => {
+                        state = stated;
+                        requests.set_draining(state == RuntimeState::Draining);
+                        // The requests that were accepted are sent first: none follows the pong to a later ping.
                         self.send_requests(socket).await
-                    }
-                    Ok(stated) => {
-                        state = stated.unwrap_or(state);
-                        Ok(())
                     }
                     Err(end) => Err(end),
                 },

@@ -11,6 +11,9 @@ use leptos::prelude::*;
 /// The name of the frame that shows the response to the form.
 const FRAME: &str = "response";
 
+/// Length limit of the body of a request, in UTF-16 units. With any characters, it fits into a form.
+const BODY_LIMIT: u16 = 7000;
+
 /// The line that calls an action, of this Mecha or of any.
 pub(crate) fn curl(origin: &str, action: &str, mecha: Option<&MechaId>, is_stream: bool) -> String {
     let query = mecha.map(|mecha| format!("?mecha={}", mecha.as_str())).unwrap_or_default();
@@ -95,6 +98,7 @@ pub(crate) fn try_dialog(mecha: &MechaId, action: String) -> AnyView {
                         id="try-body"
                         name="body"
                         rows="3"
+                        maxlength=BODY_LIMIT
                         spellcheck="false"
                         translate="no"
                         inner_html=texts::TRY_EXAMPLE

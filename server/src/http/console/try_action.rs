@@ -28,6 +28,7 @@ use futures::stream::unfold;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -111,8 +112,8 @@ async fn begin(
 
 /// A response that is being shown.
 struct Shown {
-    state: Arc<AppState>,
-    who: SignedIn,
+    /// Completes when the session of the owner has ended.
+    session_ended: Pin<Box<dyn Future<Output = ()> + Send>>,
     response: TriggerResponse,
     is_stream: bool,
     began_at: Instant,
@@ -124,7 +125,15 @@ struct Shown {
 
 impl Shown {
     fn new(state: Arc<AppState>, who: SignedIn, response: TriggerResponse, is_stream: bool) -> Self {
-        Self { state, who, response, is_stream, began_at: Instant::now(), length: 0, incomplete: Vec::new() }
+        let session_ended = Box::pin(session_ended(state, who));
+        Self {
+            session_ended,
+            response,
+            is_stream,
+            began_at: Instant::now(),
+            length: 0,
+            incomplete: Vec::new(),
+        }
     }
 
     /// The parts of the page, as they come. Dropping the stream cancels the request.
@@ -148,7 +157,7 @@ impl Shown {
     async fn next(&mut self) -> Result<String, String> {
         let event = tokio::select! {
             biased;
-            () = session_ended(&self.state, &self.who) => return Err(text::SIGNED_OUT.to_owned()),
+            () = &mut self.session_ended => return Err(text::SIGNED_OUT.to_owned()),
             event = self.response.next() => event.map_err(ApiProblem::from),
         };
         let data = match event {
@@ -182,7 +191,7 @@ impl Shown {
 }
 
 /// Waits until the session of the owner has ended.
-async fn session_ended(state: &AppState, who: &SignedIn) {
+async fn session_ended(state: Arc<AppState>, who: SignedIn) {
     loop {
         sleep(SESSION_INTERVAL).await;
         if !state.sessions.is_hash_live(&who.session, &who.account).await {
@@ -199,6 +208,8 @@ fn failed(problem: &ApiProblem) -> Response {
 fn description(problem: &ApiProblem) -> String {
     let status = problem.status().as_u16();
     match problem {
+        // The session has ended before another node got the request.
+        ApiProblem::InvalidToken => text::SIGNED_OUT.to_owned(),
         ApiProblem::ActionFailed(_, detail) if !detail.is_empty() => format!("{status}: {detail}"),
         problem => format!("{status}: {}", problem.title()),
     }
