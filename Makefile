@@ -63,7 +63,7 @@ licences: ## Check licences, bans and sources of all dependencies
 size: ## Show the size of the page; fails if it exceeds the budget
 	@node tools/size.mjs
 
-bench: ## Benchmark verifications against a bare axum server (twenty minutes)
+bench: ## Benchmark verifications, runtimes and triggers against bare axum servers (half an hour)
 	@tools/setup.sh bench
 	@$(MAKE) --no-print-directory build
 	cargo build --locked --release -p server --example bare --example bare_proxy --example bare_runtime --example fill

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Responds word by word. With --stream, the caller gets each line as soon as it is written:
+"""Responds word by word. With --stream, the client gets each line as soon as it is written. Connect with a key of a Mecha, and
+call it with a key of the account:
 
-    mecha connect --handle chat=examples/stream.py
+    mecha connect --profile mecha --handle chat=examples/stream.py
     mecha trigger chat --stream '{"message": "Hello from a Mecha"}'
 """
 import json
@@ -13,7 +14,7 @@ try:
     message = json.load(sys.stdin)["message"]
     words = message.split()
 except (ValueError, KeyError, TypeError, AttributeError):
-    # Standard error is the log of the runtime. The caller gets 422 for the exit status 65 (EX_DATAERR).
+    # Standard error is the log of the runtime. The client gets 422 for the exit status 65 (EX_DATAERR).
     print("the request has no \"message\"", file=sys.stderr)
     sys.exit(65)
 

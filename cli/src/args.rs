@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
-const EXIT_CODES: &str = "\
+const AFTER_HELP: &str = "\
 Exit codes: 0 success, 1 error, 2 usage, 4 credential denied or no longer valid, 75 unreachable with connect --once.
 
 The key is read from --key-file, MECHA_KEY, MECHA_KEY_FILE, $CREDENTIALS_DIRECTORY/mecha-key or the profile, in this \
@@ -16,7 +16,7 @@ or with those in the file that SSL_CERT_FILE names. Redirects are not followed, 
 
 /// Calls the Mechas of a console, and connects programs as Mechas.
 #[derive(Debug, Parser)]
-#[command(name = "mecha", version, about, after_help = EXIT_CODES, propagate_version = true)]
+#[command(name = "mecha", version, about, after_help = AFTER_HELP, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) target: TargetOptions,
@@ -59,7 +59,7 @@ impl TargetOptions {
 pub(crate) enum Command {
     /// Verify a key, and store it with its URL in a profile
     ///
-    /// Reads the key from the terminal without echo, or from the first line of standard input.
+    /// Reads the key from the terminal without echo, from the first line of standard input, or from --key-file.
     Login {
         /// Print JSON
         #[arg(long)]
@@ -102,7 +102,6 @@ pub(crate) struct TriggerOptions {
     /// The action
     pub(crate) action: String,
     /// The body of the request: a text, @FILE, or - for standard input
-    #[arg(allow_hyphen_values = true)]
     pub(crate) data: Option<String>,
     /// Print each part of the response as it comes
     #[arg(long)]
@@ -121,8 +120,8 @@ pub(crate) struct ConnectOptions {
     /// Run COMMAND for each request of ACTION; may be repeated
     ///
     /// COMMAND is split into words as a shell does it, and run without a shell. It gets the body of the request on standard
-    /// input, and MECHA_ACTION, MECHA_REQUEST_ID, MECHA_CONTENT_TYPE, MECHA_STREAM (true or false) and MECHA_CALLER_KEY_ID
-    /// in its environment. Its standard output is the response. If it exits with a status other than 0, the caller gets
+    /// input, and MECHA_ACTION, MECHA_REQUEST_ID, MECHA_CONTENT_TYPE, MECHA_STREAM (true or false) and MECHA_CLIENT_KEY_ID
+    /// in its environment. Its standard output is the response. If it exits with a status other than 0, the client gets
     /// 500; after 65 it gets 422 (bad input), and after 75 503 (try again later).
     #[arg(long = "handle", value_name = "ACTION=COMMAND")]
     pub(crate) handles: Vec<Handle>,
@@ -133,9 +132,11 @@ pub(crate) struct ConnectOptions {
     #[arg(long)]
     pub(crate) once: bool,
     /// Number of commands that run at the same time; further requests wait
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=32))]
     pub(crate) concurrency: u16,
     /// Seconds that a command may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86400))]
+    ///
+    /// The console waits 60 s for the first output, including the wait for --concurrency, and 10 minutes for the end.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=600))]
     pub(crate) timeout: u32,
 }

@@ -1,4 +1,4 @@
-//! Why a command fails, and the exit code that says so.
+//! Why a command fails, and its exit code.
 
 use std::fmt::{Display, Formatter, Result};
 

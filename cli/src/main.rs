@@ -24,10 +24,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let is_connect_once = matches!(&cli.command, Command::Connect(options) if options.once);
     let result = start(cli);
-    if let Err(failure) = &result {
-        output::log(format_args!("mecha: {failure}"));
-    }
-    output::flush_log();
+    output::end_log(result.as_ref().err().map(|failure| format!("mecha: {failure}")));
     result.map_or_else(|failure| ExitCode::from(failure.exit_code(is_connect_once)), |()| ExitCode::SUCCESS)
 }
 
@@ -35,7 +32,7 @@ fn start(cli: Cli) -> Result<(), Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::error(error.to_string()))?;
     let result = runtime.block_on(run(cli));
-    // A read of the terminal or of a file that blocks must not keep the process.
+    // A host name that is still being resolved must not delay the exit.
     runtime.shutdown_background();
     result
 }

@@ -5,12 +5,13 @@ use serde::Serialize;
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::sync::LazyLock;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 /// Lines of the log that wait to be written.
-const LOG_CAPACITY: usize = 1024;
+const LOG_CAPACITY: usize = 16_384;
 
 /// Writes bytes to standard output at once.
 ///
@@ -59,13 +60,22 @@ enum Entry {
     Flush(SyncSender<()>),
 }
 
+/// The number of lines that were dropped since the last one was written.
+static DROPPED: AtomicUsize = AtomicUsize::new(0);
+
 /// The thread that writes the log. A standard error that nobody reads must not stop the program.
 static LOG: LazyLock<SyncSender<Entry>> = LazyLock::new(|| {
     let (sender, entries) = sync_channel(LOG_CAPACITY);
     thread::spawn(move || {
         for entry in entries {
             match entry {
-                Entry::Line(line) => drop(stderr().lock().write_all(line.as_bytes())),
+                Entry::Line(line) => {
+                    let dropped = match DROPPED.swap(0, Ordering::Relaxed) {
+                        0 => String::new(),
+                        dropped => format!("{dropped} lines of the log were dropped\n"),
+                    };
+                    let _ = stderr().lock().write_all((dropped + &line).as_bytes());
+                }
                 Entry::Flush(done) => drop(done.try_send(())),
             }
         }
@@ -73,17 +83,31 @@ static LOG: LazyLock<SyncSender<Entry>> = LazyLock::new(|| {
     sender
 });
 
-/// Writes a line to standard error. If nobody reads it, lines are dropped.
+/// Writes a line to standard error. If that is not read fast enough, lines are dropped, and their number is logged.
 pub(crate) fn log(text: impl Display) {
-    let _ = LOG.try_send(Entry::Line(format!("{}\n", printable(&text.to_string()))));
+    if LOG.try_send(line_of(text)).is_err() {
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
-/// Waits until the log is written, at most one second.
-pub(crate) fn flush_log() {
+/// Writes the last lines, and waits until the log is written: at most two seconds.
+pub(crate) fn end_log(last: Option<String>) {
     let (done, is_done) = sync_channel(1);
-    if LOG.try_send(Entry::Flush(done)).is_ok() {
-        let _ = is_done.recv_timeout(Duration::from_secs(1));
+    let last = last.map(line_of);
+    for mut entry in last.into_iter().chain([Entry::Flush(done)]) {
+        for _ in 0..100 {
+            match LOG.try_send(entry) {
+                Err(TrySendError::Full(unsent)) => entry = unsent,
+                _ => break,
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
     }
+    let _ = is_done.recv_timeout(Duration::from_secs(1));
+}
+
+fn line_of(text: impl Display) -> Entry {
+    Entry::Line(format!("{}\n", printable(&text.to_string())))
 }
 
 /// A text without characters that control a terminal. Texts of the server and of handlers are not trusted with it.

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use std::env::{self, VarError};
-use std::fmt::{Debug, Formatter};
+use std::fmt::{Debug, Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -53,6 +53,15 @@ pub(crate) enum KeySource {
     File(PathBuf),
 }
 
+impl Display for KeySource {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Value(_) => f.write_str("MECHA_KEY"),
+            Self::File(path) => write!(f, "the key file {}", path.display()),
+        }
+    }
+}
+
 impl KeySource {
     /// The source that the command line or the environment names: `--key-file`, `MECHA_KEY`, `MECHA_KEY_FILE`, or the
     /// credential `mecha-key` of systemd. `None` if there is none of them.
@@ -82,7 +91,7 @@ impl KeySource {
         match self {
             Self::Value(secret) => Ok(secret.clone()),
             Self::File(path) => {
-                let name = format!("the key file {}", path.display());
+                let name = self.to_string();
                 let text = fs::read_to_string(path).map_err(|error| {
                     let hint = match error.kind() {
                         io::ErrorKind::NotFound => "Save the key there, readable by you alone (chmod 600).",

@@ -45,10 +45,10 @@ async function mechaWithKey(page: Page): Promise<string> {
 const tryForm = (page: Page) => dialog(page).getByRole("button", { name: "Send" });
 const response = (page: Page) => page.frameLocator("iframe[name=response]").locator("body");
 
-test("the commands of the page connect a runtime, which answers both curl lines of the guide", async ({ page }) => {
+test("the commands of the page connect a runtime, which responds to both curl lines of the guide", async ({ page }) => {
   const secret = await mechaWithKey(page);
   await dialog(page).getByText("mecha connect", { exact: true }).click();
-  await expect(dialog(page).locator("code").filter({ hasText: "mecha login" })).toContainText(`mecha login --url ${BASE_URL}\nmecha connect --handle chat=./chat.sh`);
+  await expect(dialog(page).locator("code").filter({ hasText: "mecha login" })).toContainText(`mecha login --profile mecha --url ${BASE_URL}\nmecha connect --profile mecha --handle chat=./chat.sh`);
   await connected(secret, ["chat=../examples/echo.sh", "stream=python3 ../examples/stream.py"], async () => {
     await expect(dialog(page).locator("#first-request")).toContainText(/Connected: .+, linux\/.+, mecha \d+\.\d+\.\d+, from 127\.0\.0\.1/);
     await closeReveal(page);
@@ -129,7 +129,7 @@ test("without JavaScript, the response to an action streams too", async ({ page,
   await context.close();
 });
 
-test("certificates are verified, and a failure says what to do", async ({ page }) => {
+test("certificates are verified, and a failure states what to do", async ({ page }) => {
   const folder = mkdtempSync(join(tmpdir(), "cli-tls-"));
   const right = authority(folder, "right", "localhost");
   const port = await freePort();

@@ -191,7 +191,7 @@ impl MechaRuntimes {
         offered.into_iter().cloned().collect()
     }
 
-    /// The actions that no runtime offers now, and that one has offered in the last 30 days, in alphabetical order.
+    /// The actions that no runtime offers now, and that one in the history has offered, in alphabetical order.
     #[must_use]
     pub fn past_actions(&self) -> Vec<String> {
         let offered = self.actions();

@@ -6,7 +6,7 @@ use super::not_found::ErrorPage;
 use crate::backend::{self, SignedIn, require_account};
 use crate::components::copyable::Copyable;
 use crate::components::mechas::actions::curl;
-use crate::components::mechas::runtimes::{connect_commands, runtime_client};
+use crate::components::mechas::runtimes::{connect_commands, runtime_client, trigger_commands};
 use crate::components::tabs::Tabs;
 use crate::error::ConsoleError;
 use crate::islands::Enhancements;
@@ -75,7 +75,7 @@ fn content(origin: &str) -> impl IntoView + use<> {
     let of_mechas = [
         (mechas::CALL, curl(origin, "chat", None, false)),
         (mechas::CALL_STREAM, curl(origin, "chat", None, true)),
-        (mechas::TRIGGER, format!("mecha trigger chat '{}'", runtimes::TRY_EXAMPLE)),
+        (mechas::TRIGGER, trigger_commands(origin)),
     ];
     let calls = [
         (

@@ -27,7 +27,7 @@ pub enum DialogView {
     RuntimeGone,
     /// The form that calls this action of a Mecha.
     TryAction(MechaId, String),
-    /// No runtime of the Mecha offers the action of the dialog, or did in the last 30 days.
+    /// No runtime of the Mecha offers the action of the dialog, and none in its history did.
     ActionGone,
 }
 

@@ -29,6 +29,9 @@ pub(crate) async fn run(options: &TargetOptions, json: bool) -> Result<(), Failu
     let profile = Profile { url: url.to_string(), key: secret.expose().to_owned() };
     config.profiles.insert(name.clone(), profile);
     config.write(&path)?;
+    if let Some(source) = KeySource::from_environment(None)? {
+        output::log(format_args!("note: {source} takes precedence over the profile"));
+    }
     if json {
         return output::json(&json!({"profile": name, "url": url.to_string(), "key": key.json}));
     }

@@ -28,7 +28,7 @@ pub(crate) type Socket = WebSocketStream<Box<dyn Transport>>;
 /// How a connection ended, or why it was not established, and what to do about it.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// This runtime has said goodbye.
+    /// This runtime has sent its bye.
     Stopped,
     /// Another connection of this process has replaced it.
     Replaced,
@@ -71,6 +71,19 @@ impl End {
                     .hint("This is a defect, or the versions of mecha and the console do not fit together."),
             ),
             _ => Self::lost(&format!("the server closed the connection with code {code}{reason}")),
+        }
+    }
+
+    /// Why the runtime is not connected; `None` if it has stopped or was replaced.
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Stopped | Self::Replaced => None,
+            Self::KeyEnded(failure)
+            | Self::Disconnected(failure)
+            | Self::Final(failure)
+            | Self::Retry(failure, _)
+            | Self::SwitchedOff(failure)
+            | Self::Unauthorized(failure) => Some(failure),
         }
     }
 

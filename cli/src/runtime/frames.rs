@@ -15,7 +15,7 @@ pub(crate) const FRAME_LIMIT: usize = 2 * 1024 * 1024;
 pub(crate) enum ServerFrame {
     /// The response to the hello.
     Welcome { mecha: Mecha, key_id: String, expires_at: Option<String> },
-    /// A caller requests an action.
+    /// A client requests an action.
     Request(Request),
     /// This many bytes more may be sent for a request.
     Window { id: String, bytes: u32 },
@@ -35,17 +35,17 @@ pub(crate) struct Mecha {
     pub(crate) name: String,
 }
 
-/// A request of a caller.
+/// A request of a client.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Request {
     pub(crate) id: String,
     pub(crate) action: String,
     #[serde(default)]
     pub(crate) content_type: String,
-    /// Whether the caller reads the response as it comes.
+    /// Whether the client reads the response as it comes.
     #[serde(default)]
     pub(crate) stream: bool,
-    /// The key of the caller; `None` if the owner calls from the console.
+    /// The key of the client; `None` if the owner calls from the console.
     pub(crate) key_id: Option<String>,
     /// How many bytes may be sent before the window is extended.
     pub(crate) window: u32,

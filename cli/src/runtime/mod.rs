@@ -77,6 +77,7 @@ pub(crate) async fn run(options: &TargetOptions, connect: ConnectOptions) -> Res
         once: connect.once,
         attempt: 0,
         switched_off_at: None,
+        rejected: None,
         is_adopting: false,
         replaced: JoinSet::new(),
     }
@@ -135,10 +136,12 @@ struct Supervisor {
     /// Attempts since the last connection that was stable.
     attempt: u32,
     switched_off_at: Option<Instant>,
+    /// The last secret in the key file with which no connection was possible.
+    rejected: Option<Secret>,
     /// Whether an attempt to connect with a new secret has failed, although the server may have accepted it.
     is_adopting: bool,
     /// Connections that were replaced with a new secret, until they have finished their requests.
-    replaced: JoinSet<End>,
+    replaced: JoinSet<()>,
 }
 
 /// The connection that gets requests.
@@ -179,8 +182,7 @@ impl Supervisor {
                 }
                 None => return Ok(()),
             }
-            // While the file is being replaced, it may be empty or missing.
-            secret = self.runtime.key.read().unwrap_or(secret);
+            secret = self.new_secret(&secret).unwrap_or(secret);
         }
         Ok(())
     }
@@ -205,12 +207,10 @@ impl Supervisor {
     /// Serves a connection to its end. A new secret in the key file is adopted: another connection replaces this one, which
     /// finishes its requests. Returns the last secret.
     async fn serve(&mut self, mut current: Current) -> (End, Secret) {
-        let mut rejected = None;
         loop {
-            let known = rejected.as_ref().unwrap_or(&current.secret);
             let new = tokio::select! {
                 end = &mut current.serving => return self.ended(end, current.secret, current.since),
-                new = self.changed_secret(known) => new,
+                new = self.changed_secret(&current.secret) => new,
             };
             match self.connect(&new).await {
                 Some(Ok(replacement)) => {
@@ -218,10 +218,9 @@ impl Supervisor {
                     let previous = std::mem::replace(&mut current, replacement);
                     // The server lets it finish its requests if the key is the same. Another key replaces nothing.
                     previous.draining.cancel();
-                    self.replaced.spawn(async move {
-                        previous.serving.await.unwrap_or_else(|_| End::lost("the connection has failed"))
-                    });
-                    (rejected, self.is_adopting) = (None, false);
+                    while self.replaced.try_join_next().is_some() {}
+                    self.replaced.spawn(async move { drop(previous.serving.await) });
+                    (self.rejected, self.is_adopting) = (None, false);
                 }
                 Some(Err(End::Retry(failure, after))) => {
                     // The server may have accepted the connection, and closes this one as replaced.
@@ -233,11 +232,12 @@ impl Supervisor {
                         end = &mut current.serving => return self.ended(end, current.secret, current.since),
                     }
                 }
-                Some(Err(_)) => {
-                    log(
-                        "the new secret of the key file is not valid for a runtime; staying connected with the previous one",
-                    );
-                    rejected = Some(new);
+                Some(Err(end)) => {
+                    let why = end.failure().map_or_else(String::new, |failure| format!(": {failure}"));
+                    log(format_args!(
+                        "the new secret of the key file cannot be adopted{why}\nstaying connected with the previous one"
+                    ));
+                    self.rejected = Some(new);
                 }
                 None => {}
             }
@@ -264,16 +264,21 @@ impl Supervisor {
         limit.mul_f64(random::fraction()) + after.unwrap_or_default().min(RETRY_AFTER_LIMIT)
     }
 
-    /// Waits until the key file contains another secret than `known`.
-    async fn changed_secret(&self, known: &Secret) -> Secret {
+    /// Waits until the key file contains a secret that was not tried.
+    async fn changed_secret(&self, current: &Secret) -> Secret {
         loop {
             let KeySource::File(_) = &self.runtime.key else { return std::future::pending().await };
             sleep(KEY_FILE_INTERVAL).await;
-            // While the file is being replaced, it may be empty or missing.
-            if let Some(secret) = self.runtime.key.read().ok().filter(|secret| secret != known) {
+            if let Some(secret) = self.new_secret(current) {
                 return secret;
             }
         }
+    }
+
+    /// The secret in the key file, if it was not tried. While the file is being replaced, it may be empty or missing.
+    fn new_secret(&self, current: &Secret) -> Option<Secret> {
+        let secret = self.runtime.key.read().ok()?;
+        (secret != *current && self.rejected.as_ref() != Some(&secret)).then_some(secret)
     }
 
     /// How long to wait before the next attempt; `None` if the runtime has stopped.
@@ -282,7 +287,7 @@ impl Supervisor {
             return Ok(None);
         }
         // The key was rotated a moment ago.
-        let has_new_secret = !self.once && self.runtime.key.read().is_ok_and(|new| new != *secret);
+        let has_new_secret = !self.once && self.new_secret(secret).is_some();
         let (failure, wait) = match end {
             End::Stopped => return Ok(None),
             End::Replaced => {

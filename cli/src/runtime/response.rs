@@ -15,7 +15,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Length limit of a chunk, in bytes.
+/// Size of a read, in bytes. A chunk has at most three times as many.
 const CHUNK_LEN: usize = 32 * 1024;
 /// Size limit of a response that is not streamed, in bytes.
 const WHOLE_LIMIT: usize = 1024 * 1024;
@@ -76,12 +76,12 @@ pub(crate) struct Response {
     pub(crate) window: Window,
     /// The frames of the connection.
     pub(crate) frames: Sender<RuntimeFrame>,
-    /// Nobody waits for the response any more.
+    /// Cancelled when the response is no longer needed, or when this runtime stops.
     pub(crate) cancelled: CancellationToken,
     pub(crate) timeout: Duration,
 }
 
-/// Why a response fails: the status for the caller, and what happened.
+/// Why a response fails: the status for the client, and what happened.
 struct Failed(u16, String);
 
 impl Failed {
@@ -114,7 +114,7 @@ impl Response {
         let (id, elapsed) = (self.request.id.clone(), started.elapsed().as_millis());
         let frame = match result {
             None => {
-                log(format_args!("{label}: cancelled after {elapsed} ms: nobody waits for the response"));
+                log(format_args!("{label}: cancelled after {elapsed} ms"));
                 return;
             }
             Some(Ok(content_type)) => {
@@ -138,10 +138,10 @@ impl Response {
             ("MECHA_REQUEST_ID", &request.id),
             ("MECHA_CONTENT_TYPE", request.content_type.as_str()),
             ("MECHA_STREAM", if request.stream { "true" } else { "false" }),
-            ("MECHA_CALLER_KEY_ID", request.key_id.as_deref().unwrap_or_default()),
+            ("MECHA_CLIENT_KEY_ID", request.key_id.as_deref().unwrap_or_default()),
         ];
         Running::start(&self.handle, &variables, secret, body, label.to_owned()).map_err(|error| {
-            // The caller need not know the paths of this machine.
+            // The client need not know the paths of this machine.
             log(format_args!("{label}: the command {:?} cannot be started: {error}", self.handle.program));
             Failed::new(500, "The handler cannot be started.")
         })
@@ -213,13 +213,15 @@ struct Output {
     length: usize,
     /// Of a stream, a line that is not complete. Otherwise a copy of the whole output, to find its media type.
     kept: Vec<u8>,
+    /// Whether the beginning of the line was sent: its line break ends it.
+    is_continued: bool,
     /// Empty lines of a stream, which are sent with the next line: a chunk is not empty.
     empty_lines: usize,
 }
 
 impl Output {
     fn new(is_stream: bool) -> Self {
-        Self { is_stream, length: 0, kept: Vec::new(), empty_lines: 0 }
+        Self { is_stream, length: 0, kept: Vec::new(), is_continued: false, empty_lines: 0 }
     }
 
     /// The chunks to send after these bytes: each line of a stream, without its line break.
@@ -235,13 +237,14 @@ impl Output {
             let (line, after) = rest.split_at(end);
             rest = after.get(1..).unwrap_or_default();
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.is_empty() {
+            let is_continued = std::mem::take(&mut self.is_continued);
+            if line.is_empty() && !is_continued {
                 self.empty_lines += 1;
                 // As many empty lines are a chunk of their own.
                 if self.empty_lines == CHUNK_LEN {
                     chunks.push(with_empty_lines(&mut self.empty_lines, &[]).split_off(1));
                 }
-            } else {
+            } else if !line.is_empty() {
                 chunks.push(with_empty_lines(&mut self.empty_lines, line));
             }
         }
@@ -249,6 +252,7 @@ impl Output {
         // A line may be longer than a chunk.
         if self.kept.len() >= CHUNK_LEN {
             let end = complete_characters(&self.kept);
+            self.is_continued = true;
             chunks.push(with_empty_lines(&mut self.empty_lines, &self.kept.drain(..end).collect::<Vec<_>>()));
         }
         chunks
@@ -316,6 +320,8 @@ mod tests {
         let long = "\u{20ac}".repeat(CHUNK_LEN);
         let chunks = lines(&[&long]);
         assert_eq!(chunks.concat(), long);
+        let parts = ["a".repeat(CHUNK_LEN), "a".repeat(CHUNK_LEN), "\nb\n".to_owned()];
+        assert_eq!(lines(&parts.each_ref().map(String::as_str)).last().unwrap(), "b");
     }
 
     #[test]

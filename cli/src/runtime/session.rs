@@ -93,7 +93,7 @@ async fn write(
 enum Drain {
     /// The server may still send requests. Those in flight are finished until this time.
     Finishing { by: Instant, confirmed_by: Instant, is_confirmed: bool },
-    /// Goodbye is said. The server closes the connection until this time.
+    /// The bye was sent. The server closes the connection until this time.
     Closing { by: Instant },
 }
 
@@ -124,7 +124,11 @@ struct Session {
 
 impl Session {
     async fn run(mut self, mut stream: SplitStream<Socket>) -> End {
-        let end = self.serve_frames(&mut stream).await;
+        let end = match self.serve_frames(&mut stream).await {
+            // A runtime that was asked to drain does not connect again.
+            End::Retry(..) if self.drain.is_some() => End::Stopped,
+            end => end,
+        };
         // The commands end before the process does.
         self.closed.cancel();
         while self.responses.join_next().await.is_some() {}

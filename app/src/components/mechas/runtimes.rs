@@ -19,15 +19,27 @@ pub(crate) fn runtime_client(origin: &str) -> String {
     include_str!("../../../../examples/runtime.py").replace("http://127.0.0.1:3000", origin)
 }
 
-/// The commands that store a key and connect as its Mecha. The first one asks for the secret, which stays out of the history
-/// of the shell.
+/// The commands that store a key of a Mecha and connect with it. The first one asks for the secret, which stays out of the
+/// history of the shell.
 pub(crate) fn connect_commands(origin: &str) -> String {
-    // The command line sends keys without encryption only if it is told so, or to the same machine.
+    let allow = allow_http(origin);
+    format!(
+        "mecha login --profile mecha --url {origin}{allow}\nmecha connect --profile mecha{allow} --handle chat=./chat.sh"
+    )
+}
+
+/// The commands that store a key of the account and call a Mecha with it.
+pub(crate) fn trigger_commands(origin: &str) -> String {
+    let allow = allow_http(origin);
+    format!("mecha login --url {origin}{allow}\nmecha trigger{allow} chat '{}'", text::TRY_EXAMPLE)
+}
+
+/// The option that the command line needs to send keys to this origin without encryption; empty if it needs none.
+fn allow_http(origin: &str) -> &'static str {
     let is_local = ["http://127.0.0.1", "http://localhost", "http://[::1]"]
         .iter()
         .any(|local| origin.strip_prefix(local).is_some_and(|port| port.is_empty() || port.starts_with(':')));
-    let allow = if origin.starts_with("https://") || is_local { "" } else { " --allow-http" };
-    format!("mecha login --url {origin}{allow}\nmecha connect{allow} --handle chat=./chat.sh")
+    if origin.starts_with("https://") || is_local { "" } else { " --allow-http" }
 }
 
 /// The connected runtimes, each with what its owner can ask of it.
