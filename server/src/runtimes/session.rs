@@ -157,10 +157,7 @@ impl Session<'_> {
             End::UNVERIFIED
         })?;
         match registration {
-            Registration::NotAllowed => {
-                self.valid_entry().await?;
-                return Err(End::KEY_ENDED);
-            }
+            Registration::NotAllowed => return Err(self.end_of_key().await),
             Registration::Outdated => return Err(End::OUTDATED),
             Registration::TooMany => return Err(End::TOO_MANY),
             Registration::Registered { replaced_on } => {
@@ -392,6 +389,19 @@ impl Session<'_> {
                 Standing::Ended(end) => return Err(end),
                 Standing::Unknown if Instant::now() >= deadline => return Err(End::UNVERIFIED),
                 Standing::Unknown => sleep(LEASE_POLL_INTERVAL).await,
+            }
+        }
+    }
+
+    /// Why the key is no longer valid. The database knows it first: waits until the index has applied that change.
+    async fn end_of_key(&self) -> End {
+        let deadline = Instant::now() + LEASE_WAIT;
+        loop {
+            match self.valid_entry().await {
+                Err(end) => return end,
+                // The key is valid again. The runtime reconnects.
+                Ok(_) if Instant::now() >= deadline => return End::UNVERIFIED,
+                Ok(_) => sleep(LEASE_POLL_INTERVAL).await,
             }
         }
     }
