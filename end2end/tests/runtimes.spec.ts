@@ -91,6 +91,8 @@ test("a runtime is drained and disconnected from its page, and ends by itself", 
     await page.getByRole("button", { name: /^Drain / }).click();
     await expect(toast(page)).toHaveText("The runtime was asked to finish its work");
     expect(await runtime.exited).toBe(0);
+    // The next runtime has a row of its own.
+    await expect(page.getByText("No runtime is connected.")).toBeVisible();
   });
   await withRuntime(secret, async (runtime) => {
     await page.getByRole("button", { name: /^Disconnect / }).click();
