@@ -19,7 +19,7 @@ pub(crate) enum ServerFrame {
     Request(Request),
     /// This many bytes more may be sent for a request.
     Window { id: String, bytes: u32 },
-    /// The request has ended: nobody waits for its response.
+    /// The request has ended, and its response is no longer needed.
     Cancel { id: String },
     /// Finish the work in hand and disconnect.
     Drain { deadline_ms: u64 },

@@ -286,19 +286,19 @@ impl Supervisor {
         if self.runtime.draining.is_cancelled() && !matches!(end, End::Final(_) | End::KeyEnded(_)) {
             return Ok(None);
         }
-        // The key was rotated a moment ago.
-        let has_new_secret = !self.once && self.new_secret(secret).is_some();
         let (failure, wait) = match end {
             End::Stopped => return Ok(None),
             End::Replaced => {
                 return Err(Failure::denied("another connection of this process has replaced this one"));
             }
-            End::KeyEnded(failure) | End::Unauthorized(failure) if has_new_secret => {
+            // The key was rotated a moment ago.
+            End::KeyEnded(failure) | End::Unauthorized(failure)
+                if !self.once && self.new_secret(secret).is_some() =>
+            {
                 log(format_args!("{}; the key file contains another secret", failure.message));
                 return Ok(Some(Duration::ZERO));
             }
-            End::KeyEnded(failure) | End::Disconnected(failure) => return Err(failure),
-            End::Final(failure) => return Err(failure),
+            End::KeyEnded(failure) | End::Disconnected(failure) | End::Final(failure) => return Err(failure),
             End::Unauthorized(failure) => match self.switched_off_at {
                 Some(since) if since.elapsed() < SWITCHED_OFF_LIMIT => (failure, SWITCHED_OFF_WAIT),
                 _ => return Err(failure),

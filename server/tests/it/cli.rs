@@ -118,13 +118,22 @@ impl Machine {
         }
     }
 
+    /// Shuts the console down, as SIGTERM does.
+    async fn stop_server(&self) {
+        self.place.app.console.shutdown.cancel();
+        self.place.app.console.runtimes.shut_down().await;
+    }
+
+    /// Starts another console with the same database, at the same address.
+    async fn start_server(&self) -> TestApp {
+        let app = self.place.app.restart().await;
+        serve_at(&app, self.place.address).await;
+        app
+    }
+
     /// Checks that nothing is left in flight.
     async fn is_idle(&self) {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while self.place.app.console.runtimes.triggers() > 0 {
-            assert!(Instant::now() < deadline, "triggers are left in flight");
-            sleep(Duration::from_millis(10)).await;
-        }
+        self.place.app.wait_until_no_trigger_is_in_flight().await;
     }
 }
 

@@ -26,7 +26,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU32, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 
 pub(crate) const PASSWORD: &str = "plum orchard tuesday lantern";
@@ -108,6 +110,15 @@ impl TestApp {
     pub(crate) async fn restart_with(&self, flags: &[&str]) -> Self {
         let (folder, now) = (tempfile::tempdir().unwrap(), self.clock.load(Ordering::SeqCst));
         Self::on(folder, self.url.clone(), flags, now).await
+    }
+
+    /// Waits until no trigger is in flight on this node.
+    pub(crate) async fn wait_until_no_trigger_is_in_flight(&self) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while self.console.runtimes.triggers() > 0 {
+            assert!(Instant::now() < deadline, "triggers are left in flight");
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// A direct connection to the database, without the server.

@@ -140,11 +140,7 @@ impl Scene {
 
     /// Checks that nothing is left in flight.
     async fn is_idle(&self) {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while self.place.app.console.runtimes.triggers() > 0 {
-            assert!(Instant::now() < deadline, "triggers are left in flight");
-            sleep(Duration::from_millis(10)).await;
-        }
+        self.place.app.wait_until_no_trigger_is_in_flight().await;
     }
 }
 

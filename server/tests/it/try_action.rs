@@ -8,7 +8,7 @@ use axum::http::header::ORIGIN;
 use serde_json::Value;
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 /// A console with an owner and a connected runtime.
 struct Scene {
@@ -31,11 +31,7 @@ impl Scene {
     }
 
     async fn is_idle(&self) {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while self.place.app.console.runtimes.triggers() > 0 {
-            assert!(Instant::now() < deadline, "triggers are left in flight");
-            sleep(Duration::from_millis(10)).await;
-        }
+        self.place.app.wait_until_no_trigger_is_in_flight().await;
     }
 }
 

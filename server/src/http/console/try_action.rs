@@ -24,7 +24,7 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_FRAME_OPTIONS}
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use axum::routing::post;
-use futures::stream::unfold;
+use futures::stream::{Stream, StreamExt, once, unfold};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::convert::Infallible;
@@ -73,9 +73,8 @@ async fn try_action(
     match begin(&state, &who, &mecha, &body).await {
         Ok((response, is_stream)) => {
             let shown = Shown::new(state, who, response, is_stream);
-            let begin =
-                futures::stream::once(async { Ok::<_, Infallible>(Bytes::from_static(BEGIN.as_bytes())) });
-            page(Body::from_stream(futures::StreamExt::chain(begin, shown.parts())))
+            let begin = once(async { Ok::<_, Infallible>(Bytes::from_static(BEGIN.as_bytes())) });
+            page(Body::from_stream(begin.chain(shown.parts())))
         }
         Err(problem) => failed(&problem),
     }
@@ -137,7 +136,7 @@ impl Shown {
     }
 
     /// The parts of the page, as they come. Dropping the stream cancels the request.
-    fn parts(self) -> impl futures::Stream<Item = Result<Bytes, Infallible>> {
+    fn parts(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
         unfold(Some(self), |shown| async {
             let mut shown = shown?;
             match shown.next().await {

@@ -114,11 +114,9 @@ async fn a_key_file_that_is_being_replaced_does_not_end_a_runtime_that_reconnect
     let mut running = Running::start(&mut machine.command(&["connect", "--key-file", "key"]));
     running.read_until("connected to").await;
     fs::write(&file, "").unwrap();
-    machine.place.app.console.shutdown.cancel();
-    machine.place.app.console.runtimes.shut_down().await;
+    machine.stop_server().await;
     running.read_until("cannot be reached").await;
-    let restarted = machine.place.app.restart().await;
-    serve_at(&restarted, machine.place.address).await;
+    let _restarted = machine.start_server().await;
     running.read_until("connected to").await;
 }
 
@@ -184,13 +182,11 @@ async fn a_runtime_reconnects_after_a_restart_of_the_server_and_once_does_not() 
     let mut once =
         Running::start(machine.command(&["connect", "--once"]).env("MECHA_KEY", &machine.place.key.secret));
     once.read_until("connected to").await;
-    machine.place.app.console.shutdown.cancel();
-    machine.place.app.console.runtimes.shut_down().await;
+    machine.stop_server().await;
     running.read_until("trying again").await;
     let (code, log) = once.end().await;
     assert!(code == 75 && log.contains("code 1012"), "{log}");
-    let restarted = machine.place.app.restart().await;
-    serve_at(&restarted, machine.place.address).await;
+    let _restarted = machine.start_server().await;
     running.read_until("connected to").await;
 }
 
@@ -205,10 +201,8 @@ async fn a_secret_that_was_rejected_is_not_tried_again_after_a_reconnect() {
     fs::write(&file, &machine.secret).unwrap();
     running.read_until("it belongs to no Mecha").await;
     running.read_until("staying connected with the previous one").await;
-    machine.place.app.console.shutdown.cancel();
-    machine.place.app.console.runtimes.shut_down().await;
+    machine.stop_server().await;
     running.read_until("cannot be reached").await;
-    let restarted = machine.place.app.restart().await;
-    serve_at(&restarted, machine.place.address).await;
+    let _restarted = machine.start_server().await;
     running.read_until("connected to").await;
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// A node with a listener for other nodes. They reach it there, or at `url`.
 async fn node(first: &TestApp, url: Option<&str>) -> (TestApp, SocketAddr, JoinHandle<()>) {
@@ -62,11 +62,7 @@ impl Scene {
     }
 
     async fn is_idle(&self) {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while self.runtimes_node.console.runtimes.triggers() > 0 {
-            assert!(Instant::now() < deadline, "triggers are left in flight");
-            sleep(Duration::from_millis(10)).await;
-        }
+        self.runtimes_node.wait_until_no_trigger_is_in_flight().await;
     }
 }
 
